@@ -1,0 +1,66 @@
+"""Which crop is best? Short equal trainings that differ in the crop alone; accuracy on validation data.
+
+    python benchmarks/crop.py --data FACES --images 8000 --size 64
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from mien.align import CropSpec
+from mien_train.datasets import data_root
+from mien_train.models.student import Student
+from mien_train.predict import predict
+from mien_train.recipe import Recipe
+from mien_train.trainer import load_checkpoint, load_sets, train
+
+VARIANTS = {
+    "box, upright, 1.0": ("box", 1.0, False),
+    "box, rotated, 0.9": ("box", 0.9, True),
+    "box, rotated, 1.05": ("box", 1.05, True),
+    "box, rotated, 0.8": ("box", 0.8, True),
+    "landmarks, rotated, 0.9": ("landmarks", 0.9, True),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--images", type=int, default=8000, help="training images of each set")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--out", type=Path, default=Path("runs/crop"))
+    args = parser.parse_args()
+    root = data_root(args.data)
+    results = []
+    for name, (anchor, scale, rotate) in VARIANTS.items():
+        recipe = Recipe(crop=CropSpec(args.size, anchor, scale, rotate))
+        recipe = replace(recipe, data=replace(recipe.data, limit=args.images), optim=replace(recipe.optim, epochs=args.epochs))
+        started = time.time()
+        folder = args.out / name.replace(", ", "-")
+        checkpoint = folder / "student.pt"
+        if not checkpoint.exists():
+            train(recipe, root, folder, resume=True)
+        student = Student(recipe.model)
+        student.load_state_dict(load_checkpoint(checkpoint)["ema"])
+        _, validation = load_sets(recipe, root)
+        row = {item.faces.name: round(predict(student, item, recipe.crop, limit=2500).accuracy(), 4) for item in validation}
+        row["mean"] = round(sum(row.values()) / len(row), 4)
+        results.append({"crop": name, **row})
+        print(f"{name:26s} {row}  {time.time() - started:.0f} s", flush=True)
+    report = {
+        "command": f"python benchmarks/crop.py --images {args.images} --size {args.size} --epochs {args.epochs}",
+        "torch": torch.__version__,
+        "results": results,
+    }
+    Path("benchmarks/results/crop.json").write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Checkpoint -> ONNX. The one file of the packing hall that may see the workshop."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mien.card import ModelCard, card_from_dict
+from mien.errors import ModelInvalid
+from mien.faces import Floats, Image
+from mien_train.evaluate import load_student
+from mien_train.models.student import Student
+
+OPSET = 18
+
+
+class Deployed(nn.Module):
+    """A trained student as devices run it: calibrated probabilities, affect clipped to [-1, 1], embedding.
+
+    A wrapper around the trained module, so that what is exported is what was evaluated.
+    """
+
+    def __init__(self, student: Student, temperature: float):
+        super().__init__()
+        self.student = student
+        self.temperature = temperature
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        output = self.student(crops)
+        return (output.logits / self.temperature).softmax(1), output.affect.clamp(-1, 1), output.embedding
+
+
+def load_deployed(path: Path) -> tuple[Deployed, ModelCard]:
+    """A finished checkpoint. Raises InputError or ModelInvalid where it is missing, foreign or not finished."""
+    student, _, state = load_student(path)
+    if "card" not in state:
+        raise ModelInvalid(f"{path} has no card yet; run: fer-train finish {path}")
+    card = card_from_dict(state["card"])
+    return Deployed(student, card.calibration.temperature).eval(), card
+
+
+def write_onnx(model: Deployed, card: ModelCard, path: Path, opset: int = OPSET) -> None:
+    """Write the fp32 ONNX file: input ``crops`` uint8 (N, H, W, 3) with N free, outputs as the card says."""
+    size = card.crop.size
+    example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model,
+            (example,),
+            str(path),
+            input_names=["crops"],
+            output_names=["expression", "affect", "embedding"],
+            dynamic_shapes={"crops": {0: torch.export.Dim("N", min=1)}},
+            opset_version=opset,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+@torch.inference_mode()
+def run_torch(model: Deployed, crops: Image) -> tuple[Floats, Floats, Floats]:
+    """uint8 (N, H, W, 3) -> expression, affect and embedding by torch, the reference that exports are held against."""
+    expression, affect, embedding = model(torch.from_numpy(crops))
+    return np.asarray(expression), np.asarray(affect), np.asarray(embedding)

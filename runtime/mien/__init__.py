@@ -1,0 +1,1 @@
+"""mien reads facial expression in real time on small machines."""

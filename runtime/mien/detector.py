@@ -1,0 +1,116 @@
+"""Frame -> detections, with YuNet (Wu, Peng & Yu 2023, Machine Intelligence Research 20:656-665)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.engines import Engine, load_engine
+from mien.errors import ModelNotFound
+from mien.faces import Detection, Floats, Image
+
+STRIDES = (8, 16, 32)
+SMALLEST_FACE = 16
+"""Side in px, in the picture that the network sees, under which YuNet misses many faces."""
+SMALLEST_PICTURE = 160
+"""Pictures whose longer side is under this many px are enlarged to it before the search."""
+
+
+class Detector:
+    """Finds faces in pictures of any size. Stateless after construction, so threads may share it."""
+
+    def __init__(self, engine: Engine, *, search_size: int = 640, min_face: float = 0.0, min_score: float = 0.6):
+        """``search_size``: the longer side of a picture is shrunk to this many px before the search.
+
+        ``min_face``: where above 0, smaller faces (px of the original picture) are not reported, and the picture is
+        shrunk just so far that faces of this size can still be found. ``min_score`` in [0, 1].
+        """
+        self.engine = engine
+        self.search_size = search_size
+        self.min_face = min_face
+        self.min_score = min_score
+
+    def detect(self, image: Image) -> list[Detection]:
+        """uint8 BGR (H, W, 3) -> detections in px of that picture, the largest face first."""
+        small, scale = self._fit(image)
+        padded = pad_to_stride(small)
+        boxes, landmarks, scores = decode(self.engine.run(padded[None]), padded.shape[1], self.min_score)
+        detections = []
+        for i in suppress(boxes, scores):
+            box = boxes[i] / np.tile(scale, 2)
+            if min(box[2:] - box[:2]) >= self.min_face:
+                detections.append(Detection(box, landmarks[i] / scale, float(scores[i])))
+        return sorted(detections, key=lambda found: -float((found.box[2:] - found.box[:2]).prod()))
+
+    def _fit(self, image: Image) -> tuple[Image, Floats]:
+        """Shrink (or, for tiny pictures, enlarge) for the search. Returns the picture and its scale (2,) in x and y."""
+        height, width = image.shape[:2]
+        longer = max(height, width)
+        factor = SMALLEST_FACE / self.min_face if self.min_face > 0 else self.search_size / longer
+        factor = max(min(factor, 1.0), SMALLEST_PICTURE / longer)
+        size = max(1, round(width * factor)), max(1, round(height * factor))
+        if size == (width, height):
+            return image, np.ones(2, dtype=np.float32)
+        way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+        small = np.asarray(cv2.resize(image, size, interpolation=way), dtype=np.uint8)
+        return small, np.array([size[0] / width, size[1] / height], dtype=np.float32)
+
+
+def load_detector(*, threads: int = 1, search_size: int = 640, min_face: float = 0.0, min_score: float = 0.6) -> Detector:
+    """The packaged YuNet. One thread by default: on its small layers two are slower (``benchmarks/detector.py``)."""
+    path = Path(str(files("mien") / "models" / "yunet" / "yunet.onnx"))
+    if not path.is_file():
+        raise ModelNotFound(f"the face detector {path} is missing; install mien with pip, which builds it")
+    engine = load_engine(path, device="cpu", threads=threads)
+    return Detector(engine, search_size=search_size, min_face=min_face, min_score=min_score)
+
+
+def pad_to_stride(image: Image) -> Image:
+    """Pad right and bottom with black to whole multiples of 32 px, which the network's strides need."""
+    height, width = image.shape[:2]
+    bottom, right = -height % STRIDES[-1], -width % STRIDES[-1]
+    if not (bottom or right):
+        return np.ascontiguousarray(image)
+    padded = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+    return np.asarray(padded, dtype=np.uint8)
+
+
+def decode(outputs: Mapping[str, Floats], width: int, min_score: float) -> tuple[Floats, Floats, Floats]:
+    """Network outputs for an input ``width`` px wide -> boxes (N, 4), landmarks (N, 5, 2), scores (N,), in px.
+
+    A cell's score is sqrt(class * objectness). Its box is a centre and a log-size, its landmarks are points, all in
+    strides and relative to the cell.
+    """
+    boxes, landmarks, scores = [], [], []
+    for stride in STRIDES:
+        score = np.sqrt(outputs[f"cls_{stride}"][0, :, 0] * outputs[f"obj_{stride}"][0, :, 0])
+        found = np.flatnonzero(score >= min_score)
+        row, column = np.divmod(found, width // stride)
+        cell = np.stack([column, row], axis=1).astype(np.float32)
+        place = outputs[f"bbox_{stride}"][0, found]
+        centre, half = (cell + place[:, :2]) * stride, np.exp(place[:, 2:]) * stride / 2
+        boxes.append(np.concatenate([centre - half, centre + half], axis=1))
+        points = outputs[f"kps_{stride}"][0, found].reshape(-1, 5, 2)
+        landmarks.append((points + cell[:, None]) * stride)
+        scores.append(score[found])
+    return np.concatenate(boxes), np.concatenate(landmarks), np.concatenate(scores)
+
+
+def suppress(boxes: Floats, scores: Floats, overlap: float = 0.3) -> NDArray[np.intp]:
+    """Greedy non-maximum suppression: indices to keep, best first; boxes (N, 4), scores (N,), ``overlap`` as IoU."""
+    order = np.argsort(-scores, kind="stable")
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    keep = []
+    while order.size:
+        best, rest = order[0], order[1:]
+        keep.append(best)
+        top_left = np.maximum(boxes[best, :2], boxes[rest, :2])
+        bottom_right = np.minimum(boxes[best, 2:], boxes[rest, 2:])
+        shared = np.clip(bottom_right - top_left, 0, None).prod(axis=1)
+        order = rest[shared <= overlap * (areas[best] + areas[rest] - shared)]
+    return np.array(keep, dtype=np.intp)

@@ -1,0 +1,29 @@
+"""What can go wrong. Each error is also a builtin one, and its message says what to do next."""
+
+
+class MienError(Exception):
+    """Base of every error that mien raises on purpose."""
+
+
+class InputError(MienError, ValueError):
+    """An argument, image or frame that cannot be used as it is."""
+
+
+class SourceError(MienError, OSError):
+    """A picture, video or camera that cannot be opened or read."""
+
+
+class OutputError(MienError, OSError):
+    """A file that cannot be written."""
+
+
+class ModelNotFound(MienError, FileNotFoundError):
+    """No model bundle of that name or at that path."""
+
+
+class ModelInvalid(MienError, ValueError):
+    """A bundle whose card or files are incomplete, altered or not understood."""
+
+
+class EngineUnavailable(MienError, ImportError):
+    """The engine, device or precision that was asked for cannot be had on this machine."""

@@ -1,0 +1,67 @@
+"""The value types that the floors of the runtime pass to each other. Frozen, and numpy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.uint8]
+Floats: TypeAlias = NDArray[np.float32]
+
+EXPRESSIONS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
+"""The canonical classes, in AffectNet's and EmoNet's order."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a source: ``image`` uint8 BGR (H, W, 3), ``time`` in seconds, ``index`` from 0, ``name``."""
+
+    image: Image
+    time: float
+    index: int
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """A face found: ``box`` (4,) x1 y1 x2 y2 px, ``landmarks`` (5, 2) px or None, ``score`` in [0, 1].
+
+    Landmarks come in the order right eye, left eye, nose tip, right and left mouth corner, right and left being the
+    person's own (so the right eye is on the left of the picture).
+    """
+
+    box: Floats
+    landmarks: Floats | None
+    score: float
+
+
+@dataclass(frozen=True)
+class Expression:
+    """``label`` is the likeliest class, ``confidence`` its calibrated probability, ``probabilities`` sums to 1."""
+
+    label: str
+    confidence: float
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Affect:
+    """Russell's circumplex: ``valence`` (unpleasant to pleasant) and ``arousal`` (calm to excited) in [-1, 1]."""
+
+    valence: float
+    arousal: float
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A detected face with what was read from it. ``embedding`` is (D,) float32, the input of the model's heads."""
+
+    box: Floats
+    landmarks: Floats | None
+    score: float
+    expression: Expression
+    affect: Affect
+    embedding: Floats

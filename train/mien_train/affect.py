@@ -1,0 +1,109 @@
+"""The affect head: ridge regression of valence and arousal on a frozen student, judged by cross-validation.
+
+Human valence and arousal exist for a thousand images only. A linear head with a strong penalty can learn from that
+few, its figures are honest (no image is judged by a head that saw it, and the backbone saw none of them), and it folds
+into one linear layer of the exported graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.faces import EXPRESSIONS
+from mien_train.metrics import affect_metrics
+from mien_train.predict import Predictions
+
+Matrix = NDArray[np.float64]
+PENALTIES = tuple(10.0**k for k in np.arange(1.0, 5.1, 0.5))
+FOLDS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Ridge:
+    """``weight`` (F, 2) and ``bias`` (2,) on raw features."""
+
+    weight: Matrix
+    bias: Matrix
+
+    def __call__(self, features: Matrix) -> Matrix:
+        return np.clip(features @ self.weight + self.bias, -1, 1)
+
+
+def head_features(predictions: Predictions) -> Matrix:
+    """(N, D + 8): the embedding and all eight class probabilities, as ``Student.affect`` reads them."""
+    logits = predictions.logits.astype(np.float64)
+    weights = np.exp(logits - logits.max(1, keepdims=True))
+    return np.concatenate([predictions.embedding, weights / weights.sum(1, keepdims=True)], axis=1)
+
+
+def fit_ridge(features: Matrix, truth: Matrix, penalty: float) -> Ridge:
+    """Ridge on standardised features, solved on the smaller side (primal or dual)."""
+    mean, scale = features.mean(0), features.std(0) + 1e-6
+    x, centre = (features - mean) / scale, truth.mean(0)
+    gram = x.T @ x + penalty * np.eye(x.shape[1])
+    weight = np.linalg.solve(gram, x.T @ (truth - centre)) / scale[:, None]
+    return Ridge(weight, centre - mean @ weight)
+
+
+def folds(labels: NDArray[np.int64], seed: int, count: int = FOLDS) -> NDArray[np.int64]:
+    """(N,) fold of each image, every class spread evenly."""
+    fold = np.zeros(len(labels), np.int64)
+    rng = np.random.default_rng(seed)
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        fold[rows] = np.arange(len(rows)) % count
+    return fold
+
+
+def fit_affect(plain: Predictions, mirrored: Predictions, seed: int = 0) -> tuple[Ridge, dict[str, dict[str, float]]]:
+    """A head fitted on all images, and the cross-validated figures of heads fitted the same way.
+
+    ``plain`` and ``mirrored`` are the same images as they are and flipped; a head learns from both and is judged on the
+    plain ones of the fold that it did not see. The penalty of every fold is chosen inside of its training part.
+    Figures: ``head``, and ``class_means``, the baseline that projects the class probabilities on each class's mean.
+    """
+    features = head_features(plain), head_features(mirrored)
+    truth, labels = plain.affect.astype(np.float64), plain.expression
+    fold = folds(labels, seed)
+    made, baseline = np.zeros_like(truth), np.zeros_like(truth)
+    for k in range(FOLDS):
+        train, test = fold != k, fold == k
+        made[test] = _fit_both(features, truth, train, labels, seed)(features[0][test])
+        baseline[test] = _project(features[0], truth, train, labels)[test]
+    head = _fit_both(features, truth, np.ones(len(truth), bool), labels, seed)
+    figures = {
+        "head": affect_metrics(made.astype(np.float32), plain.affect),
+        "class_means": affect_metrics(baseline.astype(np.float32), plain.affect),
+    }
+    return head, figures
+
+
+def _fit_both(
+    features: tuple[Matrix, Matrix], truth: Matrix, rows: NDArray[np.bool_], labels: NDArray[np.int64], seed: int
+) -> Ridge:
+    """Fit on the plain and mirrored images of ``rows``, with the penalty whose inner folds do best."""
+    inner = np.where(rows, folds(labels, seed + 1), -1)
+
+    def fit(chosen: NDArray[np.bool_], penalty: float) -> Ridge:
+        both = np.concatenate([part[chosen] for part in features])
+        return fit_ridge(both, np.tile(truth[chosen], (2, 1)), penalty)
+
+    def error(penalty: float) -> float:
+        total = 0.0
+        for k in range(FOLDS):
+            test = inner == k
+            total += float(((fit(rows & ~test, penalty)(features[0][test]) - truth[test]) ** 2).sum())
+        return total
+
+    return fit(rows, min(PENALTIES, key=error))
+
+
+def _project(features: Matrix, truth: Matrix, rows: NDArray[np.bool_], labels: NDArray[np.int64]) -> Matrix:
+    means = np.stack([
+        truth[rows & (labels == c)].mean(0) if (rows & (labels == c)).any() else truth[rows].mean(0)
+        for c in range(len(EXPRESSIONS))
+    ])
+    return np.asarray(features[:, -len(EXPRESSIONS) :] @ means)

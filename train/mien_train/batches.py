@@ -1,0 +1,122 @@
+"""Batches for training and evaluation: which image is drawn when, and the tensors that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, Sampler
+
+from mien.align import CropSpec, crop, crop_matrix
+from mien.faces import EXPRESSIONS, Image
+from mien_train.augment import augmented_crop
+from mien_train.datasets import FaceSet
+from mien_train.landmarks import Landmarks, decode_image
+from mien_train.recipe import AugmentRecipe
+
+Sample = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """A set with its landmarks."""
+
+    faces: FaceSet
+    landmarks: Landmarks
+
+    def crop(self, i: int, spec: CropSpec) -> Image:
+        """uint8 RGB (size, size, 3), as the runtime would cut it."""
+        box, points = self.landmarks.at(i)
+        return crop(decode_image(self.faces.encoded(i)), crop_matrix(spec, box, points), spec.size)
+
+    def subset(self, chosen: NDArray[Any]) -> Faces:
+        marks = self.landmarks
+        return Faces(self.faces.subset(chosen), Landmarks(marks.box[chosen], marks.points[chosen], marks.found[chosen]))
+
+    def sample(self, count: int, seed: int) -> Faces:
+        """At most ``count`` rows drawn at random."""
+        order = np.random.default_rng(seed).permutation(len(self.faces))
+        return self.subset(np.sort(order[:count]))
+
+
+def soft_targets(faces: FaceSet, smoothing: float) -> NDArray[np.float32]:
+    """(N, 8): the votes where there are some, else the label smoothed, else NaN (no expression label)."""
+    count = len(EXPRESSIONS)
+    targets = faces.soft.copy()
+    plain = np.isnan(targets[:, 0]) & (faces.expression >= 0)
+    targets[plain] = np.eye(count, dtype=np.float32)[faces.expression[plain]] * (1 - smoothing) + smoothing / count
+    return targets
+
+
+class TrainingFaces(Dataset[Sample]):
+    """Augmented crops of several sets. Indexed by (row, seed), so that a draw can be repeated exactly."""
+
+    def __init__(self, sets: list[Faces], spec: CropSpec, augment: AugmentRecipe, smoothing: float):
+        self.sets, self.spec, self.augment = sets, spec, augment
+        self.targets = [soft_targets(item.faces, smoothing) for item in sets]
+        self.starts = np.cumsum([0] + [len(item.faces) for item in sets])
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def __getitem__(self, draw: tuple[int, int]) -> Sample:
+        """-> crop uint8 (size, size, 3) RGB, soft target (8,), valence and arousal (2,); NaN where there is no label."""
+        row, seed = draw
+        k = int(np.searchsorted(self.starts, row, side="right")) - 1
+        i = row - int(self.starts[k])
+        item = self.sets[k]
+        box, points = item.landmarks.at(i)
+        rng = np.random.default_rng(seed)
+        patch = augmented_crop(decode_image(item.faces.encoded(i)), self.spec, box, points, self.augment, rng)
+        return torch.from_numpy(patch), torch.from_numpy(self.targets[k][i]), torch.from_numpy(item.faces.affect[i])
+
+    def draw_weights(self, balance: float) -> NDArray[np.float64]:
+        """Weight of each row. Within a set, class c is drawn in proportion to count(c) ** (1 - balance).
+
+        Rows without any label weigh nothing. Every set keeps its share of the draws, so a large one does not lose to
+        its own balancing.
+        """
+        weights = []
+        for item, targets in zip(self.sets, self.targets, strict=True):
+            labelled = ~np.isnan(targets[:, 0])
+            label = np.where(labelled, np.nan_to_num(targets).argmax(1), -1)
+            count = np.bincount(label[labelled], minlength=len(EXPRESSIONS)).astype(np.float64)
+            weight = np.where(labelled, np.maximum(count, 1)[label] ** -balance, 0.0)
+            weights.append(weight * labelled.sum() / max(weight.sum(), 1e-12))
+        return np.concatenate(weights)
+
+
+class SeededDraws(Sampler[tuple[int, int]]):
+    """``length`` draws with replacement. Draw n of a run depends on (seed, n) alone, so a run resumes anywhere."""
+
+    def __init__(self, weights: NDArray[np.float64], length: int, seed: int, start: int = 0):
+        self.cumulative = np.cumsum(weights / weights.sum())
+        self.length, self.seed, self.start = length, seed, start
+
+    def __len__(self) -> int:
+        return self.length - self.start
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        for n in range(self.start, self.length):
+            rng = np.random.default_rng((self.seed, n))
+            row = int(np.searchsorted(self.cumulative, rng.random(), side="right"))
+            yield min(row, len(self.cumulative) - 1), int(rng.integers(2**63))
+
+
+class EvaluationFaces(Dataset[Sample]):
+    """Plain crops of one set in order."""
+
+    def __init__(self, item: Faces, spec: CropSpec):
+        self.item, self.spec = item, spec
+
+    def __len__(self) -> int:
+        return len(self.item.faces)
+
+    def __getitem__(self, i: int) -> Sample:
+        faces = self.item.faces
+        patch = torch.from_numpy(self.item.crop(i, self.spec))
+        return patch, torch.tensor(faces.expression[i]), torch.from_numpy(faces.affect[i])

@@ -1,0 +1,103 @@
+"""Boxes and landmarks of every image of a data set, detected once and cached."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from mien.detector import Detector, load_detector
+from mien.errors import InputError
+from mien.faces import Detection, Floats, Image
+from mien_train.datasets import FaceSet
+
+ENLARGED = 160
+BORDER = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """``box`` (N, 4), ``points`` (N, 5, 2) in px of the stored image, ``found`` (N,) bool."""
+
+    box: Floats
+    points: Floats
+    found: NDArray[np.bool_]
+
+    def at(self, i: int) -> tuple[Floats, Floats | None]:
+        """Box and landmarks of image ``i``, the landmarks None where no face was found."""
+        return self.box[i], self.points[i] if self.found[i] else None
+
+
+def decode_image(data: bytes) -> Image:
+    """Encoded bytes -> uint8 BGR (H, W, 3)."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise InputError("an image of the data set cannot be decoded")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def find_in_crop(detector: Detector, image: Image) -> Detection | None:
+    """The main face of a picture that is already cropped to a face.
+
+    YuNet was made for faces in scenes: it wants a margin, so the picture is enlarged to 160 px and its border repeated.
+    """
+    height, width = image.shape[:2]
+    scale = ENLARGED / max(height, width)
+    big = cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_LINEAR)
+    margin = round(ENLARGED * BORDER)
+    padded = cv2.copyMakeBorder(big, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+    found = detector.detect(np.asarray(padded, dtype=np.uint8))
+    if not found:
+        return None
+    middle = np.array([padded.shape[1], padded.shape[0]], np.float32) / 2
+    best = min(found, key=lambda d: float(np.abs((d.box[:2] + d.box[2:]) / 2 - middle).sum()) / d.score)
+    to_image = lambda points: (points - margin) / scale  # noqa: E731
+    assert best.landmarks is not None
+    return Detection(to_image(best.box), to_image(best.landmarks), best.score)
+
+
+def find_landmarks(faces: FaceSet, *, progress: bool = True) -> Landmarks:
+    """Detect the face of every image, or read what an earlier call found.
+
+    Where none is found the box is the median box of the set, as a fraction of the picture: the sets were cropped by
+    one rule each, so it is a better guess than the whole picture.
+    """
+    cache = _cache_file(faces)
+    if cache.is_file():
+        with np.load(cache) as stored:
+            return Landmarks(stored["box"], stored["points"], stored["found"])
+    detector = load_detector(min_score=0.5)
+    count = len(faces)
+    box, points = np.zeros((count, 4), np.float32), np.zeros((count, 5, 2), np.float32)
+    found, sizes = np.zeros(count, bool), np.zeros((count, 2), np.float32)
+    for i in tqdm(range(count), f"faces of {faces.name}", unit="face", disable=not progress, mininterval=1.0):
+        image = decode_image(faces.encoded(i))
+        sizes[i] = image.shape[1], image.shape[0]
+        best = find_in_crop(detector, image)
+        if best is not None and best.landmarks is not None:
+            box[i], points[i], found[i] = best.box, best.landmarks, True
+    whole = np.array([0, 0, 1, 1], np.float32)
+    relative = box[found] / np.tile(sizes[found], 2)
+    box[~found] = (np.median(relative, axis=0) if found.any() else whole) * np.tile(sizes[~found], 2)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    partial = cache.with_suffix(f".{os.getpid()}.npz")
+    np.savez(partial, box=box, points=points, found=found)
+    partial.replace(cache)
+    return Landmarks(box, points, found)
+
+
+def _cache_file(faces: FaceSet) -> Path:
+    """Named after every image's bytes, the detector and the rule above, so that a changed one is detected anew."""
+    digest = hashlib.sha256(f"{ENLARGED} {BORDER} v1".encode())
+    digest.update((files("mien") / "models" / "yunet" / "yunet.onnx").read_bytes())
+    for i in range(len(faces)):
+        digest.update(hashlib.sha1(faces.encoded(i)).digest())
+    root = Path(os.environ.get("MIEN_CACHE", Path.home() / ".cache" / "mien"))
+    return root / "landmarks" / f"{faces.name.replace('/', '-').strip('-')}-{digest.hexdigest()[:16]}.npz"

@@ -1,0 +1,1 @@
+"""Networks: the student, and later its teachers."""

@@ -1,0 +1,71 @@
+"""Run a student over a set: logits, affect and embeddings beside the labels, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Subset
+
+from mien.align import CropSpec
+from mien_train.batches import EvaluationFaces, Faces
+from mien_train.models.student import Student
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Arrays over N images. ``logits`` (N, 8) are not calibrated; ``expression`` -1 and NaN ``affect`` mean no label.
+
+    ``classes``: the ids that occur as labels. A set of seven classes is scored over its seven, as the literature does:
+    a prediction outside of them falls to the likeliest inside.
+    """
+
+    logits: NDArray[np.float32]
+    predicted_affect: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+    expression: NDArray[np.int64]
+    affect: NDArray[np.float32]
+
+    @property
+    def classes(self) -> NDArray[np.int64]:
+        return np.unique(self.expression[self.expression >= 0])
+
+    def probabilities(self, temperature: float = 1.0) -> NDArray[np.float64]:
+        """Softmax over the classes of the set, (N, 8), zero elsewhere."""
+        scaled = np.full(self.logits.shape, -np.inf)
+        scaled[:, self.classes] = self.logits[:, self.classes] / temperature
+        weights = np.exp(scaled - scaled.max(1, keepdims=True))
+        return np.asarray(weights / weights.sum(1, keepdims=True))
+
+    def labelled(self) -> Predictions:
+        """Only the rows with an expression label."""
+        keep = self.expression >= 0
+        return Predictions(
+            self.logits[keep], self.predicted_affect[keep], self.embedding[keep], self.expression[keep], self.affect[keep]
+        )
+
+    def accuracy(self) -> float:
+        known = self.labelled()
+        return float((known.probabilities().argmax(1) == known.expression).mean())
+
+
+@torch.inference_mode()
+def predict(
+    student: Student, item: Faces, spec: CropSpec, *, limit: int = 0, mirrored: bool = False, batch: int = 128
+) -> Predictions:
+    """Plain crops, no flip averaging: what the runtime would see. ``limit`` takes that many images, evenly spread."""
+    was_training = student.training
+    student.eval()
+    device = next(student.parameters()).device
+    data: EvaluationFaces | Subset = EvaluationFaces(item, spec)
+    if limit and limit < len(item.faces):
+        data = Subset(data, np.linspace(0, len(item.faces) - 1, limit).astype(int).tolist())
+    parts = []
+    for crops, expression, affect in DataLoader(data, batch):
+        output = student((crops.flip(2) if mirrored else crops).to(device))
+        parts.append([t.float().cpu().numpy() for t in output] + [expression.numpy(), affect.numpy()])
+    student.train(was_training)
+    logits, predicted, embedding, labels, affects = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Predictions(logits, predicted, embedding, labels, affects)

