@@ -1,6 +1,6 @@
 """Which crop is best? Short equal trainings that differ in the crop alone; accuracy on validation data.
 
-    python benchmarks/crop.py --data FACES --images 8000 --size 64
+python benchmarks/crop.py --data FACES --images 8000 --size 64
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def main() -> None:
     results = []
     for name, (anchor, scale, rotate) in VARIANTS.items():
         recipe = Recipe(crop=CropSpec(args.size, anchor, scale, rotate))
-        recipe = replace(recipe, data=replace(recipe.data, limit=args.images), optim=replace(recipe.optim, epochs=args.epochs))
+        data, optim = replace(recipe.data, limit=args.images), replace(recipe.optim, epochs=args.epochs)
+        recipe = replace(recipe, data=data, optim=optim)
         started = time.time()
         folder = args.out / name.replace(", ", "-")
         checkpoint = folder / "student.pt"
@@ -50,8 +51,8 @@ def main() -> None:
         student = Student(recipe.model)
         student.load_state_dict(load_checkpoint(checkpoint)["ema"])
         _, validation = load_sets(recipe, root)
-        row = {item.faces.name: round(predict(student, item, recipe.crop, limit=2500).accuracy(), 4) for item in validation}
-        row["mean"] = round(sum(row.values()) / len(row), 4)
+        scores = {item.faces.name: predict(student, item, recipe.crop, limit=2500).accuracy() for item in validation}
+        row = {key: round(value, 4) for key, value in {**scores, "mean": sum(scores.values()) / len(scores)}.items()}
         results.append({"crop": name, **row})
         print(f"{name:26s} {row}  {time.time() - started:.0f} s", flush=True)
     report = {

@@ -67,8 +67,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"fer-export: nothing written: {error}", file=sys.stderr)
         return 3
     size = sum(p.stat().st_size for p in args.out.iterdir()) / 1e6
-    print(f"{args.out}: {size:.1f} MB. ONNX Runtime against torch on {parity.crops} crops, largest differences: "
-          f"probability {parity.expression:.1e}, affect {parity.affect:.1e}, embedding {parity.embedding:.1e}")
+    print(
+        f"{args.out}: {size:.1f} MB. ONNX Runtime against torch on {parity.crops} crops, largest differences: "
+        f"probability {parity.expression:.1e}, affect {parity.affect:.1e}, embedding {parity.embedding:.1e}"
+    )
     return 0
 
 

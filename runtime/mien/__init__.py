@@ -1,1 +1,34 @@
-"""mien reads facial expression in real time on small machines."""
+"""mien reads facial expression in real time on small machines: eight expressions, valence and arousal.
+
+from mien import Recognizer
+faces = Recognizer().predict(frame)     # uint8 BGR (H, W, 3) -> list[Face]
+"""
+
+from importlib.metadata import version as _version
+
+from mien.errors import (
+    EngineUnavailable,
+    InputError,
+    MienError,
+    ModelInvalid,
+    ModelNotFound,
+    OutputError,
+    SourceError,
+)
+from mien.faces import Affect, Expression, Face
+from mien.recognizer import Recognizer
+
+__all__ = [
+    "Affect",
+    "EngineUnavailable",
+    "Expression",
+    "Face",
+    "InputError",
+    "MienError",
+    "ModelInvalid",
+    "ModelNotFound",
+    "OutputError",
+    "Recognizer",
+    "SourceError",
+]
+__version__ = _version("mien")

@@ -68,9 +68,7 @@ def crop(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
     return np.ascontiguousarray(patch[..., ::-1], dtype=np.uint8)
 
 
-def _shrink(
-    image: Image, matrix: NDArray[np.float64], size: int, factor: int
-) -> tuple[Image, NDArray[np.float64]]:
+def _shrink(image: Image, matrix: NDArray[np.float64], size: int, factor: int) -> tuple[Image, NDArray[np.float64]]:
     """Cut out the part that the crop needs, average ``factor`` x ``factor`` blocks, and move the matrix along."""
     inverse = cv2.invertAffineTransform(matrix)
     corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]]) @ inverse.T

@@ -38,8 +38,10 @@ class Bundle:
             raise ModelInvalid(f"{path} is missing although the card names it; export or copy the bundle again")
         digest = sha256(path)
         if digest != self.card.files[name]:
-            raise ModelInvalid(f"{path} has sha256 {digest[:12]}..., but its card says {self.card.files[name][:12]}...: "
-                               "the file was altered; export or copy the bundle again")
+            raise ModelInvalid(
+                f"{path} has sha256 {digest[:12]}..., but its card says {self.card.files[name][:12]}...: "
+                "the file was altered; export or copy the bundle again"
+            )
         return path
 
 

@@ -64,7 +64,7 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
-            raise ModelInvalid(f"the card has format {self.format}, this mien reads {FORMAT}; update mien or the bundle")
+            raise ModelInvalid(f"the card has format {self.format}, this mien reads {FORMAT}; update mien or the file")
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise ModelInvalid("the card's labels must be at least two different names")
         for name in self.files:

@@ -61,7 +61,9 @@ class Detector:
         return small, np.array([size[0] / width, size[1] / height], dtype=np.float32)
 
 
-def load_detector(*, threads: int = 1, search_size: int = 640, min_face: float = 0.0, min_score: float = 0.6) -> Detector:
+def load_detector(
+    *, threads: int = 1, search_size: int = 640, min_face: float = 0.0, min_score: float = 0.6
+) -> Detector:
     """The packaged YuNet. One thread by default: on its small layers two are slower (``benchmarks/detector.py``)."""
     path = Path(str(files("mien") / "models" / "yunet" / "yunet.onnx"))
     if not path.is_file():

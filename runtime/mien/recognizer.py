@@ -86,7 +86,7 @@ class Recognizer:
         """
         image = check_frame(frame)
         checked = check_boxes(boxes, image.shape)
-        points = None if landmarks is None else check_landmarks(landmarks, len(checked))
+        points = None if landmarks is None else check_landmarks(landmarks, checked)
         detections = [Detection(box, None if points is None else points[i], 1.0) for i, box in enumerate(checked)]
         return self._read([image], [detections])[0]
 
@@ -129,17 +129,23 @@ def check_boxes(boxes: ArrayLike, shape: tuple[int, ...]) -> Floats:
     height, width = shape[:2]
     for i, (x1, y1, x2, y2) in enumerate(array):
         if x2 - x1 < 1 or y2 - y1 < 1:
-            raise InputError(f"box {i} ({x1:g}, {y1:g}, {x2:g}, {y2:g}) has no size; boxes are x1 y1 x2 y2, not x y w h")
+            raise InputError(f"box {i} ({x1:g}, {y1:g}, {x2:g}, {y2:g}) has no size; give x1 y1 x2 y2, not x y w h")
         if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
             raise InputError(f"box {i} ({x1:g}, {y1:g}, {x2:g}, {y2:g}) lies outside of the {width}x{height} frame")
     return array
 
 
-def check_landmarks(landmarks: ArrayLike, count: int) -> Floats:
-    """(N, 5, 2) float32 landmarks for ``count`` boxes, or InputError."""
+def check_landmarks(landmarks: ArrayLike, boxes: Floats) -> Floats:
+    """(N, 5, 2) float32 landmarks that belong to ``boxes`` (N, 4), or InputError."""
     array = _floats(landmarks, "landmarks")
-    if array.shape != (count, 5, 2):
-        raise InputError(f"landmarks have shape {array.shape}, expected ({count}, 5, 2): five points for each box, in px")
+    if array.shape != (len(boxes), 5, 2):
+        raise InputError(f"landmarks have shape {array.shape}, expected ({len(boxes)}, 5, 2): five points a box, in px")
+    for i, (points, box) in enumerate(zip(array, boxes, strict=True)):
+        if np.ptp(points, axis=0).max() < 1:
+            raise InputError(f"the landmarks of box {i} fall on one spot; leave landmarks out if there are none")
+        middle = points.mean(axis=0)
+        if (middle < box[:2]).any() or (middle > box[2:]).any():
+            raise InputError(f"the landmarks of box {i} lie outside of it; give both in px of the frame")
     return array
 
 

@@ -102,8 +102,10 @@ def _fit_both(
 
 
 def _project(features: Matrix, truth: Matrix, rows: NDArray[np.bool_], labels: NDArray[np.int64]) -> Matrix:
-    means = np.stack([
-        truth[rows & (labels == c)].mean(0) if (rows & (labels == c)).any() else truth[rows].mean(0)
-        for c in range(len(EXPRESSIONS))
-    ])
+    means = np.stack(
+        [
+            truth[rows & (labels == c)].mean(0) if (rows & (labels == c)).any() else truth[rows].mean(0)
+            for c in range(len(EXPRESSIONS))
+        ]
+    )
     return np.asarray(features[:, -len(EXPRESSIONS) :] @ means)

@@ -30,9 +30,9 @@ def _jitter(size: int, recipe: AugmentRecipe, rng: np.random.Generator) -> NDArr
     middle = (size - 1) / 2
     angle = rng.uniform(-recipe.rotate, recipe.rotate)
     zoom = np.exp(rng.uniform(-recipe.zoom, recipe.zoom))
-    turn = cv2.getRotationMatrix2D((middle, middle), angle, zoom)
-    turn[:, 2] += rng.uniform(-recipe.shift, recipe.shift, 2) * size
-    matrix = np.vstack([turn, [0, 0, 1]])
+    matrix: NDArray[np.float64] = np.eye(3)
+    matrix[:2] = cv2.getRotationMatrix2D((middle, middle), angle, zoom)
+    matrix[:2, 2] += rng.uniform(-recipe.shift, recipe.shift, 2) * size
     if rng.random() < 0.5:
         matrix = np.array([[-1, 0, size - 1], [0, 1, 0], [0, 0, 1]]) @ matrix
     return matrix

@@ -49,7 +49,7 @@ def soft_targets(faces: FaceSet, smoothing: float) -> NDArray[np.float32]:
     targets = faces.soft.copy()
     plain = np.isnan(targets[:, 0]) & (faces.expression >= 0)
     targets[plain] = np.eye(count, dtype=np.float32)[faces.expression[plain]] * (1 - smoothing) + smoothing / count
-    return targets
+    return np.asarray(targets)
 
 
 class TrainingFaces(Dataset[Sample]):
@@ -64,7 +64,7 @@ class TrainingFaces(Dataset[Sample]):
         return int(self.starts[-1])
 
     def __getitem__(self, draw: tuple[int, int]) -> Sample:
-        """-> crop uint8 (size, size, 3) RGB, soft target (8,), valence and arousal (2,); NaN where there is no label."""
+        """-> crop uint8 (size, size, 3) RGB, soft target (8,), valence and arousal (2,); NaN for no label."""
         row, seed = draw
         k = int(np.searchsorted(self.starts, row, side="right")) - 1
         i = row - int(self.starts[k])
@@ -81,7 +81,7 @@ class TrainingFaces(Dataset[Sample]):
         its own balancing.
         """
         weights = []
-        for item, targets in zip(self.sets, self.targets, strict=True):
+        for targets in self.targets:
             labelled = ~np.isnan(targets[:, 0])
             label = np.where(labelled, np.nan_to_num(targets).argmax(1), -1)
             count = np.bincount(label[labelled], minlength=len(EXPRESSIONS)).astype(np.float64)

@@ -22,13 +22,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     run.add_argument("--resume", action="store_true", help="go on where the run in --out stopped")
     run.add_argument("--threads", type=int, help="CPU threads")
 
-    finish = commands.add_parser("finish", help="fit affect head and temperature of a checkpoint, evaluate, write its card")
+    finish = commands.add_parser("finish", help="fit affect head and temperature, evaluate, write the card")
     evaluate = commands.add_parser("evaluate", help="held-out figures of a checkpoint, with confusion matrices")
     evaluate.add_argument("-o", "--out", type=Path, help="folder for evaluation.json and confusion.png")
     for command in (finish, evaluate):
         command.add_argument("checkpoint", type=Path)
     for command in (run, finish, evaluate):
-        command.add_argument("--data", type=Path, help="folder of the data sets (default: environment variable MIEN_DATA)")
+        command.add_argument("--data", type=Path, help="folder of the data sets (default: variable MIEN_DATA)")
     return parser.parse_args(argv)
 
 
@@ -46,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
     if args.command in ("run", "finish"):
         card = finish(args.checkpoint, args.data)
         _print(card.metrics)
-        print(f"temperature {card.calibration.temperature}\n{args.checkpoint} is ready: fer-export {args.checkpoint} -o DIR")
+        print(f"temperature {card.calibration.temperature}")
+        print(f"{args.checkpoint} is ready; pack it with: fer-export {args.checkpoint} -o DIR")
         return 0
     from mien_train.plots import plot_confusion
 
@@ -65,9 +66,10 @@ def _print(figures: dict[str, Any]) -> None:
     for name, values in figures.items():
         if isinstance(values, dict) and "accuracy" in values:
             low, high = values["interval"]
-            print(f"{name:24s} accuracy {values['accuracy']:.4f} [{low:.4f}, {high:.4f}]  macro-F1 {values['macro_f1']:.4f}"
-                  f"  ECE {values['calibration_error']:.4f}")
-            print(" " * 25 + "recall " + "  ".join(f"{label} {recall:.2f}" for label, recall in values["recall"].items()))
+            print(f"{name:24s} accuracy {values['accuracy']:.4f} [{low:.4f}, {high:.4f}]", end="  ")
+            print(f"macro-F1 {values['macro_f1']:.4f}  ECE {values['calibration_error']:.4f}")
+            recalls = "  ".join(f"{label} {recall:.2f}" for label, recall in values["recall"].items())
+            print(f"{'':24s} recall {recalls}")
         elif isinstance(values, dict):
             for kind, affect in values.items():
                 print(f"{name:24s} {kind}: " + "  ".join(f"{key} {value:.4f}" for key, value in affect.items()))

@@ -72,13 +72,19 @@ def finish(path: Path, root: Path | None) -> ModelCard:
         calibration=Calibration(
             temperature,
             {name: round(calibration_error(p.probabilities(), p.expression), 4) for name, p in tests.items()},
-            {name: round(calibration_error(p.probabilities(temperature), p.expression), 4) for name, p in tests.items()},
+            {
+                name: round(calibration_error(p.probabilities(temperature), p.expression), 4)
+                for name, p in tests.items()
+            },
         ),
         metrics={
             **{name: expression_metrics(p.probabilities(temperature), p.expression) for name, p in tests.items()},
             f"{recipe.data.affect}, 5-fold": affect_figures,
         },
-        training=(*sets, TrainingSet(f"{recipe.data.affect} (affect head only)", len(plain.affect), terms(recipe.data.affect))),
+        training=(
+            *sets,
+            TrainingSet(f"{recipe.data.affect} (affect head only)", len(plain.affect), terms(recipe.data.affect)),
+        ),
         limits=LIMITS,
         files={},
     )

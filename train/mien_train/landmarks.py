@@ -58,9 +58,8 @@ def find_in_crop(detector: Detector, image: Image) -> Detection | None:
         return None
     middle = np.array([padded.shape[1], padded.shape[0]], np.float32) / 2
     best = min(found, key=lambda d: float(np.abs((d.box[:2] + d.box[2:]) / 2 - middle).sum()) / d.score)
-    to_image = lambda points: (points - margin) / scale  # noqa: E731
-    assert best.landmarks is not None
-    return Detection(to_image(best.box), to_image(best.landmarks), best.score)
+    points = None if best.landmarks is None else (best.landmarks - margin) / scale
+    return Detection((best.box - margin) / scale, points, best.score)
 
 
 def find_landmarks(faces: FaceSet, *, progress: bool = True) -> Landmarks:

@@ -16,7 +16,7 @@ BINS = 15
 
 
 def expression_metrics(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> dict[str, Any]:
-    """``probabilities`` (N, 8), ``labels`` (N,) canonical ids -> accuracy with its 95 % interval, macro-F1, recalls, ECE.
+    """``probabilities`` (N, 8), ``labels`` (N,) canonical ids -> accuracy with 95 % interval, macro-F1, recalls, ECE.
 
     Macro figures are over the classes that occur as labels. The interval is Wilson's (1927).
     """

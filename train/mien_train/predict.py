@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader
 
 from mien.align import CropSpec
 from mien_train.batches import EvaluationFaces, Faces
@@ -43,7 +43,11 @@ class Predictions:
         """Only the rows with an expression label."""
         keep = self.expression >= 0
         return Predictions(
-            self.logits[keep], self.predicted_affect[keep], self.embedding[keep], self.expression[keep], self.affect[keep]
+            self.logits[keep],
+            self.predicted_affect[keep],
+            self.embedding[keep],
+            self.expression[keep],
+            self.affect[keep],
         )
 
     def accuracy(self) -> float:
@@ -59,11 +63,10 @@ def predict(
     was_training = student.training
     student.eval()
     device = next(student.parameters()).device
-    data: EvaluationFaces | Subset = EvaluationFaces(item, spec)
     if limit and limit < len(item.faces):
-        data = Subset(data, np.linspace(0, len(item.faces) - 1, limit).astype(int).tolist())
+        item = item.subset(np.linspace(0, len(item.faces) - 1, limit).astype(int))
     parts = []
-    for crops, expression, affect in DataLoader(data, batch):
+    for crops, expression, affect in DataLoader(EvaluationFaces(item, spec), batch):
         output = student((crops.flip(2) if mirrored else crops).to(device))
         parts.append([t.float().cpu().numpy() for t in output] + [expression.numpy(), affect.numpy()])
     student.train(was_training)

@@ -32,9 +32,8 @@ class Student(nn.Module):
             self.backbone = timm.create_model(recipe.backbone, num_classes=0, drop_path_rate=recipe.drop_path)
         except RuntimeError as error:
             raise InputError(f"timm has no backbone {recipe.backbone!r}: {error}") from error
-        width = self.backbone.num_features if not hasattr(self.backbone, "head_hidden_size") else (
-            self.backbone.head_hidden_size
-        )
+        # What leaves the pooling: some backbones widen num_features once more before it.
+        width = int(getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features)  # type: ignore[arg-type]
         self.dropout = nn.Dropout(recipe.dropout)
         self.expression = nn.Linear(width, len(EXPRESSIONS))
         # Affect reads the embedding and the class probabilities: the mean valence and arousal of each class is

@@ -1,0 +1,79 @@
+"""Who may import whom: checked on what a fresh process really loads, and on every import statement."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FLOORS = [
+    "errors", "faces", "align", "card", "bundle", "engines", "engines.ort", "detector", "expression", "recognizer",
+    "images", "sources", "draw", "sinks", "annotated", "report", "demo", "cli",
+]  # fmt: skip
+FRAMEWORKS = {"torch", "torchvision", "timm", "onnx", "datasets", "matplotlib", "mien_train", "mien_export", "skimage"}
+
+
+def imports(path: Path, top_level_only: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT / "runtime/mien").with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("statement", ["import mien", "import mien.cli", "import mien.recognizer, mien.engines.ort"])
+def test_a_fresh_process_loads_no_framework(statement: str) -> None:
+    code = f"import sys; {statement}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(result.stdout.split()) & FRAMEWORKS
+
+
+def test_importing_mien_needs_no_engine(tiny_bundle: Path) -> None:
+    code = (
+        "import sys; sys.modules['onnxruntime'] = None; import mien\n"
+        "try: mien.Recognizer(sys.argv[1])\n"
+        "except ImportError as error: print(error)"
+    )
+    command = [sys.executable, "-c", code, str(tiny_bundle)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert 'pip install "mien[cpu]"' in result.stdout
+
+
+def test_the_runtime_imports_downward_only() -> None:
+    for path in (ROOT / "runtime/mien").rglob("*.py"):
+        name = module_name(path)
+        if name == "__init__":
+            continue
+        assert name in FLOORS, f"{name} has no floor yet: add it to FLOORS and to ARCHITECTURE.md"
+        for used in imports(path):
+            if used.startswith("mien.") and (target := used.removeprefix("mien.")) in FLOORS:
+                lazily_upward = name == "engines" and target == "engines.ort"
+                assert lazily_upward or FLOORS.index(target) < FLOORS.index(name), f"{name} imports {target}"
+
+
+def test_an_engine_never_imports_its_parent() -> None:
+    for path in (ROOT / "runtime/mien/engines").glob("*.py"):
+        if path.stem != "__init__":
+            assert not {name for name in imports(path) if name.startswith("mien.engines")}
+    assert not {n for n in imports(ROOT / "runtime/mien/engines/__init__.py", True) if n.startswith("mien.engines")}
+
+
+def test_wings_keep_to_their_own() -> None:
+    for path in (ROOT / "runtime").rglob("*.py"):
+        assert not {name.split(".")[0] for name in imports(path)} & FRAMEWORKS, path
+    for path in (ROOT / "train").rglob("*.py"):
+        assert "mien_export" not in {name.split(".")[0] for name in imports(path)}, path
+    for path in (ROOT / "export").rglob("*.py"):
+        if path.stem != "checkpoint":
+            assert not {name.split(".")[0] for name in imports(path)} & {"mien_train", "torch", "timm"}, path

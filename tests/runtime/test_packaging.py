@@ -1,0 +1,45 @@
+"""The sdist and the wheel built from it hold what a device needs, and nothing of a workshop."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import onnxruntime
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """``python -m build`` makes the sdist first and the wheel from that, as a package index's users do."""
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--outdir", str(out), str(ROOT)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+    return zipfile.ZipFile(next(out.glob("*.whl")))
+
+
+def test_wheel_holds_detector_with_its_licence(wheel: zipfile.ZipFile) -> None:
+    assert b"MIT License" in wheel.read("mien/models/yunet/LICENSE")
+    session = onnxruntime.InferenceSession(wheel.read("mien/models/yunet/yunet.onnx"))
+    (image,) = session.get_inputs()
+    assert image.type == "tensor(uint8)"
+    assert image.shape == [1, "height", "width", 3]
+
+
+def test_wheel_holds_the_default_model_and_is_typed(wheel: zipfile.ZipFile) -> None:
+    names = set(wheel.namelist())
+    assert {"mien/models/student/card.json", "mien/models/student/model.onnx", "mien/py.typed"} <= names
+    assert sum(wheel.getinfo(n).file_size for n in names if n.startswith("mien/models/student/")) <= 16e6
+    assert not [name for name in names if name.endswith((".pt", ".parquet", ".npz"))]
+
+
+def test_lean_install_names_no_framework_and_never_two_onnxruntimes(wheel: zipfile.ZipFile) -> None:
+    metadata = wheel.read(next(n for n in wheel.namelist() if n.endswith("METADATA"))).decode()
+    requires = [line.removeprefix("Requires-Dist: ") for line in metadata.splitlines() if line.startswith("Requires")]
+    base = [line for line in requires if "extra ==" not in line and not line.startswith("Requires")]
+    assert sorted(line.split(">")[0] for line in base) == ["numpy", "opencv-python-headless", "tqdm"]
+    runtimes = {line.split(">")[0]: line.split("extra == ")[1] for line in requires if line.startswith("onnxruntime")}
+    assert runtimes == {"onnxruntime": "'cpu'", "onnxruntime-gpu": "'gpu'"}
