@@ -10,8 +10,6 @@ from mien_train.datasets import FaceSet
 from mien_train.landmarks import decode_image
 
 SIDE = 16
-NEAR = 24
-"""Two pictures whose hashes differ in at most this many of 256 bits count as the same picture."""
 
 
 def difference_hashes(faces: FaceSet) -> NDArray[np.uint64]:
@@ -24,8 +22,8 @@ def difference_hashes(faces: FaceSet) -> NDArray[np.uint64]:
     return hashes
 
 
-def repeats(hashes: NDArray[np.uint64], others: NDArray[np.uint64], near: int = NEAR) -> NDArray[np.bool_]:
-    """(N,) whether each picture is the same as one of the others."""
+def repeats(hashes: NDArray[np.uint64], others: NDArray[np.uint64], near: int) -> NDArray[np.bool_]:
+    """(N,) whether each picture is the same as one of the others, give or take ``near`` of 256 bits."""
     if not len(others):
         return np.zeros(len(hashes), bool)
     return np.array([bool((np.bitwise_count(others ^ one).sum(1) <= near).any()) for one in hashes])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import warnings
-from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ from mien_train.datasets import TERMS
 from mien_train.metrics import calibration_error, expression_metrics
 from mien_train.models.student import Student
 from mien_train.predict import Predictions, predict
-from mien_train.recipe import Recipe, build
-from mien_train.trainer import load_checkpoint, load_sets, load_with_landmarks
+from mien_train.recipe import Recipe
+from mien_train.trainer import load_checkpoint, load_sets, load_with_landmarks, recipe_of
 
 LIMITS = (
     "Reads what a face shows, not what a person feels. Trained mostly on frontal and near-frontal faces from the web: "
@@ -35,17 +34,10 @@ LIMITS = (
 def load_student(path: Path) -> tuple[Student, Recipe, dict[str, Any]]:
     """A checkpoint's student (EMA weights, evaluation mode), its recipe, and the rest of its state."""
     state = load_checkpoint(path)
-    recipe = build(Recipe, _lists(state["recipe"]))
+    recipe = recipe_of(state)
     student = Student(recipe.model)
     student.load_state_dict(state["ema"])
     return student.eval().to(memory_format=torch.channels_last), recipe, state
-
-
-def _lists(value: Any) -> Any:
-    """Tuples as lists, as TOML has them, so that a stored recipe passes the same checks as a written one."""
-    if isinstance(value, Mapping):
-        return {key: _lists(item) for key, item in value.items()}
-    return [_lists(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def finish(path: Path, root: Path | None) -> ModelCard:
@@ -89,7 +81,7 @@ def finish(path: Path, root: Path | None) -> ModelCard:
         files={},
     )
     state["ema"] = student.state_dict()
-    state["card"] = _lists(asdict(card))
+    state["card"] = json.loads(card.to_json())
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     partial.replace(path)

@@ -29,6 +29,9 @@ class DataRecipe:
     affect: str = "affectnet-va/train"
     holdout: float = 0.06
     """Share of every training set that has no validation split of its own, kept out of training to validate on."""
+    near_duplicates: int = 24
+    """Training images whose difference hash is within this many of 256 bits of a validation or test image are left
+    out; -1 keeps all."""
     limit: int = 0
     """Use only this many images of each training set, drawn at random (0: all). For trials."""
 
@@ -88,7 +91,8 @@ class Recipe:
     optim: OptimRecipe = field(default_factory=OptimRecipe)
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """As ``build`` reads it: tuples as lists, like TOML."""
+        return {key: _plain(value) for key, value in dataclasses.asdict(self).items()}
 
 
 def load_recipe(path: Path, changes: tuple[str, ...] = ()) -> Recipe:
@@ -131,6 +135,12 @@ def build(kind: type[T], values: Any, where: str = "") -> T:
         return kind(**made)
     except TypeError as error:
         raise InputError(f"recipe: {where or 'the file'} is incomplete: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

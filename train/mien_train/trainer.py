@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from pathlib import Path
@@ -24,7 +25,7 @@ from mien_train.landmarks import find_landmarks
 from mien_train.losses import student_loss
 from mien_train.models.student import Student, load_imagenet
 from mien_train.predict import predict
-from mien_train.recipe import Recipe
+from mien_train.recipe import Recipe, build
 
 SAVE_EVERY_S = 180.0
 
@@ -45,9 +46,12 @@ def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Face
             validation.append(item.subset(held))
             item = item.subset(~held)
         training.append(item.sample(recipe.data.limit, recipe.seed) if recipe.data.limit else item)
+    near = recipe.data.near_duplicates
+    if near < 0:
+        return training, validation
     kept_out = [item.faces for item in validation] + [load_faces(name, root) for name in recipe.data.test]
-    seen = np.concatenate([difference_hashes(faces) for faces in kept_out]) if kept_out else np.zeros((0, 4), np.uint64)
-    return [item.subset(~repeats(difference_hashes(item.faces), seen)) for item in training], validation
+    seen = np.concatenate([difference_hashes(faces) for faces in kept_out])
+    return [item.subset(~repeats(difference_hashes(item.faces), seen, near)) for item in training], validation
 
 
 def load_with_landmarks(name: str, root: Path | None) -> Faces:
@@ -81,7 +85,7 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
     step = 0
     if resume and last.exists():
         state = load_checkpoint(last)
-        if state["recipe"] != recipe.to_dict():
+        if recipe_of(state) != recipe:
             raise InputError(f"{last} was made by another recipe; use that one, or start in another --out")
         student.load_state_dict(state["student"])
         ema.module.load_state_dict(state["ema"])
@@ -123,6 +127,8 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
     bar = tqdm(total=total, initial=step, unit="step", disable=not accelerator.is_main_process, mininterval=5.0)
     student.train()
     for crops, target, affect in loader:
+        # Dropout draws from the step's own seed, so that a resumed run is the same run.
+        torch.manual_seed(hash((recipe.seed, step, accelerator.process_index)))
         with accelerator.autocast():
             losses = student_loss(student(crops), target, affect, optim.affect_weight)
         accelerator.backward(losses["loss"])
@@ -166,6 +172,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or not {"recipe", "ema"} <= set(state):
         raise ModelInvalid(f"{path} is not a checkpoint of mien: it has no recipe and weights")
     return state
+
+
+def recipe_of(state: dict[str, Any]) -> Recipe:
+    """The recipe that a checkpoint was trained by; keys that are newer than it take their defaults."""
+    return build(Recipe, json.loads(json.dumps(state["recipe"])))
 
 
 def _one_thread(_: int) -> None:

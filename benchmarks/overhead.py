@@ -1,0 +1,79 @@
+"""What predict costs beyond the two engine calls that it cannot do without.
+
+    python benchmarks/overhead.py
+
+One 640 x 360 frame with one face. The detector's and the student's bare engine calls, on the very arrays that predict
+gives them, are timed in turn with the whole of ``Recognizer.predict``; medians over all rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mien import Recognizer
+from mien.align import crop, crop_matrix
+from mien.detector import pad_to_stride
+from mien.faces import Image
+
+
+def scene() -> Image:
+    """The public-domain astronaut portrait that scikit-image ships, on a 640 x 360 frame."""
+    spec = find_spec("skimage")
+    if spec is None or spec.origin is None:
+        raise SystemExit("run: pip install scikit-image")
+    picture = cv2.imread(str(Path(spec.origin).parent / "data" / "astronaut.png"))
+    frame = np.full((360, 640, 3), 90, np.uint8)
+    frame[:, 140:500] = cv2.resize(picture, (360, 360), interpolation=cv2.INTER_AREA)
+    return frame
+
+
+def measure(recognizer: Recognizer, frame: Image, rounds: int) -> dict[str, float]:
+    """Median milliseconds of each part, timed in turn."""
+    (face,) = recognizer.predict(frame)
+    spec = recognizer.card.crop
+    searched = pad_to_stride(frame)[None]
+    crops = crop(frame, crop_matrix(spec, face.box, face.landmarks), spec.size)[None]
+    parts = {
+        "detector engine": lambda: recognizer._detector.engine.run(searched),
+        "student engine": lambda: recognizer._model.engine.run(crops),
+        "predict": lambda: recognizer.predict(frame),
+    }
+    times: dict[str, list[float]] = {name: [] for name in parts}
+    for _ in range(rounds):
+        for name, part in parts.items():
+            start = time.perf_counter()
+            part()
+            times[name].append(time.perf_counter() - start)
+    return {name: round(1e3 * float(np.median(values)), 3) for name, values in times.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "overhead.json")
+    args = parser.parse_args()
+    report: dict[str, object] = {
+        "command": f"python benchmarks/overhead.py --rounds {args.rounds}",
+        "machine": platform.machine(),
+        "versions": {name: version(name) for name in ("mien", "onnxruntime", "opencv-python-headless", "numpy")},
+    }
+    for threads in (1, 2):
+        medians = measure(Recognizer(args.model, threads=threads), scene(), args.rounds)
+        overhead = medians["predict"] / (medians["detector engine"] + medians["student engine"]) - 1
+        report[f"threads {threads}"] = {"median ms": medians, "overhead": round(overhead, 4)}
+        print(f"{threads} thread(s): {medians}, overhead {100 * overhead:.1f} %")
+    args.out.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Annotated frames -> pictures, a video, or a window."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from mien.errors import OutputError
+from mien.faces import Frame
+from mien.sinks import check_folder, check_output
+from mien.sources import Source
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+# Codecs by file suffix, the better one first; what this OpenCV cannot encode is passed over.
+CODECS = {".mp4": ("avc1", "mp4v"), ".mov": ("avc1", "mp4v"), ".mkv": ("avc1", "mp4v"), ".avi": ("MJPG",)}
+
+
+class PictureSink(Protocol):
+    """Takes frames that are drawn on already."""
+
+    def write(self, frame: Frame) -> None: ...
+    def close(self) -> None: ...
+
+
+def save_to(path: str, source: Source) -> PictureSink:
+    """What ``--save path`` means for this source. OutputError, before anything is written, where it cannot work."""
+    target, suffix = Path(path), Path(path).suffix.lower()
+    if source.kind == "images" or (source.kind == "image" and (target.is_dir() or path.endswith(("/", os.sep)))):
+        if target.is_file() or suffix in (*PICTURES, *CODECS):
+            raise OutputError(f"{path} names a file, but {source.name} holds several pictures; name a folder")
+        check_folder(target if target.exists() else target.absolute().parent)
+        if target.exists() and any(target.samefile(read.parent) for read in source.paths):
+            raise OutputError(f"{path} holds the pictures that are read, and would overwrite them; name another")
+        return SavePictures(target, folder=True)
+    check_output(path, source)
+    allowed = PICTURES if source.kind == "image" else tuple(CODECS)
+    if suffix not in allowed:
+        what = "picture" if source.kind == "image" else "video"
+        raise OutputError(f"cannot save a {what} as {path}; end the name with one of {', '.join(allowed)}")
+    if source.kind == "image":
+        return SavePictures(target, folder=False)
+    return SaveVideo(target, fps=source.fps, live=source.kind == "live")
+
+
+class SavePictures:
+    """Each frame as a picture: at ``path`` itself or, where that is a folder, under the name of its source file."""
+
+    def __init__(self, path: Path, *, folder: bool):
+        self._path = path
+        self._folder = folder
+        self._taken: set[str] = set()
+        if folder:
+            try:
+                path.mkdir(exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"cannot make the folder {path}: {error.strerror}; choose another") from error
+
+    def write(self, frame: Frame) -> None:
+        path = self._path / self._name(frame) if self._folder else self._path
+        ok, data = cv2.imencode(path.suffix, frame.image)
+        if not ok:
+            raise OutputError(f"OpenCV cannot write {path}; save as .jpg or .png")
+        try:
+            path.write_bytes(data.tobytes())
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror}; free space or choose another place") from error
+
+    def _name(self, frame: Frame) -> str:
+        """A glob may bring files of one name from several folders: the later ones get their index."""
+        name = Path(frame.name)
+        suffix = name.suffix if name.suffix.lower() in PICTURES else ".png"
+        chosen = name.stem + suffix
+        if chosen in self._taken:
+            chosen = f"{name.stem}-{frame.index}{suffix}"
+        self._taken.add(chosen)
+        return chosen
+
+    def close(self) -> None:
+        pass
+
+
+class SaveVideo:
+    """A video at the source's frame rate and size.
+
+    A live source is written in real time: a frame is repeated, or left out, so that the video plays as fast as life.
+    FFmpeg encodes even sizes only, so where the size is odd the last row or column is doubled; but an .avi at a whole
+    frame rate keeps an odd size, with OpenCV's own writer.
+    """
+
+    def __init__(self, path: Path, *, fps: float | None, live: bool):
+        self._path = path
+        self._fps = fps or 25.0
+        self._live = live
+        self._writer: cv2.VideoWriter | None = None
+        self._size = self._pad = (0, 0)
+        self._written = 0
+
+    def write(self, frame: Frame) -> None:
+        image = frame.image
+        if self._writer is None:
+            self._size = image.shape[1], image.shape[0]
+            self._writer = self._open()
+        if (image.shape[1], image.shape[0]) != self._size:  # OpenCV would drop it without a word
+            image = np.asarray(cv2.resize(image, self._size), dtype=np.uint8)
+        if any(self._pad):
+            right, bottom = self._pad
+            image = np.asarray(cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE), dtype=np.uint8)
+        copies = round(frame.time * self._fps) + 1 - self._written if self._live else 1
+        for _ in range(copies):
+            self._writer.write(image)
+            self._written += 1
+
+    def _open(self) -> cv2.VideoWriter:
+        suffix = self._path.suffix.lower()
+        odd = self._size[0] % 2 or self._size[1] % 2
+        if suffix == ".avi" and odd and float(self._fps).is_integer():
+            backend = cv2.CAP_OPENCV_MJPEG
+        else:
+            backend, self._pad = cv2.CAP_ANY, (self._size[0] % 2, self._size[1] % 2)
+        size = self._size[0] + self._pad[0], self._size[1] + self._pad[1]
+        for codec in CODECS[suffix]:
+            writer = cv2.VideoWriter(str(self._path), backend, cv2.VideoWriter.fourcc(*codec), self._fps, size)
+            if writer.isOpened():
+                return writer
+        raise OutputError(f"OpenCV {cv2.__version__} cannot write {self._path} ({size[0]}x{size[1]}); save as .avi")
+
+    def close(self) -> None:
+        """Finish the file. OpenCV reports no full disk, so it is opened once more: OutputError where it is broken."""
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        check = cv2.VideoCapture(str(self._path.absolute()))
+        count = check.get(cv2.CAP_PROP_FRAME_COUNT) if check.isOpened() else 0
+        check.release()
+        if count < self._written - 1:
+            raise OutputError(f"{self._path} holds {count:.0f} of {self._written} frames; is the disk full?")
+
+
+class Window:
+    """The frames on the screen. ``closed`` turns true with q, Esc or the window's own button."""
+
+    def __init__(self, title: str, *, wait: bool):
+        """``wait``: for a key after each frame, as for pictures. Raises OutputError where there is no display."""
+        self._title = title
+        self._delay = 0 if wait else 1
+        self.closed = False
+        if not cv2.currentUIFramework():
+            raise OutputError(
+                "--show needs an OpenCV with windows; run: "
+                "pip uninstall -y opencv-python-headless && pip install opencv-python"
+            )
+        # Qt ends the whole program where it finds no display.
+        if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            raise OutputError("--show needs a display, and there is none (DISPLAY is not set); use --save instead")
+        cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+
+    def write(self, frame: Frame) -> None:
+        cv2.imshow(self._title, frame.image)
+        key = cv2.waitKey(self._delay) & 0xFF
+        self.closed = key in (ord("q"), 27) or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
+
+    def close(self) -> None:
+        cv2.destroyAllWindows()

@@ -1,0 +1,133 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mien.align import CropSpec, crop_matrix
+from mien.errors import InputError
+from mien_train.augment import augmented_crop
+from mien_train.batches import Faces, SeededDraws, TrainingFaces
+from mien_train.datasets import data_root, holdout, load_faces
+from mien_train.duplicates import difference_hashes, repeats
+from mien_train.landmarks import find_landmarks
+from mien_train.recipe import AugmentRecipe
+
+
+def test_parquet_columns(data: Path) -> None:
+    faces = load_faces("ferplus/train", data)
+    assert len(faces) == 64
+    np.testing.assert_allclose(faces.soft.sum(1), 1, rtol=1e-5)
+    assert (faces.soft.argmax(1) == faces.expression).all()
+    assert np.isnan(load_faces("rafdb/train", data).soft).all()
+    assert not np.isnan(load_faces("affectnet-va/train", data).affect).any()
+
+
+def test_folder_of_classes(tmp_path: Path, portrait: np.ndarray) -> None:
+    for name in ("Happiness", "anger"):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / "face.jpg"), portrait)
+    faces = load_faces(str(tmp_path))
+    assert sorted(faces.expression.tolist()) == [1, 6]
+    assert cv2.imdecode(np.frombuffer(faces.encoded(0), np.uint8), 1).shape == portrait.shape
+    (tmp_path / "boredom").mkdir()
+    cv2.imwrite(str(tmp_path / "boredom" / "face.jpg"), portrait)
+    with pytest.raises(InputError, match="boredom is not a class"):
+        load_faces(str(tmp_path))
+
+
+def test_missing_data_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MIEN_DATA", raising=False)
+    with pytest.raises(InputError, match="MIEN_DATA"):
+        data_root(None)
+    with pytest.raises(InputError, match="does not exist"):
+        data_root(tmp_path / "none")
+    with pytest.raises(InputError, match="no data set 'rafdb/train'"):
+        load_faces("rafdb/train", tmp_path)
+    (tmp_path / "odd").mkdir()
+    pq.write_table(pa.table({"picture": [1]}), tmp_path / "odd/train-00000-of-00001.parquet")
+    with pytest.raises(InputError, match="has no column"):
+        load_faces("odd/train", tmp_path)
+
+
+def test_landmarks_are_found_and_cached(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = load_faces("rafdb/test", data)
+    first = find_landmarks(faces, progress=False)
+    assert first.found.mean() > 0.9
+    eyes = first.points[first.found][:, :2]
+    assert (eyes[:, 0, 0] < eyes[:, 1, 0]).all()
+    monkeypatch.setattr("mien_train.landmarks.load_detector", lambda **_: pytest.fail("detected twice"))
+    np.testing.assert_array_equal(find_landmarks(faces, progress=False).box, first.box)
+
+
+def test_holdout_depends_on_the_image_alone(data: Path) -> None:
+    faces = load_faces("ferplus/train", data)
+    held = holdout(faces, 0.3)
+    assert 0.1 < held.mean() < 0.5
+    order = np.random.default_rng(0).permutation(len(faces))
+    np.testing.assert_array_equal(holdout(faces.subset(order), 0.3), held[order])
+
+
+def test_repeats_are_found_through_recompression_but_not_across_pictures(portrait: np.ndarray, tmp_path: Path) -> None:
+    import skimage.data
+
+    others = [skimage.data.coffee(), skimage.data.chelsea(), skimage.data.rocket()]
+    for name, pictures, quality in (("neutral", [portrait, *others], 95), ("anger", [portrait, others[1]], 40)):
+        (tmp_path / name).mkdir()
+        for i, picture in enumerate(pictures):
+            small = cv2.resize(picture, (100, 100), interpolation=cv2.INTER_AREA)
+            cv2.imwrite(str(tmp_path / name / f"{i}.jpg"), small, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    faces = load_faces(str(tmp_path))
+    plain, again = faces.subset(faces.expression == 0), faces.subset(faces.expression == 6)
+    assert repeats(difference_hashes(plain), difference_hashes(again), 24).tolist() == [True, False, True, False]
+
+
+def test_draws_depend_on_seed_and_position_alone() -> None:
+    weights = np.array([1.0, 0.0, 3.0])
+    whole = list(SeededDraws(weights, 400, seed=5))
+    assert list(SeededDraws(weights, 400, seed=5, start=150)) == whole[150:]
+    assert list(SeededDraws(weights, 400, seed=6)) != whole
+    rows = np.array([row for row, _ in whole])
+    assert set(rows) == {0, 2}
+    assert 0.65 < (rows == 2).mean() < 0.85
+
+
+def test_balance_moves_draws_to_rare_classes_but_not_between_sets(data: Path) -> None:
+    faces = load_faces("rafdb/train", data)
+    rare = faces.subset(
+        np.concatenate([np.flatnonzero(faces.expression == 0), np.flatnonzero(faces.expression == 1)[:2]])
+    )
+    marks = find_landmarks(faces, progress=False)
+    item = Faces(faces, marks)
+    small = Faces(rare, find_landmarks(rare, progress=False))
+    training = TrainingFaces([item, small], CropSpec(32), AugmentRecipe(), 0.1)
+    for balance in (0.0, 0.5, 1.0):
+        weights = training.draw_weights(balance)
+        assert weights[: len(faces)].sum() == pytest.approx(len(faces))
+        share = weights[len(faces) :][rare.expression == 1].sum() / weights[len(faces) :].sum()
+        assert share == pytest.approx({0.0: 0.2, 0.5: 1 / 3, 1.0: 0.5}[balance], abs=0.01)
+
+
+def test_augmentation_repeats_by_seed_and_is_the_plain_crop_when_switched_off(portrait: np.ndarray) -> None:
+    box = np.array([178, 63, 268, 176], np.float32)
+    spec, strong = CropSpec(64), AugmentRecipe()
+    off = AugmentRecipe(rotate=0, zoom=0, shift=0, colour=0, grey=0, degrade=0, occlude=0)
+
+    def draw(recipe: AugmentRecipe, seed: int) -> np.ndarray:
+        return augmented_crop(portrait, spec, box, None, recipe, np.random.default_rng(seed))
+
+    np.testing.assert_array_equal(draw(strong, 3), draw(strong, 3))
+    assert np.abs(draw(strong, 3).astype(int) - draw(strong, 4)).mean() > 3
+    from mien.align import crop
+
+    plain = crop(portrait, crop_matrix(spec, box, None), 64)
+    flips = [np.abs(draw(off, seed).astype(int) - plain).max() > 2 for seed in range(20)]
+    assert 4 < sum(flips) < 16
+    mirrored = next(draw(off, seed) for seed in range(20) if flips[seed])
+    assert np.abs(mirrored[:, ::-1].astype(int) - plain).mean() < 1.5
+    for seed in range(60):
+        patch = draw(strong, seed)
+        assert patch.dtype == np.uint8
+        assert patch.shape == (64, 64, 3)

