@@ -4,14 +4,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from tiny_data import face_jpeg
 
 import mien_train.trainer
 from mien.card import card_from_dict
 from mien.errors import InputError, ModelInvalid
+from mien.faces import EXPRESSIONS
 from mien_train.cli import parse_args, run
-from mien_train.evaluate import finish, load_student
+from mien_train.evaluate import load_student
+from mien_train.finish import finish
 from mien_train.models.student import Student, load_imagenet
 from mien_train.recipe import ModelRecipe, Recipe
 from mien_train.trainer import load_checkpoint, train
@@ -102,3 +106,23 @@ def test_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
     torch.save({"weights": {}}, path)
     with pytest.raises(ModelInvalid, match="not a checkpoint of mien"):
         load_student(path)
+
+
+def test_own_folder_of_faces_needs_nothing_else(portrait: np.ndarray, tmp_path: Path) -> None:
+    for label, name in enumerate(EXPRESSIONS[:3]):
+        (tmp_path / "faces" / name).mkdir(parents=True)
+        for i in range(12):
+            (tmp_path / "faces" / name / f"{i}.jpg").write_bytes(face_jpeg(portrait, 2 * label, 100 * label + i))
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        'workers = 0\n[crop]\nsize = 32\n[model]\nbackbone = "mobilenetv3_small_050"\nweights = ""\n'
+        "[optim]\nepochs = 1\nbatch = 8\n[data]\nnear_duplicates = -1\n"
+    )
+    out = tmp_path / "run"
+    arguments = ["run", str(recipe), "-o", str(out), "--faces", str(tmp_path / "faces")]
+    assert run(parse_args(arguments)) == 0
+    student, _, state = load_student(out / "student.pt")
+    assert "always 0" in state["card"]["limits"]
+    assert student.affect.weight.abs().sum() == 0
+    (figures,) = state["card"]["metrics"].values()
+    assert set(figures["recall"]) == set(EXPRESSIONS[:3])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     run = commands.add_parser("run", help="train a student from a recipe, calibrate and evaluate it")
     run.add_argument("recipe", nargs="?", default="student", help="a TOML file, or a packaged name (default: student)")
     run.add_argument("-o", "--out", type=Path, default=Path("runs/student"), help="run folder (default: runs/student)")
+    run.add_argument("--faces", type=Path, metavar="FOLDER", help="learn from your own FOLDER of <class>/*.jpg alone")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. optim.epochs=2")
     run.add_argument("--resume", action="store_true", help="go on where the run in --out stopped")
     run.add_argument("--threads", type=int, help="CPU threads")
@@ -34,14 +36,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     # torch takes seconds to import: --help and bad usage should not wait for it.
-    from mien_train.evaluate import evaluate, finish
+    from mien_train.evaluate import evaluate
+    from mien_train.finish import finish
 
     if args.command == "run":
-        from mien_train.recipe import load_recipe, recipes_folder
+        from mien_train.recipe import DataRecipe, load_recipe, recipes_folder
         from mien_train.trainer import train
 
         packaged = recipes_folder() / f"{args.recipe}.toml"
         recipe = load_recipe(packaged if packaged.is_file() else Path(args.recipe), tuple(args.set))
+        if args.faces:
+            own = DataRecipe(train=(str(args.faces),), validation=(), test=(), affect="", holdout=0.15)
+            recipe = replace(recipe, data=own)
         args.checkpoint = train(recipe, args.data, args.out, resume=args.resume, threads=args.threads)
     if args.command in ("run", "finish"):
         card = finish(args.checkpoint, args.data)

@@ -55,7 +55,9 @@ def find_in_crop(detector: Detector, image: Image) -> Detection | None:
     padded = cv2.copyMakeBorder(big, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
     found = detector.detect(np.asarray(padded, dtype=np.uint8))
     if not found:
-        return None
+        # Perhaps not a crop but a whole scene, in which the face is now too small.
+        scene = detector.detect(image) if max(height, width) > 2 * ENLARGED else []
+        return scene[0] if scene else None
     middle = np.array([padded.shape[1], padded.shape[0]], np.float32) / 2
     best = min(found, key=lambda d: float(np.abs((d.box[:2] + d.box[2:]) / 2 - middle).sum()) / d.score)
     points = None if best.landmarks is None else (best.landmarks - margin) / scale

@@ -37,11 +37,11 @@ def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Face
     set are left out, mirrored ones aside.
     """
     validation = [load_with_landmarks(name, root) for name in recipe.data.validation]
-    separate = {name.split("/")[0] for name in recipe.data.validation}
+    separate = {str(Path(name).parent) for name in recipe.data.validation}
     training = []
     for name in recipe.data.train:
         item = load_with_landmarks(name, root)
-        if name.split("/")[0] not in separate and recipe.data.holdout > 0:
+        if str(Path(name).parent) not in separate and recipe.data.holdout > 0:
             held = holdout(item.faces, recipe.data.holdout)
             validation.append(item.subset(held))
             item = item.subset(~held)

@@ -1,0 +1,85 @@
+"""From trained weights to a student that may be deployed: affect head, temperature, held-out figures, card."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mien.card import Calibration, ModelCard, TrainingSet
+from mien.faces import EXPRESSIONS
+from mien_train.calibrate import fit_temperature
+from mien_train.datasets import TERMS
+from mien_train.evaluate import count_macs, fit_affect_head, load_student, test_predictions
+from mien_train.metrics import calibration_error, expression_metrics
+from mien_train.predict import Predictions, predict
+from mien_train.trainer import load_sets
+
+LIMITS = (
+    "Reads what a face shows, not what a person feels. Trained mostly on frontal and near-frontal faces from the web: "
+    "expect worse on profiles, covered mouths or eyes, strong backlight, faces under about 48 px, small children and "
+    "groups that those pictures show seldom. Contempt, fear and disgust are its weakest classes. Not for decisions "
+    "about people such as hiring, policing, insurance, medical diagnosis or emotion inference at work or in schools."
+)
+NO_AFFECT = " Valence and arousal were not trained: they are always 0."
+
+
+def finish(path: Path, root: Path | None) -> ModelCard:
+    """Fit the affect head and the temperature, evaluate on the test sets, and write weights and card into ``path``.
+
+    Without a test set the figures are those of the validation images, and named so.
+    """
+    student, recipe, state = load_student(path)
+    training, validation = load_sets(recipe, root)
+    held_out = {f"{item.faces.name}, validation": predict(student, item, recipe.crop).labelled() for item in validation}
+    temperature = fit_temperature(list(held_out.values()))
+    figures: dict[str, Any] = {}
+    sets = [TrainingSet(item.faces.name, len(item.faces), _terms(item.faces.name)) for item in training]
+    if recipe.data.affect:
+        head, affect_figures = fit_affect_head(student, recipe, root)
+        student.affect.weight.data = torch.from_numpy(head.weight.T).float()
+        student.affect.bias.data = torch.from_numpy(head.bias).float()
+        figures[f"{recipe.data.affect}, 5-fold"] = affect_figures
+        count = int(affect_figures["head"]["images"])
+        sets.append(TrainingSet(f"{recipe.data.affect}, affect head only", count, _terms(recipe.data.affect)))
+    else:
+        torch.nn.init.zeros_(student.affect.weight)
+        torch.nn.init.zeros_(student.affect.bias)
+    tests = test_predictions(student, recipe, root) or held_out
+    for name, made in tests.items():
+        figures[name] = expression_metrics(made.probabilities(temperature), made.expression)
+    card = ModelCard(
+        name=f"mien-{recipe.model.backbone.replace('tf_', '').replace('_', '-')}-{recipe.crop.size}",
+        version=version("mien"),
+        labels=EXPRESSIONS,
+        crop=recipe.crop,
+        embedding=student.expression.in_features,
+        backbone=recipe.model.backbone,
+        macs=count_macs(student, recipe.crop.size),
+        parameters=sum(p.numel() for p in student.parameters()),
+        calibration=Calibration(temperature, _errors(tests, 1.0), _errors(tests, temperature)),
+        metrics=figures,
+        training=tuple(sets),
+        limits=LIMITS if recipe.data.affect else LIMITS + NO_AFFECT,
+        files={},
+    )
+    state["ema"] = student.state_dict()
+    state["card"] = json.loads(card.to_json())
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(path)
+    return card
+
+
+def _errors(tests: dict[str, Predictions], temperature: float) -> dict[str, float]:
+    return {
+        name: round(calibration_error(made.probabilities(temperature), made.expression), 4)
+        for name, made in tests.items()
+    }
+
+
+def _terms(name: str) -> str:
+    return TERMS.get(name.split("/")[0], "the user's own")
