@@ -40,13 +40,13 @@ def run(args: argparse.Namespace) -> int:
     from mien_train.finish import finish
 
     if args.command == "run":
-        from mien_train.recipe import DataRecipe, load_recipe, recipes_folder
+        from mien_train.recipe import load_recipe, recipes_folder
         from mien_train.trainer import train
 
         packaged = recipes_folder() / f"{args.recipe}.toml"
         recipe = load_recipe(packaged if packaged.is_file() else Path(args.recipe), tuple(args.set))
         if args.faces:
-            own = DataRecipe(train=(str(args.faces),), validation=(), test=(), affect="", holdout=0.15)
+            own = replace(recipe.data, train=(str(args.faces),), validation=(), test=(), affect="", holdout=0.15)
             recipe = replace(recipe, data=own)
         args.checkpoint = train(recipe, args.data, args.out, resume=args.resume, threads=args.threads)
     if args.command in ("run", "finish"):

@@ -43,7 +43,8 @@ def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Face
         item = load_with_landmarks(name, root)
         if str(Path(name).parent) not in separate and recipe.data.holdout > 0:
             held = holdout(item.faces, recipe.data.holdout)
-            validation.append(item.subset(held))
+            if held.any():
+                validation.append(item.subset(held))
             item = item.subset(~held)
         training.append(item.sample(recipe.data.limit, recipe.seed) if recipe.data.limit else item)
     near = recipe.data.near_duplicates
@@ -73,6 +74,8 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
     training, validation = load_sets(recipe, root)
     data = TrainingFaces(training, recipe.crop, recipe.augment, recipe.optim.smoothing)
     optim = recipe.optim
+    if not len(data):
+        raise InputError("no training image is left: the sets are empty, or repeat their test images (near_duplicates)")
     total = math.ceil(optim.epochs * len(data) / optim.batch)
 
     student = Student(recipe.model)
