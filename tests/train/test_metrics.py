@@ -75,9 +75,9 @@ def test_folds_spread_every_class_and_repeat() -> None:
 
 def test_ridge_without_penalty_is_least_squares() -> None:
     rng = np.random.default_rng(0)
-    x, weight = rng.normal(2, 3, (50, 4)), rng.normal(0, 0.05, (4, 2))
+    x, weight = rng.normal(2, 3, (60, 12)), rng.normal(0, 0.03, (12, 2))
     fitted = RidgePath(x, x @ weight + 0.1).fit(1e-9)
-    np.testing.assert_allclose(fitted(x), x @ weight + 0.1, atol=1e-4)
+    np.testing.assert_allclose(fitted(x), np.clip(x @ weight + 0.1, -1, 1), atol=1e-4)
 
 
 def test_affect_head_learns_where_there_is_something_to_learn_and_only_there() -> None:

@@ -17,7 +17,7 @@ from mien_train.metrics import affect_metrics
 from mien_train.predict import Predictions
 
 Matrix = NDArray[np.float64]
-PENALTIES = tuple(10.0**k for k in np.arange(1.0, 5.1, 0.5))
+PENALTIES = tuple(10.0**k for k in np.arange(-0.5, 3.6, 0.5))
 FOLDS = 5
 MOST_STRETCH = 1.5
 
@@ -41,10 +41,16 @@ def head_features(predictions: Predictions) -> Matrix:
 
 
 class RidgePath:
-    """Ridge regressions of one training set for any penalty, from one singular value decomposition."""
+    """Ridge regressions of one training set for any penalty, from one singular value decomposition.
+
+    ``features`` (N, D + 8) as ``head_features`` makes them, ``truth`` (N, 2).
+    """
 
     def __init__(self, features: Matrix, truth: Matrix):
-        self.mean, self.scale = features.mean(0), features.std(0) + 1e-6
+        # Eight probabilities would drown among a thousand columns of the embedding: both blocks get the same variance.
+        blocks = np.full(features.shape[1], max(1, features.shape[1] - len(EXPRESSIONS)))
+        blocks[-len(EXPRESSIONS) :] = len(EXPRESSIONS)
+        self.mean, self.scale = features.mean(0), (features.std(0) + 1e-6) * np.sqrt(blocks)
         self.centre = truth.mean(0)
         u, self.values, self.vt = np.linalg.svd((features - self.mean) / self.scale, full_matrices=False)
         self.target = u.T @ (truth - self.centre)
@@ -70,7 +76,8 @@ def fit_affect(plain: Predictions, mirrored: Predictions, seed: int = 0) -> tupl
 
     ``plain`` and ``mirrored`` are the same images as they are and flipped; a head learns from both and is judged on the
     plain ones of the fold that it did not see. The penalty of every fold is chosen inside of its training part.
-    Figures: ``head``, and ``class_means``, the baseline that projects the class probabilities on each class's mean.
+    Figures: ``head``, and ``class_means``, the baseline that projects the class probabilities on each class's mean and
+    stretches that alike.
     """
     features = head_features(plain), head_features(mirrored)
     truth, labels = plain.affect.astype(np.float64), plain.expression
@@ -79,7 +86,9 @@ def fit_affect(plain: Predictions, mirrored: Predictions, seed: int = 0) -> tupl
     for k in range(FOLDS):
         train, test = fold != k, fold == k
         made[test] = _fit_both(features, truth, train, labels, seed)(features[0][test])
-        baseline[test] = _project(features[0], truth, train, labels)[test]
+        projected = _project(features[0], truth, train, labels)
+        stretch = _stretch(projected[train], truth[train])
+        baseline[test] = truth[train].mean(0) + (projected[test] - projected[train].mean(0)) * stretch
     head = _fit_both(features, truth, np.ones(len(truth), bool), labels, seed)
     figures = {
         "head": affect_metrics(made.astype(np.float32), plain.affect),
@@ -108,9 +117,14 @@ def _fit_both(
             made[p, inner == k] = inside.fit(penalty)(features[0][inner == k])
     best = int(((made[:, rows] - truth[rows]) ** 2).sum((1, 2)).argmin())
     head = path(rows).fit(PENALTIES[best])
-    stretch = np.clip(truth[rows].std(0) / (made[best, rows].std(0) + 1e-9), 1.0, MOST_STRETCH)
+    stretch = _stretch(made[best, rows], truth[rows])
     centre = truth[rows].mean(0)
     return Ridge(head.weight * stretch, centre + (head.bias - centre) * stretch)
+
+
+def _stretch(made: Matrix, truth: Matrix) -> Matrix:
+    """(2,) factors that give predictions the spread of the truth, where that is a matter of 1 to MOST_STRETCH."""
+    return np.clip(truth.std(0) / (made.std(0) + 1e-9), 1.0, MOST_STRETCH)
 
 
 def _project(features: Matrix, truth: Matrix, rows: NDArray[np.bool_], labels: NDArray[np.int64]) -> Matrix:
