@@ -25,14 +25,13 @@ class Deployed(nn.Module):
     A wrapper around the trained module, so that what is exported is what was evaluated.
     """
 
-    def __init__(self, student: Student, temperature: float):
+    def __init__(self, student: Student):
         super().__init__()
         self.student = student
-        self.temperature = temperature
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         output = self.student(crops)
-        return (output.logits / self.temperature).softmax(1), output.affect.clamp(-1, 1), output.embedding
+        return (output.logits / output.temperature).softmax(1), output.affect.clamp(-1, 1), output.embedding
 
 
 def load_deployed(path: Path) -> tuple[Deployed, ModelCard]:
@@ -40,8 +39,7 @@ def load_deployed(path: Path) -> tuple[Deployed, ModelCard]:
     student, _, state = load_student(path)
     if "card" not in state:
         raise ModelInvalid(f"{path} has no card yet; run: fer-train finish {path}")
-    card = card_from_dict(state["card"])
-    return Deployed(student, card.calibration.temperature).eval(), card
+    return Deployed(student).eval(), card_from_dict(state["card"])
 
 
 def write_onnx(model: Deployed, card: ModelCard, path: Path, opset: int = OPSET) -> None:

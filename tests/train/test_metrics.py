@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from mien_train.affect import RidgePath, fit_affect, folds
 from mien_train.calibrate import fit_temperature
 from mien_train.metrics import affect_metrics, calibration_error, confusion, expression_metrics, wilson
+from mien_train.models.student import Student
 from mien_train.predict import Predictions
+from mien_train.recipe import ModelRecipe
 
 
 def predictions(count: int, noise: float, seed: int = 0, dim: int = 12) -> Predictions:
@@ -15,7 +20,7 @@ def predictions(count: int, noise: float, seed: int = 0, dim: int = 12) -> Predi
     affect = np.clip(rng.normal(0, 0.4, (count, 2)), -1, 1).astype(np.float32)
     mix = np.random.default_rng(7).normal(0, 1, (2, dim))
     embedding = (affect @ mix + rng.normal(0, noise / 4, (count, dim))).astype(np.float32)
-    return Predictions(logits, affect, embedding, labels, affect)
+    return Predictions(logits, affect, embedding, np.ones((count, 1), np.float32), labels, affect)
 
 
 def test_perfect_and_chance_figures() -> None:
@@ -31,7 +36,7 @@ def test_perfect_and_chance_figures() -> None:
 
 def test_a_seven_class_set_is_scored_over_its_seven() -> None:
     made = predictions(200, 0.1)
-    seven = Predictions(*(part[made.expression != 7] for part in made.__dict__.values()))
+    seven = replace(made, **{name: values[made.expression != 7] for name, values in vars(made).items()})
     assert seven.probabilities()[:, 7].max() == 0
     assert seven.classes.tolist() == list(range(7))
     assert len(expression_metrics(seven.probabilities(), seven.expression)["recall"]) == 7
@@ -57,13 +62,47 @@ def test_concordance_is_one_for_the_truth_and_pays_for_offset_and_scale() -> Non
     assert moved["rmse_valence"] > 0.2
 
 
-def test_temperature_mends_overconfidence() -> None:
+def tempered(made: Predictions, student: Student) -> Predictions:
+    log = student.log_temperature(torch.from_numpy(made.embedding)).detach().numpy()
+    return replace(made, temperature=np.exp(log))
+
+
+def test_temperature_mends_overconfidence_and_changes_no_answer() -> None:
     made = predictions(4000, 2.0)
-    hot = Predictions(made.logits * 3, *list(made.__dict__.values())[1:])
-    temperature = fit_temperature([hot])
-    assert 3 < temperature < 5
-    before = calibration_error(hot.probabilities(), hot.expression)
-    assert calibration_error(hot.probabilities(temperature), hot.expression) < before / 3
+    hot = replace(made, logits=made.logits * 3)
+    student = small_student(hot)
+    assert 3 < fit_temperature(student, [hot]) < 5
+    mended = tempered(predictions(4000, 2.0, seed=1), student)
+    mended = replace(mended, logits=mended.logits * 3)
+    before = calibration_error(mended.probabilities(calibrated=False), mended.expression)
+    assert calibration_error(mended.probabilities(), mended.expression) < before / 3
+    assert (mended.probabilities().argmax(1) == mended.logits.argmax(1)).all()
+
+
+def test_temperature_follows_the_face_where_sets_differ() -> None:
+    """Half of the faces, told by their embedding, are overconfident, half too modest: one number would mend neither."""
+    sets = []
+    for seed, (factor, mark) in enumerate([(3.0, 5.0), (0.3, -5.0)]):
+        made = predictions(3000, 2.0, seed)
+        made.embedding[:, 0] = mark
+        sets.append(replace(made, logits=made.logits * factor))
+    student = small_student(sets[0])
+    fit_temperature(student, sets)
+    for part in sets:
+        mended = tempered(part, student)
+        assert calibration_error(mended.probabilities(), mended.expression) < 0.04
+        assert calibration_error(mended.probabilities(calibrated=False), mended.expression) > 0.1
+
+
+def test_without_validation_images_the_temperature_stays_one() -> None:
+    assert fit_temperature(small_student(predictions(8, 1)), []) == 1
+
+
+def small_student(made: Predictions) -> Student:
+    """Only its temperature head is used, made to fit the embeddings."""
+    student = Student(ModelRecipe("mobilenetv3_small_050", ""))
+    student.log_temperature = torch.nn.Linear(made.embedding.shape[1], 1)
+    return student
 
 
 def test_folds_spread_every_class_and_repeat() -> None:
@@ -86,6 +125,6 @@ def test_affect_head_learns_where_there_is_something_to_learn_and_only_there() -
     assert figures["head"]["ccc_valence"] > 0.9
     assert figures["class_means"]["ccc_valence"] < 0.3
     rng = np.random.default_rng(1)
-    nothing = Predictions(made.logits, made.affect, made.embedding[rng.permutation(400)], made.expression, made.affect)
+    nothing = replace(made, embedding=made.embedding[rng.permutation(400)])
     _, figures = fit_affect(nothing, nothing)
     assert abs(figures["head"]["ccc_valence"]) < 0.2

@@ -52,18 +52,18 @@ def run(args: argparse.Namespace) -> int:
     if args.command in ("run", "finish"):
         card = finish(args.checkpoint, args.data)
         _print(card.metrics)
-        print(f"temperature {card.calibration.temperature}")
+        print(f"mean temperature {card.calibration.temperature}")
         print(f"{args.checkpoint} is ready; pack it with: fer-export {args.checkpoint} -o DIR")
         return 0
     from mien_train.plots import plot_confusion
 
-    figures, tests, temperature = evaluate(args.checkpoint, args.data)
+    figures, tests = evaluate(args.checkpoint, args.data)
     _print(figures)
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
         report = {"command": f"fer-train evaluate {args.checkpoint} -o {args.out}", "figures": figures}
         (args.out / "evaluation.json").write_text(json.dumps(report, indent=2) + "\n")
-        plot_confusion(tests, temperature, args.out / "confusion.png")
+        plot_confusion(tests, args.out / "confusion.png")
         print(f"wrote {args.out / 'evaluation.json'} and {args.out / 'confusion.png'}")
     return 0
 

@@ -42,18 +42,15 @@ def fit_affect_head(student: Student, recipe: Recipe, root: Path | None) -> tupl
     return fit_affect(plain, predict(student, item, recipe.crop, mirrored=True), recipe.seed)
 
 
-def evaluate(path: Path, root: Path | None) -> tuple[dict[str, Any], dict[str, Predictions], float]:
-    """Figures of a finished checkpoint, computed anew: metrics by set, predictions by set, temperature."""
-    student, recipe, state = load_student(path)
-    temperature = float(state["card"]["calibration"]["temperature"]) if "card" in state else 1.0
+def evaluate(path: Path, root: Path | None) -> tuple[dict[str, Any], dict[str, Predictions]]:
+    """Figures of a finished checkpoint, computed anew: metrics by set, predictions by set."""
+    student, recipe, _ = load_student(path)
     tests = test_predictions(student, recipe, root)
-    figures: dict[str, Any] = {
-        name: expression_metrics(p.probabilities(temperature), p.expression) for name, p in tests.items()
-    }
+    figures: dict[str, Any] = {name: expression_metrics(p.probabilities(), p.expression) for name, p in tests.items()}
     if recipe.data.affect:
         figures[f"{recipe.data.affect}, 5-fold"] = fit_affect_head(student, recipe, root)[1]
     figures["macs"] = count_macs(student, recipe.crop.size)
-    return figures, tests, temperature
+    return figures, tests
 
 
 def count_macs(student: Student, size: int) -> int:

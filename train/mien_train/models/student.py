@@ -16,11 +16,15 @@ from mien_train.recipe import ModelRecipe
 
 
 class StudentOutput(NamedTuple):
-    """``logits`` (N, 8), ``affect`` (N, 2) valence and arousal (not clipped), ``embedding`` (N, D)."""
+    """``logits`` (N, 8), ``affect`` (N, 2) valence and arousal (not clipped), ``embedding`` (N, D).
+
+    ``temperature`` (N, 1): softmax(logits / temperature) is calibrated.
+    """
 
     logits: Tensor
     affect: Tensor
     embedding: Tensor
+    temperature: Tensor
 
 
 class Student(nn.Module):
@@ -39,6 +43,10 @@ class Student(nn.Module):
         # Affect reads the embedding and the class probabilities: the mean valence and arousal of each class is
         # already a strong predictor, and the embedding corrects it.
         self.affect = nn.Linear(width + len(EXPRESSIONS), 2)
+        # Fitted after training on validation images (calibrate.py); until then the temperature is 1.
+        self.log_temperature = nn.Linear(width, 1).requires_grad_(False)
+        nn.init.zeros_(self.log_temperature.weight)
+        nn.init.zeros_(self.log_temperature.bias)
 
     def forward(self, crops: Tensor) -> StudentOutput:
         """``crops``: uint8 (N, H, W, 3) RGB."""
@@ -47,7 +55,8 @@ class Student(nn.Module):
         embedding = self.backbone(x)
         logits = self.expression(self.dropout(embedding))
         affect = self.affect(torch.cat([embedding, logits.softmax(1)], dim=1))
-        return StudentOutput(logits, affect, embedding)
+        temperature = self.log_temperature(embedding).clamp(-1.6, 1.6).exp()  # 0.2 to 5
+        return StudentOutput(logits, affect, embedding, temperature)
 
 
 def load_imagenet(student: Student, package: str) -> None:
