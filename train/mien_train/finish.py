@@ -37,7 +37,8 @@ def finish(path: Path, root: Path | None) -> ModelCard:
     held_out = {f"{item.faces.name}, validation": predict(student, item, recipe.crop).labelled() for item in validation}
     temperature = fit_temperature(student, list(held_out.values()))
     figures: dict[str, Any] = {}
-    sets = [TrainingSet(item.faces.name, len(item.faces), _terms(item.faces.name)) for item in training]
+    once = {item.faces.name: item for item in training}.values()
+    sets = [TrainingSet(item.faces.name, len(item.faces), _terms(item.faces.name)) for item in once]
     if recipe.data.affect:
         head, affect_figures = fit_affect_head(student, recipe, root)
         student.affect.weight.data = torch.from_numpy(head.weight.T).float()

@@ -31,29 +31,29 @@ SAVE_EVERY_S = 180.0
 
 
 def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Faces]]:
-    """Training and validation sets with their landmarks.
+    """Training and validation sets with their landmarks. A training set that is named twice is drawn twice as often.
 
     Sets without a validation split give up a share of images. Training images that also stand in a validation or test
     set are left out, mirrored ones aside.
     """
     validation = [load_with_landmarks(name, root) for name in recipe.data.validation]
-    # A set that is named twice is drawn twice as often; its validation images count once.
     separate = {str(Path(name).parent) for name in recipe.data.validation}
-    training = []
-    for name in recipe.data.train:
-        item = load_with_landmarks(name, root)
+    training = {name: load_with_landmarks(name, root) for name in recipe.data.train}
+    for name, item in training.items():
         if str(Path(name).parent) not in separate and recipe.data.holdout > 0:
             held = holdout(item.faces, recipe.data.holdout)
-            if held.any() and name not in (given.faces.name for given in validation):
+            if held.any():
                 validation.append(item.subset(held))
-            item = item.subset(~held)
-        training.append(item.sample(recipe.data.limit, recipe.seed) if recipe.data.limit else item)
+            training[name] = item.subset(~held)
+        if recipe.data.limit:
+            training[name] = training[name].sample(recipe.data.limit, recipe.seed)
     near = recipe.data.near_duplicates
-    if near < 0:
-        return training, validation
-    kept_out = [item.faces for item in validation] + [load_faces(name, root) for name in recipe.data.test]
-    seen = np.concatenate([difference_hashes(faces) for faces in kept_out])
-    return [item.subset(~repeats(difference_hashes(item.faces), seen, near)) for item in training], validation
+    if near >= 0:
+        kept_out = [item.faces for item in validation] + [load_faces(name, root) for name in recipe.data.test]
+        seen = np.concatenate([difference_hashes(faces) for faces in kept_out])
+        for name, item in training.items():
+            training[name] = item.subset(~repeats(difference_hashes(item.faces), seen, near))
+    return [training[name] for name in recipe.data.train], validation
 
 
 def load_with_landmarks(name: str, root: Path | None) -> Faces:
