@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import time
 from importlib.metadata import version
@@ -64,8 +65,9 @@ def main() -> None:
     args = parser.parse_args()
     report: dict[str, object] = {
         "command": f"python benchmarks/overhead.py --rounds {args.rounds}",
-        "machine": platform.machine(),
-        "versions": {name: version(name) for name in ("mien", "onnxruntime", "opencv-python-headless", "numpy")},
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": {name: version(name) for name in ("mien", "onnxruntime", "numpy")},
+        "opencv": cv2.__version__,
     }
     for threads in (1, 2):
         medians = measure(Recognizer(args.model, threads=threads), scene(), args.rounds)

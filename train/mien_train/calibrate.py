@@ -17,12 +17,14 @@ from mien_train.predict import Predictions
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 1e4)
 FOLDS = 3
+ENOUGH = 300
+"""Validation images below which all faces get one temperature."""
 
 
 def fit_temperature(student: Student, validation: list[Predictions]) -> float:
     """Set the student's temperature head; returns the geometric mean of the temperatures (1 without any image).
 
-    Minimises the mean negative log-likelihood, every validation set counting alike.
+    Minimises the mean negative log-likelihood over all validation images.
     """
     if not validation:
         return 1.0
@@ -31,7 +33,6 @@ def fit_temperature(student: Student, validation: list[Predictions]) -> float:
     raw = np.concatenate([part.probabilities(calibrated=False) for part in validation])
     logits = torch.from_numpy(np.log(np.maximum(raw, 1e-300)))
     label = torch.from_numpy(np.concatenate([part.expression for part in validation]))
-    weight = torch.cat([torch.full((len(part.expression),), 1 / len(part.expression)) for part in validation]).double()
     mean, scale = embedding.mean(0), embedding.std(0) + 1e-6
     x = (embedding - mean) / scale / embedding.shape[1] ** 0.5
     fold = torch.from_numpy(np.random.default_rng(0).integers(FOLDS, size=len(label)))
@@ -40,18 +41,18 @@ def fit_temperature(student: Student, validation: list[Predictions]) -> float:
         total = 0.0
         for k in range(FOLDS):
             seen, unseen = fold != k, fold == k
-            w, b = _fit(x[seen], logits[seen], label[seen], weight[seen], penalty)
-            total += float(_likelihood(x[unseen] @ w + b, logits[unseen], label[unseen], weight[unseen]))
+            w, b = _fit(x[seen], logits[seen], label[seen], penalty)
+            total += float(_likelihood(x[unseen] @ w + b, logits[unseen], label[unseen])) * int(unseen.sum())
         return total
 
-    w, b = _fit(x, logits, label, weight, min(PENALTIES, key=error))
+    w, b = _fit(x, logits, label, min(PENALTIES, key=error) if len(label) >= ENOUGH else PENALTIES[-1])
     slope = w / scale / embedding.shape[1] ** 0.5
     student.log_temperature.weight.data = slope[None].float()
     student.log_temperature.bias.data = (b - mean @ slope)[None].float()
     return round(float((x @ w + b).mean().exp()), 4)
 
 
-def _fit(x: Tensor, logits: Tensor, label: Tensor, weight: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+def _fit(x: Tensor, logits: Tensor, label: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
     """Slope (D,) and intercept () of the log-temperature."""
     w = torch.zeros(x.shape[1], dtype=torch.float64, requires_grad=True)
     b = torch.zeros((), dtype=torch.float64, requires_grad=True)
@@ -59,7 +60,7 @@ def _fit(x: Tensor, logits: Tensor, label: Tensor, weight: Tensor, penalty: floa
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = _likelihood(x @ w + b, logits, label, weight) / weight.sum() + penalty * w.square().mean()
+        loss = _likelihood(x @ w + b, logits, label) + penalty * w.square().mean()
         loss.backward()
         return loss
 
@@ -67,8 +68,7 @@ def _fit(x: Tensor, logits: Tensor, label: Tensor, weight: Tensor, penalty: floa
     return w.detach(), b.detach()
 
 
-def _likelihood(log_temperature: Tensor, logits: Tensor, label: Tensor, weight: Tensor) -> Tensor:
-    """Weighted sum of negative log-likelihoods, with the temperature kept between 0.2 and 5 as the student does."""
+def _likelihood(log_temperature: Tensor, logits: Tensor, label: Tensor) -> Tensor:
+    """Mean negative log-likelihood, with the temperature kept between 0.2 and 5 as the student does."""
     scaled = logits / log_temperature.clamp(-1.6, 1.6).exp()[:, None]
-    chosen = scaled.log_softmax(1).gather(1, label[:, None])[:, 0]
-    return -(weight * chosen).sum()
+    return torch.nn.functional.cross_entropy(scaled, label)

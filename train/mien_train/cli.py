@@ -89,6 +89,9 @@ def main() -> None:
     except MienError as error:
         print(f"fer-train: {error}", file=sys.stderr)
         sys.exit(2)
+    except ImportError as error:
+        print(f'fer-train: {error.name} is missing; run: pip install "mien[cpu,train]"', file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("fer-train: stopped; go on with --resume", file=sys.stderr)
         sys.exit(130)

@@ -24,7 +24,7 @@ DEVICES = ("auto", "cpu", "cuda", "tensorrt", "openvino")
 
 
 def load_engine(path: Path, *, device: str = "auto", threads: int | None = None) -> Engine:
-    """Open the model file ``path`` on ``device``.
+    """Open the model file ``path`` on ``device``; ``auto`` is CUDA where it can be had, else the CPU.
 
     Raises EngineUnavailable where the device or its library cannot be had: nothing falls back to another in silence.
     """
@@ -38,4 +38,9 @@ def load_engine(path: Path, *, device: str = "auto", threads: int | None = None)
         raise EngineUnavailable(
             'no inference engine is installed; run: pip install "mien[cpu]" (or "mien[gpu]" for NVIDIA CUDA)'
         ) from error
-    return OrtEngine(path, device="cpu" if device == "auto" else device, threads=threads)
+    if device == "auto":
+        try:
+            return OrtEngine(path, device="cuda", threads=threads)
+        except EngineUnavailable:  # the usual case: no GPU, or the CPU's build of onnxruntime
+            device = "cpu"
+    return OrtEngine(path, device=device, threads=threads)
