@@ -1,0 +1,41 @@
+"""The bundle that is shipped: it reads a smile, fits its floors, and, where there is data, keeps its card's promise."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien import Recognizer
+
+
+def test_the_smiling_astronaut_is_happy_in_colour_and_mirrored(portrait: np.ndarray) -> None:
+    recognizer = Recognizer(threads=1)
+    for picture in (portrait, portrait[:, ::-1]):
+        (face,) = recognizer.predict(picture)
+        assert face.expression.label == "happiness"
+        assert face.expression.confidence > 0.5
+        assert face.affect.valence > 0.2
+
+
+def test_it_fits_the_floors() -> None:
+    recognizer = Recognizer(threads=1)
+    assert recognizer.card.macs <= 300e6
+    assert recognizer.card.training
+    assert recognizer.card.limits
+
+
+@pytest.mark.skipif(not os.environ.get("MIEN_DATA"), reason="MIEN_DATA names no folder of data sets")
+def test_it_keeps_its_cards_promise_on_real_faces() -> None:
+    from mien_train.batches import Faces
+    from mien_train.datasets import load_faces
+    from mien_train.landmarks import find_landmarks
+
+    recognizer = Recognizer(threads=1)
+    faces = load_faces("affectnet-subset/test", Path(os.environ["MIEN_DATA"]))
+    faces = faces.subset(np.linspace(0, len(faces) - 1, 400).astype(int))
+    item = Faces(faces, find_landmarks(faces, progress=False))
+    crops = np.stack([item.crop(i, recognizer.card.crop) for i in range(len(faces))])
+    made = recognizer._model.engine.run(crops)["expression"].argmax(1)
+    promised = recognizer.card.metrics["affectnet-subset/test"]["accuracy"]
+    assert (made == faces.expression).mean() > promised - 0.08  # 400 images: three standard errors
