@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mien.card import ModelCard, card_from_dict
 from mien.errors import ModelInvalid
 from mien.faces import Floats, Image
-from mien_train.evaluate import load_student
+from mien_train.checkpoints import load_student
 from mien_train.models.student import Student
 
 OPSET = 18

@@ -8,6 +8,7 @@ into one linear layer of the exported graph.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from mien_train.predict import Predictions
 Matrix = NDArray[np.float64]
 PENALTIES = tuple(10.0**k for k in np.arange(-0.5, 3.6, 0.5))
 FOLDS = 5
+FOLD_SEED = 0
+"""The same folds in every run: the last one stays unseen by teachers and students alike."""
 MOST_STRETCH = 1.5
 
 
@@ -71,13 +74,22 @@ def folds(labels: NDArray[np.int64], seed: int, count: int = FOLDS) -> NDArray[n
     return fold
 
 
-def fit_affect(plain: Predictions, mirrored: Predictions, seed: int = 0) -> tuple[Ridge, dict[str, dict[str, float]]]:
-    """A head fitted on all images, and the cross-validated figures of heads fitted the same way.
+class AffectFit(NamedTuple):
+    """``head``; its ``figures`` by name; ``held_out`` (N, 2): each image by the head of the folds without it."""
+
+    head: Ridge
+    figures: dict[str, Any]
+    held_out: NDArray[np.float32]
+
+
+def fit_affect(plain: Predictions, mirrored: Predictions, seed: int = FOLD_SEED, *, unseen: bool = False) -> AffectFit:
+    """A head fitted on all images, or with ``unseen`` on all but the last fold's, and the cross-validated figures of
+    heads fitted the same way.
 
     ``plain`` and ``mirrored`` are the same images as they are and flipped; a head learns from both and is judged on the
     plain ones of the fold that it did not see. The penalty of every fold is chosen inside of its training part.
-    Figures: ``head``, and ``class_means``, the baseline that projects the class probabilities on each class's mean and
-    stretches that alike.
+    Figures: ``head``; ``last_fold``, the same for the images of the last fold alone; and ``class_means``, the baseline
+    that projects the class probabilities on each class's mean and stretches that alike.
     """
     features = head_features(plain), head_features(mirrored)
     truth, labels = plain.affect.astype(np.float64), plain.expression
@@ -89,12 +101,15 @@ def fit_affect(plain: Predictions, mirrored: Predictions, seed: int = 0) -> tupl
         projected = _project(features[0], truth, train, labels)
         stretch = _stretch(projected[train], truth[train])
         baseline[test] = truth[train].mean(0) + (projected[test] - projected[train].mean(0)) * stretch
-    head = _fit_both(features, truth, np.ones(len(truth), bool), labels, seed)
+    last = fold == FOLDS - 1
+    head = _fit_both(features, truth, ~last if unseen else np.ones(len(truth), bool), labels, seed)
+    held_out = made.astype(np.float32)
     figures = {
-        "head": affect_metrics(made.astype(np.float32), plain.affect),
+        "head": affect_metrics(held_out, plain.affect),
+        "last_fold": affect_metrics(held_out[last], plain.affect[last]),
         "class_means": affect_metrics(baseline.astype(np.float32), plain.affect),
     }
-    return head, figures
+    return AffectFit(head, figures, held_out)
 
 
 def _fit_both(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,37 @@ from mien_train.datasets import FaceSet
 from mien_train.landmarks import Landmarks, decode_image
 from mien_train.recipe import AugmentRecipe
 
-Sample = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Evaluated = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+class Sample(NamedTuple):
+    """Of one image, or stacked of a batch. NaN where there is no label, and no teacher.
+
+    ``crop`` uint8 (size, size, 3) RGB, ``target`` (8,) soft, ``affect`` (2,) valence and arousal; of a cached teacher
+    ``taught_logits`` (8,), ``taught_affect`` (2,) and ``taught_embedding`` (E,).
+    """
+
+    crop: torch.Tensor
+    target: torch.Tensor
+    affect: torch.Tensor
+    taught_logits: torch.Tensor
+    taught_affect: torch.Tensor
+    taught_embedding: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Taught:
+    """What a teacher says of the N images of a set: ``logits`` (N, 8), ``affect`` (N, 2), ``embedding`` (N, E or 0)."""
+
+    logits: NDArray[np.float32]
+    affect: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+
+
+def untaught(count: int) -> Taught:
+    """For sets without a teacher: NaN everywhere."""
+    blank = np.full((count, len(EXPRESSIONS) + 2), np.nan, np.float32)
+    return Taught(blank[:, :-2], blank[:, -2:], np.zeros((count, 0), np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +85,17 @@ def soft_targets(faces: FaceSet, smoothing: float) -> NDArray[np.float32]:
 class TrainingFaces(Dataset[Sample]):
     """Augmented crops of several sets. Indexed by (row, seed), so that a draw can be repeated exactly."""
 
-    def __init__(self, sets: list[Faces], spec: CropSpec, augment: AugmentRecipe, smoothing: float):
+    def __init__(
+        self,
+        sets: list[Faces],
+        spec: CropSpec,
+        augment: AugmentRecipe,
+        smoothing: float,
+        taught: list[Taught] | None = None,
+    ):
+        """``taught``: what a teacher says of each set, from a cache."""
         self.sets, self.spec, self.augment = sets, spec, augment
+        self.taught = taught or [untaught(len(item.faces)) for item in sets]
         self.targets = [soft_targets(item.faces, smoothing) for item in sets]
         self.starts = np.cumsum([0] + [len(item.faces) for item in sets])
 
@@ -64,7 +103,6 @@ class TrainingFaces(Dataset[Sample]):
         return int(self.starts[-1])
 
     def __getitem__(self, draw: tuple[int, int]) -> Sample:
-        """-> crop uint8 (size, size, 3) RGB, soft target (8,), valence and arousal (2,); NaN for no label."""
         row, seed = draw
         k = int(np.searchsorted(self.starts, row, side="right")) - 1
         i = row - int(self.starts[k])
@@ -72,13 +110,15 @@ class TrainingFaces(Dataset[Sample]):
         box, points = item.landmarks.at(i)
         rng = np.random.default_rng(seed)
         patch = augmented_crop(decode_image(item.faces.encoded(i)), self.spec, box, points, self.augment, rng)
-        return torch.from_numpy(patch), torch.from_numpy(self.targets[k][i]), torch.from_numpy(item.faces.affect[i])
+        taught = self.taught[k]
+        arrays = (self.targets[k], item.faces.affect, taught.logits, taught.affect, taught.embedding)
+        return Sample(torch.from_numpy(patch), *(torch.from_numpy(array[i]) for array in arrays))
 
-    def draw_weights(self, balance: float) -> NDArray[np.float64]:
+    def draw_weights(self, balance: float, *, unlabelled: bool = False) -> NDArray[np.float64]:
         """Weight of each row. Within a set, class c is drawn in proportion to count(c) ** (1 - balance).
 
-        Rows without any label weigh nothing. Every set keeps its share of the draws, so a large one does not lose to
-        its own balancing.
+        Rows without an expression label weigh nothing, or with ``unlabelled`` (a teacher labels them) the mean of
+        their set. Every set keeps its share of the draws, so a large one does not lose to its own balancing.
         """
         weights = []
         for targets in self.targets:
@@ -86,7 +126,8 @@ class TrainingFaces(Dataset[Sample]):
             label = np.where(labelled, np.nan_to_num(targets).argmax(1), -1)
             count = np.bincount(label[labelled], minlength=len(EXPRESSIONS)).astype(np.float64)
             weight = np.where(labelled, np.maximum(count, 1)[label] ** -balance, 0.0)
-            weights.append(weight * labelled.sum() / max(weight.sum(), 1e-12))
+            weight = weight * labelled.sum() / max(weight.sum(), 1e-12)
+            weights.append(weight + ~labelled if unlabelled else weight)
         return np.concatenate(weights)
 
 
@@ -107,7 +148,7 @@ class SeededDraws(Sampler[tuple[int, int]]):
             yield min(row, len(self.cumulative) - 1), int(rng.integers(2**63))
 
 
-class EvaluationFaces(Dataset[Sample]):
+class EvaluationFaces(Dataset[Evaluated]):
     """Plain crops of one set in order."""
 
     def __init__(self, item: Faces, spec: CropSpec):
@@ -116,7 +157,7 @@ class EvaluationFaces(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.item.faces)
 
-    def __getitem__(self, i: int) -> Sample:
+    def __getitem__(self, i: int) -> Evaluated:
         faces = self.item.faces
         patch = torch.from_numpy(self.item.crop(i, self.spec))
         return patch, torch.tensor(faces.expression[i]), torch.from_numpy(faces.affect[i])

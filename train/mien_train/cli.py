@@ -1,4 +1,4 @@
-"""fer-train: train a student, and say what it is worth."""
+"""fer-train: train or distil a student, and say what it is worth."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mien.errors import MienError
+from mien.errors import InputError, MienError
+
+if TYPE_CHECKING:
+    from mien_train.recipe import Recipe
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -18,69 +21,162 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
     run = commands.add_parser("run", help="train a student from a recipe, calibrate and evaluate it")
     run.add_argument("recipe", nargs="?", default="student", help="a TOML file, or a packaged name (default: student)")
-    run.add_argument("-o", "--out", type=Path, default=Path("runs/student"), help="run folder (default: runs/student)")
-    run.add_argument("--faces", type=Path, metavar="FOLDER", help="learn from your own FOLDER of <class>/*.jpg alone")
-    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. optim.epochs=2")
-    run.add_argument("--resume", action="store_true", help="go on where the run in --out stopped")
-    run.add_argument("--threads", type=int, help="CPU threads")
+    distill = commands.add_parser("distill", help="the same with a teacher (distill.teacher of the recipe)")
+    distill.add_argument("--recipe", default="distill-s", help="a TOML file, or a packaged name (default: distill-s)")
+    ablate = commands.add_parser("ablate", help="train with and without each part of distillation, over seeds")
+    ablate.add_argument("--recipe", default="ablation", help="a TOML file, or a packaged name (default: ablation)")
+    ablate.add_argument("--seeds", type=int, default=3)
+    for command in (run, distill):
+        command.add_argument("-o", "--out", type=Path, default=Path("runs/student"), help="(default: runs/student)")
+        command.add_argument("--faces", type=Path, metavar="FOLDER", help="learn from your own FOLDER of <class>/*.jpg")
+        command.add_argument("--resume", action="store_true", help="go on where the run in --out stopped")
+        command.add_argument("--threads", type=int, help="CPU threads")
+        command.add_argument("--precision", choices=("no", "bf16", "fp16"), help="mixed precision")
+    ablate.add_argument("-o", "--out", type=Path, default=Path("runs/ablation"), help="(default: runs/ablation)")
+    for command in (distill, ablate):
+        command.add_argument("--teacher", help="checkpoint (.pt), bundle or TOML file; sets distill.teacher")
+        command.add_argument("--cache", help="folder of fer-train cache; sets distill.cache")
+    for command in (run, distill, ablate):
+        command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. optim.epochs=2")
+
+    cache = commands.add_parser("cache", help="compute a teacher's outputs once, for training to read")
+    cache.add_argument("teacher", help="checkpoint (.pt), bundle or TOML file")
+    cache.add_argument("sets", nargs="+", metavar="SET", help="for example rafdb/train, or a folder of <class>/*.jpg")
+    cache.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER")
 
     finish = commands.add_parser("finish", help="fit affect head and temperature, evaluate, write the card")
-    evaluate = commands.add_parser("evaluate", help="held-out figures of a checkpoint, with confusion matrices")
-    evaluate.add_argument("-o", "--out", type=Path, help="folder for evaluation.json and confusion.png")
-    for command in (finish, evaluate):
-        command.add_argument("checkpoint", type=Path)
-    for command in (run, finish, evaluate):
+    finish.add_argument("checkpoint", type=Path)
+    evaluate = commands.add_parser("evaluate", help="held-out figures of a checkpoint, a bundle or a teacher")
+    evaluate.add_argument("source", help="checkpoint (.pt), bundle or TOML file of a teacher")
+    evaluate.add_argument("-o", "--out", type=Path, help="folder for evaluation.json and evaluation.png")
+    compare = commands.add_parser("compare", help="the difference of two, on the same images, with its interval")
+    compare.add_argument("source", metavar="first")
+    compare.add_argument("second")
+    compare.add_argument("-o", "--out", type=Path, help="JSON file to write")
+    for command in (evaluate, compare):
+        command.add_argument("--sets", nargs="+", default=[], metavar="SET", help="(default: the test sets)")
+    for command in commands.choices.values():
         command.add_argument("--data", type=Path, help="folder of the data sets (default: variable MIEN_DATA)")
     return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace) -> int:
-    # torch takes seconds to import: --help and bad usage should not wait for it.
-    from mien_train.evaluate import evaluate
+    return {
+        "run": _train,
+        "distill": _train,
+        "ablate": _ablate,
+        "cache": _cache,
+        "finish": _finish,
+        "evaluate": _evaluate,
+        "compare": _compare,
+    }[args.command](args)
+
+
+# torch takes seconds to import, so each command imports what it needs: --help and bad usage should not wait for it.
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    from mien_train.recipe import load_recipe, recipes_folder
+
+    changes = [
+        f"{key}={json.dumps(value)}"
+        for key, value in (
+            ("distill.teacher", getattr(args, "teacher", None)),
+            ("distill.cache", getattr(args, "cache", None)),
+            ("optim.precision", getattr(args, "precision", None)),
+        )
+        if value is not None
+    ]
+    packaged = recipes_folder() / f"{args.recipe}.toml"
+    return load_recipe(packaged if packaged.is_file() else Path(args.recipe), (*args.set, *changes))
+
+
+def _train(args: argparse.Namespace) -> int:
+    from accelerate import PartialState
+
+    from mien_train.trainer import train
+
+    recipe = _recipe(args)
+    if args.faces:
+        own = replace(recipe.data, train=(str(args.faces),), validation=(), test=(), affect="", holdout=0.15)
+        recipe = replace(recipe, data=own)
+    if args.command == "distill" and not recipe.distill.teacher:
+        raise InputError("distill needs a teacher: --teacher PATH, or distill.teacher in the recipe")
+    args.checkpoint = train(recipe, args.data, args.out, resume=args.resume, threads=args.threads)
+    return _finish(args) if PartialState().is_main_process else 0
+
+
+def _finish(args: argparse.Namespace) -> int:
+    from mien_train.checkpoints import load_checkpoint
     from mien_train.finish import finish
+    from mien_train.plots import plot_evaluation
+    from mien_train.report import lines
 
-    if args.command == "run":
-        from mien_train.recipe import load_recipe, recipes_folder
-        from mien_train.trainer import train
-
-        packaged = recipes_folder() / f"{args.recipe}.toml"
-        recipe = load_recipe(packaged if packaged.is_file() else Path(args.recipe), tuple(args.set))
-        if args.faces:
-            own = replace(recipe.data, train=(str(args.faces),), validation=(), test=(), affect="", holdout=0.15)
-            recipe = replace(recipe, data=own)
-        args.checkpoint = train(recipe, args.data, args.out, resume=args.resume, threads=args.threads)
-    if args.command in ("run", "finish"):
-        card = finish(args.checkpoint, args.data)
-        _print(card.metrics)
-        print(f"mean temperature {card.calibration.temperature}")
-        print(f"{args.checkpoint} is ready; pack it with: fer-export {args.checkpoint} -o DIR")
-        return 0
-    from mien_train.plots import plot_confusion
-
-    figures, tests = evaluate(args.checkpoint, args.data)
-    _print(figures)
-    if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        report = {"command": f"fer-train evaluate {args.checkpoint} -o {args.out}", "figures": figures}
-        (args.out / "evaluation.json").write_text(json.dumps(report, indent=2) + "\n")
-        plot_confusion(tests, args.out / "confusion.png")
-        print(f"wrote {args.out / 'evaluation.json'} and {args.out / 'confusion.png'}")
+    made = finish(args.checkpoint, args.data)
+    print("\n".join(lines(made.figures)))
+    picture = args.checkpoint.with_suffix(".png")
+    plot_evaluation(made, picture, load_checkpoint(args.checkpoint).get("history"))
+    print(f"wrote {picture}")
+    print(f"{args.checkpoint} is ready; pack it with: fer-export {args.checkpoint} -o DIR")
     return 0
 
 
-def _print(figures: dict[str, Any]) -> None:
-    for name, values in figures.items():
-        if isinstance(values, dict) and "accuracy" in values:
-            low, high = values["interval"]
-            print(f"{name:24s} accuracy {values['accuracy']:.4f} [{low:.4f}, {high:.4f}]", end="  ")
-            print(f"macro-F1 {values['macro_f1']:.4f}  ECE {values['calibration_error']:.4f}")
-            recalls = "  ".join(f"{label} {recall:.2f}" for label, recall in values["recall"].items())
-            print(f"{'':24s} recall {recalls}")
-        elif isinstance(values, dict):
-            for kind, affect in values.items():
-                print(f"{name:24s} {kind}: " + "  ".join(f"{key} {value:.4f}" for key, value in affect.items()))
-        else:
-            print(f"{name:24s} {values}")
+def _ablate(args: argparse.Namespace) -> int:
+    from mien_train.ablate import ablate, as_markdown
+
+    recipe = _recipe(args)
+    table = ablate(recipe, args.data, args.out, args.seeds)
+    report = {"command": _command(), "recipe": recipe.to_dict(), "seeds": args.seeds, "figures": table}
+    (args.out / "ablation.json").write_text(json.dumps(report, indent=2) + "\n")
+    (args.out / "ablation.md").write_text(as_markdown(table))
+    print(as_markdown(table) + f"wrote {args.out / 'ablation.json'} and ablation.md")
+    return 0
+
+
+def _cache(args: argparse.Namespace) -> int:
+    from mien_train.sets import load_with_landmarks
+    from mien_train.teacher_cache import write_cache
+    from mien_train.teachers import load_teacher
+
+    teacher = load_teacher(args.teacher)
+    for name in args.sets:
+        print(write_cache(teacher, load_with_landmarks(name, args.data), args.out))
+    return 0
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from mien_train.evaluate import evaluate
+    from mien_train.plots import plot_evaluation
+    from mien_train.report import lines
+
+    made = evaluate(args.source, args.data, tuple(args.sets))
+    print("\n".join(lines(made.figures)))
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
+        _write(args.out / "evaluation.json", made.figures)
+        plot_evaluation(made, args.out / "evaluation.png")
+        print(f"wrote {args.out / 'evaluation.png'}")
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from mien_train.evaluate import compare
+    from mien_train.report import comparison
+
+    figures = compare(args.source, args.second, args.data, tuple(args.sets))
+    print("\n".join(comparison(figures)))
+    if args.out:
+        _write(args.out, figures)
+    return 0
+
+
+def _write(path: Path, figures: dict[str, Any]) -> None:
+    path.write_text(json.dumps({"command": _command(), "figures": figures}, indent=2) + "\n")
+    print(f"wrote {path}")
+
+
+def _command() -> str:
+    return " ".join(["fer-train", *sys.argv[1:]])
 
 
 def main() -> None:

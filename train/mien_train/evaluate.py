@@ -1,30 +1,37 @@
-"""What a trained student is worth: held-out figures of every set."""
+"""What a network is worth: held-out figures of every set, for checkpoints, bundles and teachers alike."""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from fvcore.nn import FlopCountAnalysis
+from numpy.typing import NDArray
 
-from mien_train.affect import Ridge, fit_affect
-from mien_train.metrics import expression_metrics
+from mien.errors import InputError
+from mien_train.affect import FOLD_SEED, FOLDS, AffectFit, fit_affect, folds
+from mien_train.batches import Faces
+from mien_train.checkpoints import load_student
+from mien_train.metrics import accuracy_difference, affect_metrics, expression_metrics
 from mien_train.models.student import Student
-from mien_train.predict import Predictions, predict
-from mien_train.recipe import Recipe
-from mien_train.trainer import load_checkpoint, load_with_landmarks, recipe_of
+from mien_train.predict import Predictions, predict, predict_teacher
+from mien_train.recipe import DataRecipe, Recipe
+from mien_train.sets import load_with_landmarks
+from mien_train.teachers import load_teacher
 
 
-def load_student(path: Path) -> tuple[Student, Recipe, dict[str, Any]]:
-    """A checkpoint's student (EMA weights, evaluation mode), its recipe, and the rest of its state."""
-    state = load_checkpoint(path)
-    recipe = recipe_of(state)
-    student = Student(recipe.model)
-    student.load_state_dict(state["ema"])
-    return student.eval().to(memory_format=torch.channels_last), recipe, state
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """``figures`` by set, ``tests``: the predictions on each test set, ``affect``: truth and held-out predictions of
+    valence and arousal, where there are any."""
+
+    figures: dict[str, Any]
+    tests: dict[str, Predictions]
+    affect: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 
 
 def test_predictions(student: Student, recipe: Recipe, root: Path | None) -> dict[str, Predictions]:
@@ -34,23 +41,82 @@ def test_predictions(student: Student, recipe: Recipe, root: Path | None) -> dic
     }
 
 
-def fit_affect_head(student: Student, recipe: Recipe, root: Path | None) -> tuple[Ridge, dict[str, dict[str, float]]]:
-    """The affect head for this student, from the images with human valence and arousal, and its held-out figures."""
-    item = load_with_landmarks(recipe.data.affect, root)
-    item = item.subset(~np.isnan(item.faces.affect[:, 0]))
+def affect_faces(name: str, root: Path | None) -> Faces:
+    """The images of a set that have human valence and arousal."""
+    item = load_with_landmarks(name, root)
+    return item.subset(~np.isnan(item.faces.affect[:, 0]))
+
+
+def fit_affect_head(student: Student, recipe: Recipe, root: Path | None) -> tuple[AffectFit, Predictions]:
+    """The affect head for this student, from the images with human valence and arousal; and its own predictions."""
+    item = affect_faces(recipe.data.affect, root)
     plain = predict(student, item, recipe.crop)
-    return fit_affect(plain, predict(student, item, recipe.crop, mirrored=True), recipe.seed)
+    mirrored = predict(student, item, recipe.crop, mirrored=True)
+    return fit_affect(plain, mirrored, unseen=recipe.data.affect_unseen), plain
 
 
-def evaluate(path: Path, root: Path | None) -> tuple[dict[str, Any], dict[str, Predictions]]:
-    """Figures of a finished checkpoint, computed anew: metrics by set, predictions by set."""
-    student, recipe, _ = load_student(path)
-    tests = test_predictions(student, recipe, root)
+def evaluate(source: str | Path, root: Path | None, sets: tuple[str, ...] = ()) -> Evaluation:
+    """Figures of a checkpoint, a bundle or a teacher (see ``load_teacher``), on ``sets`` or the usual test sets.
+
+    Valence and arousal: heads fitted anew by cross-validation for a checkpoint; for others, whose own head may have
+    learned from the rest, their outputs on the last fold alone, which the recipes of our teachers keep unseen.
+    """
+    if Path(source).suffix == ".pt":
+        return _evaluate_checkpoint(Path(source), root, sets)
+    teacher, usual = load_teacher(source), DataRecipe()
+    tests = {name: _labelled(predict_teacher(teacher, load_with_landmarks(name, root))) for name in sets or usual.test}
     figures: dict[str, Any] = {name: expression_metrics(p.probabilities(), p.expression) for name, p in tests.items()}
-    if recipe.data.affect:
-        figures[f"{recipe.data.affect}, 5-fold"] = fit_affect_head(student, recipe, root)[1]
+    if sets:
+        return Evaluation(figures, tests)
+    item = affect_faces(usual.affect, root)
+    last = folds(item.faces.expression, FOLD_SEED) == FOLDS - 1
+    made = predict_teacher(teacher, item.subset(last))
+    if np.isnan(made.predicted_affect).any():
+        return Evaluation(figures, tests)
+    figures[f"{usual.affect}, own head"] = {"last_fold": affect_metrics(made.predicted_affect, made.affect)}
+    return Evaluation(figures, tests, (made.affect, made.predicted_affect))
+
+
+def _evaluate_checkpoint(path: Path, root: Path | None, sets: tuple[str, ...]) -> Evaluation:
+    student, recipe, _ = load_student(path)
+    names = sets or recipe.data.test
+    tests = {name: _labelled(predict(student, load_with_landmarks(name, root), recipe.crop)) for name in names}
+    figures: dict[str, Any] = {
+        name + (", TRAINED ON" if name in recipe.data.train else ""): expression_metrics(
+            p.probabilities(), p.expression
+        )
+        for name, p in tests.items()
+    }
+    affect = None
+    if recipe.data.affect and not sets:
+        fit, plain = fit_affect_head(student, recipe, root)
+        figures[f"{recipe.data.affect}, 5-fold"] = fit.figures
+        affect = plain.affect, fit.held_out
     figures["macs"] = count_macs(student, recipe.crop.size)
-    return figures, tests
+    return Evaluation(figures, tests, affect)
+
+
+def compare(first: str | Path, second: str | Path, root: Path | None, sets: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Accuracy of ``first`` less that of ``second``, set by set on the same images, with paired 95 % intervals."""
+    sets = sets or DataRecipe().test
+    teachers = [load_teacher(source) for source in (first, second)]
+    figures: dict[str, Any] = {}
+    for name in sets:
+        item = load_with_landmarks(name, root)
+        made = [_labelled(predict_teacher(teacher, item)) for teacher in teachers]
+        one, two = (part.probabilities() for part in made)
+        difference, interval = accuracy_difference(one, two, made[0].expression)
+        accuracies = [part.accuracy() for part in made]
+        figures[name] = {"accuracies": accuracies, "difference": difference, "interval": interval}
+    means = [float(np.mean([f["accuracies"][k] for f in figures.values()])) for k in (0, 1)]
+    figures["mean"] = {"accuracies": means, "difference": means[0] - means[1]}
+    return figures
+
+
+def _labelled(made: Predictions) -> Predictions:
+    if not (made.expression >= 0).any():
+        raise InputError("this set has no expression labels to evaluate on")
+    return made.labelled()
 
 
 def count_macs(student: Student, size: int) -> int:

@@ -12,11 +12,12 @@ import torch
 from mien.card import Calibration, ModelCard, TrainingSet
 from mien.faces import EXPRESSIONS
 from mien_train.calibrate import fit_temperature
+from mien_train.checkpoints import load_student
 from mien_train.datasets import TERMS
-from mien_train.evaluate import count_macs, fit_affect_head, load_student, test_predictions
+from mien_train.evaluate import Evaluation, count_macs, fit_affect_head, test_predictions
 from mien_train.metrics import calibration_error, expression_metrics
 from mien_train.predict import Predictions, predict
-from mien_train.trainer import load_sets
+from mien_train.sets import load_sets
 
 LIMITS = (
     "Reads what a face shows, not what a person feels. Trained mostly on frontal and near-frontal faces from the web: "
@@ -27,7 +28,7 @@ LIMITS = (
 NO_AFFECT = " Valence and arousal were not trained: they are always 0."
 
 
-def finish(path: Path, root: Path | None) -> ModelCard:
+def finish(path: Path, root: Path | None) -> Evaluation:
     """Fit the affect head and the temperature, evaluate on the test sets, and write weights and card into ``path``.
 
     Without a test set the figures are those of the validation images, and named so.
@@ -37,14 +38,18 @@ def finish(path: Path, root: Path | None) -> ModelCard:
     held_out = {f"{item.faces.name}, validation": predict(student, item, recipe.crop).labelled() for item in validation}
     temperature = fit_temperature(student, list(held_out.values()))
     figures: dict[str, Any] = {}
+    affect = None
     once = {item.faces.name: item for item in training}.values()
     sets = [TrainingSet(item.faces.name, len(item.faces), _terms(item.faces.name)) for item in once]
     if recipe.data.affect:
-        head, affect_figures = fit_affect_head(student, recipe, root)
-        student.affect.weight.data = torch.from_numpy(head.weight.T).float()
-        student.affect.bias.data = torch.from_numpy(head.bias).float()
-        figures[f"{recipe.data.affect}, 5-fold"] = affect_figures
-        count = int(affect_figures["head"]["images"])
+        fit, plain = fit_affect_head(student, recipe, root)
+        affect = plain.affect, fit.held_out
+        student.affect.weight.data = torch.from_numpy(fit.head.weight.T).float()
+        student.affect.bias.data = torch.from_numpy(fit.head.bias).float()
+        figures[f"{recipe.data.affect}, 5-fold"] = fit.figures
+        count = int(fit.figures["head"]["images"])
+        if recipe.data.affect_unseen:
+            count -= int(fit.figures["last_fold"]["images"])
         sets.append(TrainingSet(f"{recipe.data.affect}, affect head only", count, _terms(recipe.data.affect)))
     else:
         torch.nn.init.zeros_(student.affect.weight)
@@ -75,7 +80,7 @@ def finish(path: Path, root: Path | None) -> ModelCard:
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     partial.replace(path)
-    return card
+    return Evaluation(figures, tests, affect)
 
 
 def _errors(tests: dict[str, Predictions], calibrated: bool) -> dict[str, float]:

@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from mien.align import CropSpec
 from mien_train.batches import EvaluationFaces, Faces
 from mien_train.models.student import Student
+from mien_train.teacher import Teacher
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,7 @@ class Predictions:
         if calibrated:
             logits = logits / self.temperature
         logits[:, np.isin(np.arange(logits.shape[1]), self.classes, invert=True)] = -np.inf
+        logits[np.isnan(logits)] = -np.inf  # a class that a teacher does not know
         weights = np.exp(logits - logits.max(1, keepdims=True))
         return np.asarray(weights / weights.sum(1, keepdims=True))
 
@@ -67,4 +70,16 @@ def predict(
         output = student((crops.flip(2) if mirrored else crops).to(device))
         parts.append([t.float().cpu().numpy() for t in output] + [expression.numpy(), affect.numpy()])
     student.train(was_training)
+    return Predictions(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def predict_teacher(teacher: Teacher, item: Faces, *, progress: bool = False, batch: int = 128) -> Predictions:
+    """A teacher's outputs, on crops cut its own way. Its embedding has no columns where it gives none."""
+    parts = []
+    loader = DataLoader(EvaluationFaces(item, teacher.crop), batch)
+    for crops, expression, affect in tqdm(loader, item.faces.name, disable=not progress, mininterval=5.0):
+        made = teacher(crops, teacher.crop)
+        embedding = torch.zeros((len(crops), 0)) if made.embedding is None else made.embedding
+        outputs = (made.logits, made.affect, embedding, torch.ones((len(crops), 1)))
+        parts.append([t.float().cpu().numpy() for t in outputs] + [expression.numpy(), affect.numpy()])
     return Predictions(*(np.concatenate(column) for column in zip(*parts, strict=True)))

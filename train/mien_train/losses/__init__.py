@@ -1,0 +1,1 @@
+"""Losses, one equation a file."""

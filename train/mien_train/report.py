@@ -1,0 +1,51 @@
+"""Figures as lines of text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def lines(figures: dict[str, Any]) -> list[str]:
+    """What ``evaluate`` or a card holds, for a terminal."""
+    made: list[str] = []
+    for name, values in figures.items():
+        if not isinstance(values, dict):
+            made.append(f"{name:28s} {values}")
+        elif "accuracy" in values:
+            made += _expression(name, values)
+        else:
+            made += [line for kind, affect in values.items() for line in _affect(f"{name}, {kind}", affect)]
+    return made
+
+
+def comparison(figures: dict[str, Any]) -> list[str]:
+    """What ``compare`` gives."""
+    made = []
+    for name, values in figures.items():
+        first, second = values["accuracies"]
+        interval = "  [{:+.4f}, {:+.4f}]".format(*values["interval"]) if "interval" in values else ""
+        made.append(f"{name:28s} {first:.4f} - {second:.4f} = {values['difference']:+.4f}{interval}")
+    return made
+
+
+def _expression(name: str, values: dict[str, Any]) -> list[str]:
+    def shown(key: str) -> str:
+        return "{:.4f} [{:.4f}, {:.4f}]".format(values[key], *values["intervals"][key])
+
+    recalls = "  ".join(f"{label} {recall:.2f}" for label, recall in values["recall"].items())
+    return [
+        f"{name:28s} accuracy {shown('accuracy')}  macro-F1 {shown('macro_f1')}  ECE {shown('calibration_error')}",
+        f"{'':28s} recall {recalls}",
+    ]
+
+
+def _affect(name: str, values: dict[str, Any]) -> list[str]:
+    """Valence / arousal, each with its interval."""
+    made = [f"{name} ({values['images']} images, valence / arousal)"]
+    for measure in ("ccc", "pcc", "rmse", "sagr"):
+        both = (
+            "{:.4f} [{:.4f}, {:.4f}]".format(values[key], *values["intervals"][key])
+            for key in (f"{measure}_valence", f"{measure}_arousal")
+        )
+        made.append(f"{'':28s} {measure.upper():4s} {' / '.join(both)}")
+    return made

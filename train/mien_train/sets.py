@@ -1,0 +1,45 @@
+"""The sets of a recipe: what is trained on, what is held out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mien_train.batches import Faces
+from mien_train.datasets import holdout, load_faces
+from mien_train.duplicates import difference_hashes, repeats
+from mien_train.landmarks import find_landmarks
+from mien_train.recipe import Recipe
+
+
+def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Faces]]:
+    """Training and validation sets with their landmarks. A training set that is named twice is drawn twice as often.
+
+    Labelled sets without a validation split give up a share of images. Training images that also stand in a validation
+    or test set are left out, mirrored ones aside.
+    """
+    validation = [load_with_landmarks(name, root) for name in recipe.data.validation]
+    separate = {str(Path(name).parent) for name in recipe.data.validation}
+    training = {name: load_with_landmarks(name, root) for name in recipe.data.train}
+    for name, item in training.items():
+        labelled = bool((item.faces.expression >= 0).any())
+        if str(Path(name).parent) not in separate and recipe.data.holdout > 0 and labelled:
+            held = holdout(item.faces, recipe.data.holdout)
+            if held.any():
+                validation.append(item.subset(held))
+            training[name] = item.subset(~held)
+        if recipe.data.limit:
+            training[name] = training[name].sample(recipe.data.limit, recipe.seed)
+    near = recipe.data.near_duplicates
+    if near >= 0:
+        kept_out = [item.faces for item in validation] + [load_faces(name, root) for name in recipe.data.test]
+        seen = np.concatenate([difference_hashes(faces) for faces in kept_out])
+        for name, item in training.items():
+            training[name] = item.subset(~repeats(difference_hashes(item.faces), seen, near))
+    return [training[name] for name in recipe.data.train], validation
+
+
+def load_with_landmarks(name: str, root: Path | None) -> Faces:
+    faces = load_faces(name, root)
+    return Faces(faces, find_landmarks(faces))

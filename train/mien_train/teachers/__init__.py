@@ -1,0 +1,64 @@
+"""Teachers: what a student can be distilled from. ``load_teacher`` makes one of a path."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from mien.card import CARD
+from mien.errors import InputError
+from mien_train.recipe import build, read_toml
+from mien_train.teacher import Teacher, TeacherOutput
+from mien_train.teachers.ensemble import Ensemble, EnsembleSpec
+from mien_train.teachers.networks import CheckpointTeacher, EmoNetSpec, EmoNetTeacher
+from mien_train.teachers.onnx import BundleTeacher, OnnxSpec, OnnxTeacher
+
+__all__ = ["Teacher", "TeacherOutput", "load_teacher"]
+
+SPECS: dict[str, type[Any]] = {"emonet": EmoNetSpec, "onnx": OnnxSpec, "ensemble": EnsembleSpec}
+
+
+def load_teacher(path: str | Path) -> Teacher:
+    """A checkpoint (.pt), a bundle (a folder, or the name of a packaged one), or a teacher's TOML file.
+
+    The TOML file has ``kind`` = emonet, onnx or ensemble and the fields of EmoNetSpec, OnnxSpec or EnsembleSpec; paths
+    in it are relative to it. Raises InputError or ModelInvalid, saying what to do.
+    """
+    path = Path(path)
+    if path.suffix == ".toml":
+        return _from_toml(path)
+    if path.suffix == ".pt":
+        return CheckpointTeacher(path)
+    if path.suffix in (".onnx", ".pth"):
+        raise InputError(f"{path} alone says nothing of its classes and crop; describe it in a TOML file (see README)")
+    if path.exists() and not (path / CARD).is_file():
+        raise InputError(f"{path} is no teacher: give a checkpoint (.pt), a bundle's folder or a TOML file")
+    return BundleTeacher(str(path))
+
+
+def _from_toml(path: Path) -> Teacher:
+    values = read_toml(path, "teacher")
+    kind = values.pop("kind", None)
+    if kind not in SPECS:
+        raise InputError(f"{path}: kind must be one of {', '.join(SPECS)}; not {kind!r}")
+    try:
+        spec = build(SPECS[kind], values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    spec = replace(spec, **{f.name: _beside(path, getattr(spec, f.name)) for f in fields(spec) if f.name in PATHS})
+    if isinstance(spec, EmoNetSpec):
+        return EmoNetTeacher(spec)
+    if isinstance(spec, OnnxSpec):
+        return OnnxTeacher(spec)
+    return Ensemble([load_teacher(member) for member in spec.members], spec.weights, flip=spec.flip)
+
+
+PATHS = ("weights", "model", "members")
+
+
+def _beside(path: Path, value: Any) -> Any:
+    """Paths in a teacher's file are relative to it. Weights of an ensemble are numbers, not a path."""
+    if isinstance(value, str):
+        return str(path.parent / value)
+    return tuple(str(path.parent / v) if isinstance(v, str) else v for v in value)

@@ -1,0 +1,81 @@
+"""Teachers that are torch networks: checkpoints of this project, and EmoNet."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mien.align import CropSpec
+from mien.bundle import sha256
+from mien.errors import InputError, ModelInvalid
+from mien_train.checkpoints import load_student
+from mien_train.models.emonet import EMONET_5, EMONET_8, EMONET_SIZE, EmoNet
+from mien_train.teacher import TeacherOutput, recrop, to_canonical
+
+
+class CheckpointTeacher:
+    """A checkpoint of ``fer-train run`` or ``distill``, with its calibrated logits."""
+
+    def __init__(self, path: Path):
+        self.student, recipe, _ = load_student(path)
+        self.name, self.crop, self.identity = str(path), recipe.crop, identity_of(path)
+        self.has_affect = bool(recipe.data.affect)
+
+    @torch.inference_mode()
+    def __call__(self, crops: Tensor, spec: CropSpec) -> TeacherOutput:
+        self.student.to(crops.device)
+        if spec != self.crop:
+            crops = recrop(crops, spec, self.crop).round().permute(0, 2, 3, 1)
+        output = self.student(crops)
+        affect = output.affect.clamp(-1, 1)
+        if not self.has_affect:
+            affect = torch.full_like(affect, float("nan"))
+        return TeacherOutput(output.logits / output.temperature, affect, output.embedding)
+
+
+@dataclass(frozen=True)
+class EmoNetSpec:
+    """``classes`` are those of ``emonet_8.pth``; for ``emonet_5.pth`` see EMONET_5 on its fifth class."""
+
+    weights: str
+    classes: tuple[str, ...] = EMONET_8
+    crop: CropSpec = field(default_factory=lambda: CropSpec(EMONET_SIZE, "box", 1.0, rotate=False))
+
+
+class EmoNetTeacher:
+    """EmoNet with a published or own checkpoint. Raises InputError or ModelInvalid where that does not fit."""
+
+    def __init__(self, spec: EmoNetSpec):
+        path = Path(spec.weights)
+        if not path.is_file():
+            raise InputError(f"no EmoNet checkpoint at {path}; its authors publish emonet_8.pth and emonet_5.pth")
+        if spec.crop.size != EMONET_SIZE:
+            raise InputError(f"EmoNet sees {EMONET_SIZE} px, not {spec.crop.size}")
+        if len(spec.classes) not in (len(EMONET_5), len(EMONET_8)):
+            raise InputError(f"EmoNet knows 8 or 5 classes, not {len(spec.classes)}")
+        self.network = EmoNet(len(spec.classes)).eval()
+        try:
+            state = torch.load(path, weights_only=True, map_location="cpu")
+            # Checkpoints that were saved from DataParallel carry a prefix.
+            state = {name.removeprefix("module."): value for name, value in state.items()}
+            self.network.load_state_dict(state, strict=True)
+        except Exception as error:  # pickle, zip and torch raise anything on foreign bytes
+            raise ModelInvalid(f"{path} does not fit EmoNet with {len(spec.classes)} classes: {error}") from error
+        self.classes, self.crop = spec.classes, spec.crop
+        self.name, self.identity = str(path), identity_of(path, spec.classes, spec.crop)
+
+    @torch.inference_mode()
+    def __call__(self, crops: Tensor, spec: CropSpec) -> TeacherOutput:
+        self.network.to(crops.device)
+        made = self.network(recrop(crops, spec, self.crop) / 255)
+        affect = torch.stack([made["valence"], made["arousal"]], dim=1).clamp(-1, 1)
+        return TeacherOutput(to_canonical(made["expression"], self.classes), affect, made["embedding"])
+
+
+def identity_of(path: Path, *more: object) -> str:
+    """Hash of a file's bytes and of whatever else changes the outputs."""
+    return hashlib.sha256(repr((sha256(path), *more)).encode()).hexdigest()[:16]
