@@ -14,6 +14,7 @@ from mien.bundle import FILES, sha256
 from mien.card import CARD, read_card
 from mien.engines import load_engine
 from mien.errors import InputError, MienError, OutputError
+from mien_export.model_card import FILE, model_card
 from mien_export.parity import Parity, ParityError, compare, face_crops
 
 
@@ -47,7 +48,9 @@ def export(checkpoint: Path, out: Path, data: Path | None = None, opset: int = 1
         write_onnx(model, card, path, opset)
         made = load_engine(path, device="cpu").run(crops)
         parity = compare(run_torch(model, crops), (made["expression"], made["affect"], made["embedding"]))
-        (aside / CARD).write_text(replace(card, files={path.name: sha256(path)}).to_json(), encoding="utf-8")
+        card = replace(card, files={path.name: sha256(path)})
+        (aside / CARD).write_text(card.to_json(), encoding="utf-8")
+        (aside / FILE).write_text(model_card(card), encoding="utf-8")
         read_card(aside)
         os.chmod(aside, 0o755)
         if out.exists():

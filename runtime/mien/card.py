@@ -45,7 +45,8 @@ class ModelCard:
 
     ``labels``: classes in the order of the ``expression`` output. ``crop``: how a face becomes the input, whose side
     is ``crop.size``. ``embedding``: D of the ``embedding`` output. ``macs``: multiply-accumulates for one crop.
-    ``metrics``: held-out figures by test set. ``files``: sha256 of each model file, by file name.
+    ``metrics``: held-out figures by test set. ``files``: sha256 of each model file, by file name. ``origin``: what the
+    weights started from, and the teacher.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ModelCard:
     training: tuple[TrainingSet, ...]
     limits: str
     files: dict[str, str]
+    origin: str = ""
     format: int = FORMAT
 
     def __post_init__(self) -> None:

@@ -74,6 +74,7 @@ def finish(path: Path, root: Path | None) -> Evaluation:
         training=tuple(sets),
         limits=LIMITS if recipe.data.affect else LIMITS + NO_AFFECT,
         files={},
+        origin=state.get("origin", ""),
     )
     state["ema"] = student.state_dict()
     state["card"] = json.loads(card.to_json())

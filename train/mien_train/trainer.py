@@ -21,7 +21,7 @@ from mien_train.checkpoints import load_checkpoint, recipe_of
 from mien_train.models.student import Student
 from mien_train.objective import Objective
 from mien_train.predict import predict
-from mien_train.pretrained import load_pretrained
+from mien_train.pretrained import load_pretrained, origin_of
 from mien_train.recipe import Recipe
 from mien_train.sets import load_sets
 from mien_train.teacher import Teacher
@@ -55,9 +55,14 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
 
     student = Student(recipe.model)
     if recipe.model.weights.endswith(".pt"):
-        student.load_state_dict(load_checkpoint(Path(recipe.model.weights))["ema"])
-    elif recipe.model.weights:
+        before = load_checkpoint(Path(recipe.model.weights))
+        student.load_state_dict(before["ema"])
+        origin = before.get("origin", "") + f" Trained on from {recipe.model.weights}."
+    else:
         load_pretrained(student, recipe.model.weights, _some_crops(training, recipe))
+        origin = origin_of(recipe.model.weights)
+    if teacher:
+        origin += f" Distilled from {teacher.name} ({teacher.identity})."
     student.to(memory_format=torch.channels_last)
     online = teacher if taught is None else None
     features = _embedding_width(online, recipe) if online else taught[0].embedding.shape[1] if taught else 0
@@ -97,8 +102,8 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
     def save(path: Path, **more: Any) -> None:
         if not accelerator.is_main_process:
             return
-        state = {"recipe": recipe.to_dict(), "ema": ema.module.state_dict(), "step": step, "history": history.rows}
-        torch.save({**state, **more}, path.with_suffix(".partial"))
+        state = {"recipe": recipe.to_dict(), "ema": ema.module.state_dict(), "step": step, "origin": origin}
+        torch.save({**state, "history": history.rows, **more}, path.with_suffix(".partial"))
         path.with_suffix(".partial").replace(path)
 
     def save_all() -> None:

@@ -1,0 +1,118 @@
+"""The model card in words: ``MODEL_CARD.md``, for a person who decides whether to deploy a bundle.
+
+After Mitchell et al. 2019, "Model cards for model reporting". Every figure comes from ``card.json``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mien.card import ModelCard
+
+FILE = "MODEL_CARD.md"
+
+WORDS = """
+## What a face cannot tell
+
+The network names the expression that people would see in a picture of a face. It does not know what the person feels:
+people smile without joy and feel anger without showing it, and one face means different things in different
+cultures and situations (Barrett et al. 2019, *Psychological Science in the Public Interest* 20:1-68). Its labels come
+from annotators who saw one picture without context, and who often disagreed. Treat the output as "this looks like",
+never as "this person is".
+
+## Intended use
+
+Machines that react to the face in front of them, where a wrong reading costs little and can be corrected: robots and
+kiosks that answer a smile, games, avatars, accessibility tools under the user's control, summaries over many people who
+agreed to it, and research. Show people that it runs, ask them, and let them switch it off.
+
+## Misuse
+
+Not for decisions about people: hiring, schooling, policing, borders, insurance, credit, medical or psychological
+diagnosis, lie detection. Inferring emotions at work or in schools is prohibited in the European Union (Regulation
+2024/1689, article 5). Not as the only safety measure of a vehicle or a machine. Not for watching people unknown to them.
+"""
+
+
+def model_card(card: ModelCard) -> str:
+    """Markdown for a person."""
+    sets = {name: values for name, values in card.metrics.items() if "accuracy" in values}
+    affect = {name: values for name, values in card.metrics.items() if "accuracy" not in values}
+    size = card.crop.size
+    parts = [
+        f"# {card.name}",
+        f"Reads one of {len(card.labels)} expressions ({', '.join(card.labels)}), valence and arousal from a face "
+        f"crop of {size}x{size} px. {card.backbone}, {card.macs / 1e9:.3f} GMAC, {card.parameters / 1e6:.1f} million parameters; "
+        f"mien {card.version}.",
+        card.origin,
+        "## Figures on faces that it was not trained on",
+        "Aligned crops of the official test splits, one forward pass; 95 % bootstrap intervals in brackets. Sets "
+        "without contempt are scored over their seven classes. The sets share their sources with the training data, "
+        "so expect less on other faces.",
+        _expression_table(sets),
+        "Recall by class (of the faces of this class, the share that it finds):",
+        _recall_table(card, sets),
+        _affect_table(affect) if affect else "Valence and arousal were not trained.",
+        _calibration(card),
+        "## Training data and terms",
+        _training(card),
+        "## Limits",
+        _weakest(sets) + card.limits,
+        WORDS.strip(),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _shown(values: dict[str, Any], key: str) -> str:
+    interval = values.get("intervals", {}).get(key)
+    return f"{values[key]:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
+
+
+def _expression_table(sets: dict[str, Any]) -> str:
+    rows = ["| set | images | accuracy | macro-F1 | calibration error |", "|---|---|---|---|---|"]
+    for name, values in sets.items():
+        keys = ("accuracy", "macro_f1", "calibration_error")
+        rows.append(f"| {name} | {values['images']} | " + " | ".join(_shown(values, key) for key in keys) + " |")
+    return "\n".join(rows)
+
+
+def _recall_table(card: ModelCard, sets: dict[str, Any]) -> str:
+    rows = ["| set | " + " | ".join(card.labels) + " |", "|---" * (len(card.labels) + 1) + "|"]
+    for name, values in sets.items():
+        cells = (f"{values['recall'][label]:.2f}" if label in values["recall"] else "" for label in card.labels)
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def _affect_table(affect: dict[str, Any]) -> str:
+    rows = [
+        "| set | images | CCC valence | CCC arousal | RMSE valence | RMSE arousal |",
+        "|---" * 6 + "|",
+    ]
+    for name, kinds in affect.items():
+        for kind, values in kinds.items():
+            keys = ("ccc_valence", "ccc_arousal", "rmse_valence", "rmse_arousal")
+            cells = " | ".join(_shown(values, key) for key in keys)
+            rows.append(f"| {name}: {kind} | {values['images']} | {cells} |")
+    return "\n".join(rows) + (
+        "\n\n`head` is this model's, cross-validated; `last_fold` are the images among them whose valence and "
+        "arousal no teacher saw either; `class_means` is a baseline that knows only the class."
+    )
+
+
+def _calibration(card: ModelCard) -> str:
+    before, after = card.calibration.error_before, card.calibration.error_after
+    shown = "; ".join(f"{name} {before[name]:.3f} to {after[name]:.3f}" for name in before if name in after)
+    return f"Expected calibration error before and after the temperature: {shown}." if shown else ""
+
+
+def _training(card: ModelCard) -> str:
+    rows = ["| set | images | terms |", "|---|---|---|"]
+    return "\n".join(rows + [f"| {item.name} | {item.images} | {item.terms} |" for item in card.training])
+
+
+def _weakest(sets: dict[str, Any]) -> str:
+    """The three lowest recalls, by set."""
+    recalls = [(r, label, name) for name, values in sets.items() for label, r in values["recall"].items()]
+    worst = ", ".join(f"{label} on {name} ({recall:.0%})" for recall, label, name in sorted(recalls)[:3])
+    return f"It finds least of: {worst}. " if worst else ""
