@@ -30,7 +30,7 @@ agreed to it, and research. Show people that it runs, ask them, and let them swi
 
 Not for decisions about people: hiring, schooling, policing, borders, insurance, credit, medical or psychological
 diagnosis, lie detection. Inferring emotions at work or in schools is prohibited in the European Union (Regulation
-2024/1689, article 5). Not as the only safety measure of a vehicle or a machine. Not for watching people unknown to them.
+2024/1689, article 5). Not as the only safety measure of a vehicle or machine. Not for watching people unknown to them.
 """
 
 
@@ -42,8 +42,8 @@ def model_card(card: ModelCard) -> str:
     parts = [
         f"# {card.name}",
         f"Reads one of {len(card.labels)} expressions ({', '.join(card.labels)}), valence and arousal from a face "
-        f"crop of {size}x{size} px. {card.backbone}, {card.macs / 1e9:.3f} GMAC, {card.parameters / 1e6:.1f} million parameters; "
-        f"mien {card.version}.",
+        f"crop of {size}x{size} px. {card.backbone}, {card.macs / 1e9:.3f} GMAC, "
+        f"{card.parameters / 1e6:.1f} million parameters; mien {card.version}.",
         card.origin,
         "## Figures on faces that it was not trained on",
         "Aligned crops of the official test splits, one forward pass; 95 % bootstrap intervals in brackets. Sets "

@@ -13,7 +13,7 @@ from mien.errors import InputError
 from mien_train.affect import FOLD_SEED, FOLDS, folds
 from mien_train.checkpoints import load_student
 from mien_train.evaluate import fit_affect_head, test_predictions
-from mien_train.metrics import affect_metrics, expression_metrics
+from mien_train.metrics import affect_metrics
 from mien_train.recipe import DistillRecipe, Recipe
 from mien_train.trainer import train
 
@@ -66,9 +66,7 @@ def measure(path: Path, root: Path | None) -> dict[str, float]:
     head as it was trained, on the last fold, which no teacher of ours has seen."""
     student, recipe, _ = load_student(path)
     tests = test_predictions(student, recipe, root)
-    figures: dict[str, Any] = {
-        name: expression_metrics(made.probabilities(), made.expression)["accuracy"] for name, made in tests.items()
-    }
+    figures: dict[str, Any] = {name: made.accuracy() for name, made in tests.items()}
     figures["mean of the sets"] = float(np.mean(list(figures.values())))
     if recipe.data.affect:
         fit, plain = fit_affect_head(student, recipe, root)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from mien_train.batches import Faces
-from mien_train.datasets import holdout, load_faces
+from mien_train.datasets import data_root, holdout, load_faces
 from mien_train.duplicates import difference_hashes, repeats
 from mien_train.landmarks import find_landmarks
 from mien_train.recipe import Recipe
@@ -41,5 +42,17 @@ def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Face
 
 
 def load_with_landmarks(name: str, root: Path | None) -> Faces:
+    """A set with the faces in it. Parquet sets are kept: an ablation asks for the same ones many times."""
+    if Path(name).is_dir():
+        return _load(name, None)
+    return _load_parquet(name, data_root(root))
+
+
+@lru_cache(maxsize=16)
+def _load_parquet(name: str, root: Path) -> Faces:
+    return _load(name, root)
+
+
+def _load(name: str, root: Path | None) -> Faces:
     faces = load_faces(name, root)
     return Faces(faces, find_landmarks(faces))
