@@ -46,6 +46,13 @@ def write_onnx(model: Deployed, card: ModelCard, path: Path, opset: int = OPSET)
     """Write the fp32 ONNX file: input ``crops`` uint8 (N, H, W, 3) with N free, outputs as the card says."""
     size = card.crop.size
     example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+    quiet_export(model, example, path, "crops", ("expression", "affect", "embedding"), opset)
+
+
+def quiet_export(
+    model: nn.Module, example: Tensor, path: Path, name: str, outputs: tuple[str, ...], opset: int
+) -> None:
+    """torch's exporter with the first dimension of the one input free, and without its chatter."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -53,9 +60,9 @@ def write_onnx(model: Deployed, card: ModelCard, path: Path, opset: int = OPSET)
             model,
             (example,),
             str(path),
-            input_names=["crops"],
-            output_names=["expression", "affect", "embedding"],
-            dynamic_shapes={"crops": {0: torch.export.Dim("N", min=1)}},
+            input_names=[name],
+            output_names=list(outputs),
+            dynamic_shapes=({0: torch.export.Dim("N", min=1)},),
             opset_version=opset,
             dynamo=True,
             external_data=False,

@@ -20,8 +20,10 @@ from mien_export.parity import Parity, ParityError, compare, face_crops
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="fer-export", description=__doc__)
-    parser.add_argument("checkpoint", type=Path, help="a finished checkpoint of fer-train, runs/.../student.pt")
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="the bundle's folder, made anew")
+    parser.add_argument("checkpoint", type=Path, help="a finished checkpoint of fer-train, or EmoNet's .pth")
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="DIR", help="the bundle's folder, made anew; EmoNet's .onnx"
+    )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="pictures of faces for the parity check")
     parser.add_argument("--opset", type=int, default=18, help="ONNX opset (default: 18)")
     return parser.parse_args(argv)
@@ -65,6 +67,12 @@ def run(args: argparse.Namespace) -> int:
     if args.data is not None and not args.data.is_dir():
         raise InputError(f"--data {args.data} is not a folder")
     try:
+        if args.checkpoint.suffix == ".pth":
+            from mien_export.emonet import export_emonet
+
+            gap = export_emonet(args.checkpoint, args.out, args.opset)
+            print(f"{args.out}: EmoNet. ONNX Runtime against torch: at most {gap:.1e} of the largest output")
+            return 0
         parity = export(args.checkpoint, args.out, args.data, args.opset)
     except ParityError as error:
         print(f"fer-export: nothing written: {error}", file=sys.stderr)

@@ -8,9 +8,13 @@ weights are CC BY-NC-ND and are not part of this project.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mien.errors import InputError, ModelInvalid
 
 EMONET_SIZE = 256
 EMONET_8 = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
@@ -75,6 +79,24 @@ class EmoNet(nn.Module):
             "heatmap": heatmap,
             "embedding": embedding,
         }
+
+
+def load_emonet(path: Path) -> EmoNet:
+    """A published checkpoint, or one of the same names and shapes, with as many classes as it has, in evaluation mode.
+
+    Raises InputError where there is none, ModelInvalid where it does not fit.
+    """
+    if not path.is_file():
+        raise InputError(f"no EmoNet checkpoint at {path}; its authors publish emonet_8.pth and emonet_5.pth")
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        # Checkpoints that were saved from DataParallel carry a prefix.
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+        network = EmoNet(len(state["emo_fc_2.3.bias"]) - 2)
+        network.load_state_dict(state, strict=True)
+    except Exception as error:  # pickle, zip and torch raise anything on foreign bytes
+        raise ModelInvalid(f"{path} is not a checkpoint of EmoNet: {error}") from error
+    return network.eval()
 
 
 class PyramidBlock(nn.Module):

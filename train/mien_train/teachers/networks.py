@@ -11,9 +11,9 @@ from torch import Tensor
 
 from mien.align import CropSpec
 from mien.bundle import sha256
-from mien.errors import InputError, ModelInvalid
+from mien.errors import InputError
 from mien_train.checkpoints import load_student
-from mien_train.models.emonet import EMONET_5, EMONET_8, EMONET_SIZE, EmoNet
+from mien_train.models.emonet import EMONET_8, EMONET_SIZE, load_emonet
 from mien_train.teacher import TeacherOutput, recrop, to_canonical
 
 
@@ -51,20 +51,12 @@ class EmoNetTeacher:
 
     def __init__(self, spec: EmoNetSpec):
         path = Path(spec.weights)
-        if not path.is_file():
-            raise InputError(f"no EmoNet checkpoint at {path}; its authors publish emonet_8.pth and emonet_5.pth")
         if spec.crop.size != EMONET_SIZE:
             raise InputError(f"EmoNet sees {EMONET_SIZE} px, not {spec.crop.size}")
-        if len(spec.classes) not in (len(EMONET_5), len(EMONET_8)):
-            raise InputError(f"EmoNet knows 8 or 5 classes, not {len(spec.classes)}")
-        self.network = EmoNet(len(spec.classes)).eval()
-        try:
-            state = torch.load(path, weights_only=True, map_location="cpu")
-            # Checkpoints that were saved from DataParallel carry a prefix.
-            state = {name.removeprefix("module."): value for name, value in state.items()}
-            self.network.load_state_dict(state, strict=True)
-        except Exception as error:  # pickle, zip and torch raise anything on foreign bytes
-            raise ModelInvalid(f"{path} does not fit EmoNet with {len(spec.classes)} classes: {error}") from error
+        self.network = load_emonet(path)
+        found = len(self.network.state_dict()["emo_fc_2.3.bias"]) - 2
+        if found != len(spec.classes):
+            raise InputError(f"{path} has {found} classes, the teacher's file names {len(spec.classes)}; set classes")
         self.classes, self.crop = spec.classes, spec.crop
         self.name, self.identity = str(path), identity_of(path, spec.classes, spec.crop)
 

@@ -1,0 +1,54 @@
+"""EmoNet's published checkpoints -> ONNX. Like checkpoint.py, this file may see the workshop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from mien_export.checkpoint import OPSET, quiet_export
+from mien_export.parity import ParityError
+from mien_train.models.emonet import EMONET_SIZE, EmoNet, load_emonet
+
+OUTPUTS = ("expression", "valence", "arousal", "heatmap", "embedding")
+TOLERANCE = 1e-3
+
+
+class Tupled(nn.Module):
+    """EmoNet with its outputs in the order of OUTPUTS."""
+
+    def __init__(self, network: EmoNet):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        made = self.network(image)
+        return tuple(made[name] for name in OUTPUTS)
+
+
+def export_emonet(weights: Path, out: Path, opset: int = OPSET) -> float:
+    """Write ``out``: input ``image`` float32 (N, 3, 256, 256) RGB in [0, 1], N free; outputs as ``EmoNet.forward``.
+
+    Returns the largest difference of ONNX Runtime from torch on noise, relative to the largest output. Raises
+    InputError or ModelInvalid for a bad checkpoint, and ParityError, with nothing written, above 1e-3.
+    """
+    network = Tupled(load_emonet(weights)).eval()
+    image = torch.rand((2, 3, EMONET_SIZE, EMONET_SIZE), generator=torch.Generator().manual_seed(0))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_suffix(".partial")
+    try:
+        quiet_export(network, image, partial, "image", OUTPUTS, opset)
+        session = onnxruntime.InferenceSession(str(partial), providers=["CPUExecutionProvider"])
+        made = session.run(None, {"image": image.numpy()})
+        with torch.inference_mode():
+            expected = [output.numpy() for output in network(image)]
+        gap = max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(expected, made, strict=True))
+        if not gap <= TOLERANCE:
+            raise ParityError(f"the exported EmoNet differs from torch by {gap:.1e}; try another --opset")
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
+    return gap
