@@ -24,7 +24,7 @@ from mien.faces import Image
 from mien_train.batches import Faces
 from mien_train.landmarks import decode_image
 from mien_train.metrics import expression_metrics
-from mien_train.trainer import load_with_landmarks
+from mien_train.sets import load_with_landmarks
 
 SETS = ("rafdb/test", "ferplus/test", "affectnet-subset/test")
 BATCH = 64
@@ -84,7 +84,7 @@ def main() -> None:
             figures["faces found"] = round(float(found.mean()), 4)
             report[f"{name}, {way}"] = figures
             print(
-                f"{name} {way}: accuracy {figures['accuracy']:.4f} {figures['interval']}, "
+                f"{name} {way}: accuracy {figures['accuracy']:.4f} {figures['intervals']['accuracy']}, "
                 f"macro-F1 {figures['macro_f1']:.4f}, ECE {figures['calibration_error']:.4f}, found {found.mean():.4f}"
             )
     args.out.write_text(json.dumps(report, indent=2) + "\n")

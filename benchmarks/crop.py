@@ -14,11 +14,12 @@ from pathlib import Path
 import torch
 
 from mien.align import CropSpec
+from mien_train.checkpoints import load_student
 from mien_train.datasets import data_root
-from mien_train.models.student import Student
 from mien_train.predict import predict
 from mien_train.recipe import Recipe
-from mien_train.trainer import load_checkpoint, load_sets, train
+from mien_train.sets import load_sets
+from mien_train.trainer import train
 
 VARIANTS = {
     "box, upright, 1.0": ("box", 1.0, False),
@@ -50,8 +51,7 @@ def main() -> None:
         checkpoint = folder / "student.pt"
         if not checkpoint.exists():
             train(recipe, root, folder, resume=True)
-        student = Student(recipe.model)
-        student.load_state_dict(load_checkpoint(checkpoint)["ema"])
+        student, _, _ = load_student(checkpoint)
         _, validation = load_sets(recipe, root)
         scores = {item.faces.name: predict(student, item, recipe.crop, limit=2500).accuracy() for item in validation}
         row = {key: round(value, 4) for key, value in {**scores, "mean": sum(scores.values()) / len(scores)}.items()}

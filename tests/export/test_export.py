@@ -40,7 +40,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_bundle_runs_and_agrees(checkpoint: Path, tmp_path: Path, portrait: np.ndarray) -> None:
     out = tmp_path / "bundle"
     assert run(parse_args([str(checkpoint), "-o", str(out)])) == 0
-    assert sorted(p.name for p in out.iterdir()) == ["card.json", "model.onnx"]
+    assert sorted(p.name for p in out.iterdir()) == ["MODEL_CARD.md", "card.json", "model.onnx"]
     model = onnx.load(out / "model.onnx")
     (crops,) = model.graph.input
     assert crops.name == "crops"

@@ -26,6 +26,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     ablate = commands.add_parser("ablate", help="train with and without each part of distillation, over seeds")
     ablate.add_argument("--recipe", default="ablation", help="a TOML file, or a packaged name (default: ablation)")
     ablate.add_argument("--seeds", type=int, default=3)
+    ablate.add_argument("--arms", nargs="+", metavar="ARM", help="(default: all; a wrong one lists them)")
     for command in (run, distill):
         command.add_argument("-o", "--out", type=Path, default=Path("runs/student"), help="(default: runs/student)")
         command.add_argument("--faces", type=Path, metavar="FOLDER", help="learn from your own FOLDER of <class>/*.jpg")
@@ -122,10 +123,10 @@ def _finish(args: argparse.Namespace) -> int:
 
 
 def _ablate(args: argparse.Namespace) -> int:
-    from mien_train.ablate import ablate, as_markdown
+    from mien_train.ablate import ARMS, ablate, as_markdown
 
     recipe = _recipe(args)
-    table = ablate(recipe, args.data, args.out, args.seeds)
+    table = ablate(recipe, args.data, args.out, args.seeds, tuple(args.arms or ARMS))
     report = {"command": _command(), "recipe": recipe.to_dict(), "seeds": args.seeds, "figures": table}
     (args.out / "ablation.json").write_text(json.dumps(report, indent=2) + "\n")
     (args.out / "ablation.md").write_text(as_markdown(table))
