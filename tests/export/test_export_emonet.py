@@ -9,7 +9,7 @@ import tiny_emonet as known
 import torch
 
 import mien_export.emonet
-from mien.errors import InputError, ModelInvalid
+from mien.errors import InputError, ModelInvalid, OutputError
 from mien_export.cli import parse_args, run
 
 
@@ -62,3 +62,15 @@ def test_what_is_not_emonet_is_refused(tmp_path: Path) -> None:
     path.write_text("no checkpoint")
     with pytest.raises(ModelInvalid, match="is not a checkpoint of EmoNet"):
         run(parse_args([str(path), "-o", str(tmp_path / "out.onnx")]))
+
+
+@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="looked at after minutes of export, and as an OSError")
+def test_a_folder_is_refused_before_the_export(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object) -> None:
+        raise RuntimeError("exported first")
+
+    monkeypatch.setattr(mien_export.emonet, "quiet_export", dies)
+    with pytest.raises(OutputError, match="is a folder"):
+        run(parse_args([str(checkpoint), "-o", str(tmp_path)]))

@@ -214,9 +214,6 @@ def test_a_package_that_is_missing_or_another_is_refused(tmp_path: Path, crops: 
         load_pretrained(student, str(path), crops)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=(EOFError, ValueError, KeyError), reason="EOFError, ValueError and KeyError get through"
-)
 @pytest.mark.parametrize("kind", ["half of the archive", "half of the weights", "another network"])
 def test_a_damaged_package_is_refused(
     kind: str, package: Path, weights: dict[str, np.ndarray], tmp_path: Path, crops: Tensor

@@ -50,15 +50,23 @@ def ablate(
     for seed in range(seeds):
         for arm in arms:
             folder = out / f"{arm}-{seed}"
-            figures = folder / "figures.json"
-            if not figures.is_file():
-                path = train(arm_recipe(recipe, arm, seed), root, folder, resume=True)
-                partial = figures.with_suffix(".partial")
-                partial.write_text(json.dumps(measure(path, root), indent=2) + "\n")
-                partial.replace(figures)
-            for name, value in json.loads(figures.read_text()).items():
+            for name, value in _figures(arm_recipe(recipe, arm, seed), root, folder).items():
                 table.setdefault(arm, {}).setdefault(name, []).append(value)
     return table
+
+
+def _figures(recipe: Recipe, root: Path | None, folder: Path) -> dict[str, float]:
+    kept = folder / "figures.json"
+    if not kept.is_file():
+        made = {"recipe": recipe.to_dict(), "figures": measure(train(recipe, root, folder, resume=True), root)}
+        partial = kept.with_suffix(".partial")
+        partial.write_text(json.dumps(made, indent=2) + "\n")
+        partial.replace(kept)
+    read = json.loads(kept.read_text())
+    if read["recipe"] != recipe.to_dict():
+        raise InputError(f"{kept} was made by another recipe; use that one, or choose another --out")
+    figures: dict[str, float] = read["figures"]
+    return figures
 
 
 def measure(path: Path, root: Path | None) -> dict[str, float]:
@@ -82,6 +90,10 @@ def as_markdown(table: dict[str, dict[str, list[float]]]) -> str:
     arms = list(table)
     rows = ["| measure | " + " | ".join(arms) + " |", "|---" * (len(arms) + 1) + "|"]
     for name in table[arms[0]]:
-        cells = (f"{np.mean(table[arm][name]):.4f} ± {np.std(table[arm][name], ddof=1):.4f}" for arm in arms)
+        cells = (_spread(table[arm][name]) for arm in arms)
         rows.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(rows) + "\n"
+
+
+def _spread(values: list[float]) -> str:
+    return f"{np.mean(values):.4f}" + (f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else "")

@@ -46,10 +46,12 @@ def expression_metrics(probabilities: NDArray[np.float64], labels: NDArray[np.in
     def figures(rows: Tensor) -> Tensor:
         p, y = made[rows], truth[rows]
         guess = p.argmax(1)
-        recall = multiclass_recall(guess, y, COUNT, average="none")[present]
-        f1 = multiclass_f1_score(guess, y, COUNT, average="none")[present]
+        # A class that a resample lacks has no recall there, rather than one of 0.
+        lacking = torch.bincount(y, minlength=COUNT)[present] == 0
+        recall = multiclass_recall(guess, y, COUNT, average="none")[present].masked_fill(lacking, torch.nan)
+        f1 = multiclass_f1_score(guess, y, COUNT, average="none")[present].masked_fill(lacking, torch.nan)
         accuracy = multiclass_accuracy(guess, y, COUNT, average="micro")
-        return torch.cat([torch.stack([accuracy, f1.mean(), _calibration(p, y)]), recall])
+        return torch.cat([torch.stack([accuracy, f1.nanmean(), _calibration(p, y)]), recall])
 
     whole = figures(torch.arange(len(truth))).tolist()
     ranges = [[round(float(v), 4) for v in pair] for pair in bootstrap(figures, len(truth)).T]

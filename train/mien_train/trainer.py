@@ -83,6 +83,10 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
         step, history = state["step"], History(state["history"])
 
     weights = data.draw_weights(optim.balance, unlabelled=teacher is not None)
+    if not weights.any():
+        raise InputError(
+            "no training image has an expression label: add a labelled set, or a teacher (distill.teacher)"
+        )
     draws = SeededDraws(weights, total * optim.batch, recipe.seed, start=step * optim.batch)
     loader: Any = DataLoader(
         data,
@@ -110,7 +114,8 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
         save(
             last,
             student=accelerator.unwrap_model(student).state_dict(),
-            objective=objective.state_dict(),
+            # As one process names it: a wrapped hint has "module." before its own names.
+            objective={name.replace("hint.module.", "hint."): v for name, v in objective.state_dict().items()},
             optimizer=optimizer.state_dict(),
             schedule=schedule.state_dict(),
         )

@@ -14,7 +14,7 @@ from mien.bundle import sha256
 from mien.errors import InputError
 from mien_train.checkpoints import load_student
 from mien_train.models.emonet import EMONET_8, EMONET_SIZE, load_emonet
-from mien_train.teacher import TeacherOutput, recrop, to_canonical
+from mien_train.teacher import TeacherOutput, check_classes, recrop, to_canonical
 
 
 class CheckpointTeacher:
@@ -44,6 +44,9 @@ class EmoNetSpec:
     weights: str
     classes: tuple[str, ...] = EMONET_8
     crop: CropSpec = field(default_factory=lambda: CropSpec(EMONET_SIZE, "box", 1.0, rotate=False))
+
+    def __post_init__(self) -> None:
+        check_classes(self.classes)
 
 
 class EmoNetTeacher:

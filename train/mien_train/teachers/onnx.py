@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,7 @@ from torch import Tensor
 from mien.align import CropSpec
 from mien.bundle import find_bundle
 from mien.errors import InputError, ModelInvalid
-from mien.faces import EXPRESSIONS
-from mien_train.teacher import TeacherOutput, recrop, to_canonical
+from mien_train.teacher import TeacherOutput, check_classes, recrop, to_canonical
 from mien_train.teachers.networks import identity_of
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -44,9 +43,7 @@ class OnnxSpec:
     probabilities: bool = False
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.classes if name not in EXPRESSIONS]
-        if unknown or len(set(self.classes)) != len(self.classes):
-            raise InputError(f"teacher classes must be different ones of {', '.join(EXPRESSIONS)}; not {self.classes}")
+        check_classes(self.classes)
         if self.layout not in ("nchw", "nhwc") or self.channels not in ("rgb", "bgr"):
             raise InputError('teacher: layout is "nchw" or "nhwc", channels are "rgb" or "bgr"')
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
@@ -64,7 +61,8 @@ class OnnxTeacher:
             self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises its own kinds, unrelated to each other
             raise ModelInvalid(f"{path} is not a readable ONNX model: {error}") from error
-        self.spec, self.name, self.crop, self.identity = spec, str(path), spec.crop, identity_of(path, spec)
+        self.spec, self.name, self.crop = spec, str(path), spec.crop
+        self.identity = identity_of(path, replace(spec, model=""))  # wherever the file lies
         entry = self.session.get_inputs()[0]
         self.input, first = entry.name, entry.shape[0]
         self.batch = first if isinstance(first, int) and first > 0 else 0
@@ -121,7 +119,10 @@ class OnnxTeacher:
         if match.group(2) is None:
             return made[name]
         start = int(match.group(2))
-        return made[name][:, start : int(match.group(3) or start + 1)]
+        stop = int(match.group(3) or start + 1)
+        if what != "expression" and not start < stop <= made[name].shape[1]:
+            raise InputError(f"{self.name}: {what} = {written!r} is beyond the {made[name].shape[1]} columns of {name}")
+        return made[name][:, start:stop]
 
 
 class BundleTeacher(OnnxTeacher):
