@@ -50,7 +50,8 @@ def _losses(axis: Axes, history: list[dict[str, float]]) -> None:
         means = np.array([part.mean(0) for part in np.array_split(points, count)])
         axis.plot(means[:, 0], means[:, 1], label=name.removeprefix("train/"))
     axis.set(title="training losses", xlabel="step", ylim=(0, None))
-    axis.legend(frameon=False)
+    if axis.lines:  # a very short run has noted none
+        axis.legend(frameon=False)
 
 
 def _validation(axis: Axes, history: list[dict[str, float]]) -> None:
