@@ -47,7 +47,7 @@ def test_recrop_is_the_crop_that_align_would_cut(ramp: np.ndarray, size: int, sc
     error = made[0].permute(1, 2, 0).numpy() - expected.astype(np.float32)
     if seen == wanted:
         assert np.abs(error).max() == 0
-    # Blue, now last, rises to the right. Half a pixel of shift, or one of stretch, would be a third of a level and more.
+    # Blue, now last, rises to the right. Half a pixel of shift, or one of stretch, would be over 0.3 levels.
     assert np.abs(error[2:-2, 2:-2, 1:].mean((0, 1))).max() < 0.12
     assert abs(np.polyfit(np.arange(size), error[..., 2].mean(0), 1)[0] * size) < 0.3
     assert np.abs(error[2:-2, 2:-2]).mean() < 1.5
