@@ -9,6 +9,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from mien.errors import OutputError
 from mien_export.checkpoint import OPSET, quiet_export
 from mien_export.parity import ParityError
 from mien_train.models.emonet import EMONET_SIZE, EmoNet, load_emonet
@@ -35,6 +36,8 @@ def export_emonet(weights: Path, out: Path, opset: int = OPSET) -> float:
     Returns the largest difference of ONNX Runtime from torch on noise, relative to the largest output. Raises
     InputError or ModelInvalid for a bad checkpoint, and ParityError, with nothing written, above 1e-3.
     """
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder; name the .onnx file to write with -o")
     network = Tupled(load_emonet(weights)).eval()
     image = torch.rand((2, 3, EMONET_SIZE, EMONET_SIZE), generator=torch.Generator().manual_seed(0))
     out.parent.mkdir(parents=True, exist_ok=True)

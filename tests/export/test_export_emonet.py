@@ -64,7 +64,6 @@ def test_what_is_not_emonet_is_refused(tmp_path: Path) -> None:
         run(parse_args([str(path), "-o", str(tmp_path / "out.onnx")]))
 
 
-@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="looked at after minutes of export, and as an OSError")
 def test_a_folder_is_refused_before_the_export(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,8 @@ def _finish(args: argparse.Namespace) -> int:
 def _ablate(args: argparse.Namespace) -> int:
     from mien_train.ablate import ARMS, ablate, as_markdown
 
+    if args.seeds < 1:
+        raise InputError("--seeds must be 1 or more")
     recipe = _recipe(args)
     table = ablate(recipe, args.data, args.out, args.seeds, tuple(args.arms or ARMS))
     report = {"command": _command(), "recipe": recipe.to_dict(), "seeds": args.seeds, "figures": table}

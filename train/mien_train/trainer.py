@@ -56,7 +56,10 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
     student = Student(recipe.model)
     if recipe.model.weights.endswith(".pt"):
         before = load_checkpoint(Path(recipe.model.weights))
-        student.load_state_dict(before["ema"])
+        try:
+            student.load_state_dict(before["ema"])
+        except RuntimeError as error:
+            raise InputError(f"{recipe.model.weights} does not fit {recipe.model.backbone}: {error}") from error
         origin = before.get("origin", "") + f" Trained on from {recipe.model.weights}."
     else:
         load_pretrained(student, recipe.model.weights, _some_crops(training, recipe))
