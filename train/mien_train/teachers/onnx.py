@@ -138,6 +138,6 @@ class BundleTeacher(OnnxTeacher):
     def __call__(self, crops: Tensor, spec: CropSpec) -> TeacherOutput:
         if spec != self.crop:
             crops = recrop(crops, spec, self.crop).round().permute(0, 2, 3, 1)
-        made = self._run(crops.byte().cpu().numpy())
+        made = {name: value.to(crops.device) for name, value in self._run(crops.byte().cpu().numpy()).items()}
         logits = made["expression"].clamp(min=1e-9).log()
         return TeacherOutput(to_canonical(logits, self.spec.classes), made["affect"], made["embedding"])
