@@ -52,7 +52,7 @@ def model_card(card: ModelCard) -> str:
         _expression_table(sets),
         "Recall by class (of the faces of this class, the share that it finds):",
         _recall_table(card, sets),
-        _affect_table(affect) if affect else "Valence and arousal were not trained.",
+        _affect_table(affect) if card.has_affect else "Valence and arousal were not trained.",
         _calibration(card),
         "## Training data and terms",
         _training(card),

@@ -12,6 +12,7 @@ from mien.errors import EngineUnavailable, ModelInvalid, ModelNotFound
 
 FILES = {"fp32": "model.onnx", "int8": "model.int8.onnx", "fp16": "model.fp16.onnx"}
 DEFAULT = "student"
+MODELS = Path(str(files("mien") / "models"))
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,16 @@ def sha256(path: Path) -> str:
 
 def find_bundle(model: str | Path = "default") -> Bundle:
     """``default``, the name of a packaged bundle, or a path to a folder with a card."""
-    packaged = Path(str(files("mien") / "models"))
     name = DEFAULT if str(model) == "default" else str(model)
-    for folder in (packaged / name, Path(model)):
+    for folder in (MODELS / name, Path(model)):
         if (folder / CARD).is_file():
             return Bundle(folder, read_card(folder))
     if Path(model).is_dir():
         raise ModelInvalid(f"{model} is not a model bundle: it holds no {CARD}; make one with fer-export")
-    names = sorted(path.parent.name for path in packaged.glob(f"*/{CARD}"))
-    raise ModelNotFound(f"no model {str(model)!r}: give the path of a bundle, or one of: default, {', '.join(names)}")
+    names = ", ".join(packaged_names())
+    raise ModelNotFound(f"no model {str(model)!r}: give the path of a bundle, or one of: {names}")
+
+
+def packaged_names() -> list[str]:
+    """What ``find_bundle`` knows by name."""
+    return ["default", *sorted(path.parent.name for path in MODELS.glob(f"*/{CARD}"))]

@@ -74,6 +74,11 @@ class ModelCard:
             if Path(name).name != name:
                 raise ModelInvalid(f"the card names the file {name!r}; files must lie beside the card")
 
+    @property
+    def has_affect(self) -> bool:
+        """Whether valence and arousal were trained: then the card holds their figures, beside those of the classes."""
+        return any("accuracy" not in values for values in self.metrics.values())
+
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 

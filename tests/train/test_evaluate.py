@@ -119,6 +119,17 @@ def test_a_trained_network_beats_an_untrained_one(teacher: Path, data: Path, tmp
     assert f"{low:+.4f}, {high:+.4f}" in text[1]
 
 
+def test_a_comparison_says_who_trained_on_the_set(teacher: Path, tiny_bundle: Path, data: Path, tmp_path: Path) -> None:
+    written = tmp_path / "ensemble.toml"
+    written.write_text(f'kind = "ensemble"\nmembers = ["{tiny_bundle}", "{teacher}"]\n')
+    made = compare(tiny_bundle, written, data, ("ferplus/train", "ferplus/test"))
+    assert made["ferplus/train"]["trained_on"] == [False, True]
+    assert "trained_on" not in made["ferplus/test"]
+    text = comparison(made)
+    assert text[0].endswith("TRAINED ON by second")
+    assert "TRAINED" not in text[1]
+
+
 def test_what_was_left_out_of_the_head_is_left_out_of_its_figures(teacher: Path, data: Path, tmp_path: Path) -> None:
     """With affect_unseen the last fold teaches the head nothing, and the card counts only the images that did."""
     import torch

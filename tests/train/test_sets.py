@@ -9,7 +9,7 @@ import pytest
 from mien.errors import InputError
 from mien_train.batches import Faces
 from mien_train.datasets import load_faces
-from mien_train.recipe import Recipe
+from mien_train.recipe import DataRecipe, Recipe
 from mien_train.sets import load_sets, load_with_landmarks
 from mien_train.trainer import train
 
@@ -69,3 +69,13 @@ def test_images_of_the_test_sets_are_not_trained_on(
     unchecked = replace(recipe, data=replace(both, near_duplicates=-1))
     assert [len(item.faces) for item in load_sets(unchecked, data)[0]] == [64, 24]
     assert len(load_with_landmarks("ferplus/test", data).faces) == 24
+
+
+def test_the_held_out_part_of_a_training_set_has_a_name(data: Path, recipe: Recipe) -> None:
+    """So that a choice can be made on images that neither trained nor test anything."""
+    held = load_with_landmarks("rafdb/holdout", data)
+    share = replace(recipe, data=replace(recipe.data, holdout=DataRecipe().holdout))
+    kept_out = next(item for item in load_sets(share, data)[1] if item.faces.name == "rafdb/train")
+    assert held.faces.name == "rafdb/holdout"
+    assert pictures([held]) == pictures([kept_out])
+    assert len(held.faces) == len(kept_out.faces) > 0

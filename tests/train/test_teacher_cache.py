@@ -83,6 +83,12 @@ def test_a_second_call_computes_nothing(
     assert path.stat().st_mtime_ns == before
 
 
+def test_mixed_precision_says_nearly_the_same(teacher: Teacher, item: Faces, tmp_path: Path) -> None:
+    write_cache(teacher, item, tmp_path, "bf16")
+    made, exact = read_cache(teacher, item.faces, tmp_path).logits, predict_teacher(teacher, item).logits
+    assert 0 < np.abs(made - exact).mean() < 0.1 * exact.std()
+
+
 def test_a_killed_call_leaves_nothing_that_could_be_read(
     teacher: Teacher, item: Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

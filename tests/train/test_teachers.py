@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tiny_bundle import write_tiny_bundle
 from tiny_teacher import write_checkpoint
 from torch import Tensor
 
@@ -104,6 +105,14 @@ def test_a_bundle_teaches_what_the_runtime_says(tiny_bundle: Path, portrait: np.
     np.testing.assert_allclose(smaller.logits.softmax(1)[0], said, atol=0.02)
 
 
+def test_a_bundle_whose_affect_was_never_trained_teaches_none(tmp_path: Path) -> None:
+    """Its zeros are no truth."""
+    teacher = load_teacher(write_tiny_bundle(tmp_path / "bundle", affect=False))
+    made = teacher(torch.zeros((2, 112, 112, 3), dtype=torch.uint8), teacher.crop)
+    assert made.affect.isnan().all()
+    assert not made.logits.isnan().any()
+
+
 @dataclass
 class Fixed:
     """Says ``logits`` of any crop, and ``affect``; brighter left halves get ``lean`` more of class 1."""
@@ -183,6 +192,14 @@ def test_ensemble_of_a_file_finds_its_members_beside_it(tiny_bundle: Path, tmp_p
         for m in map(load_teacher, (written.parent / "a/student.pt", written.parent / "b"))
     ]
     torch.testing.assert_close(teacher(crops, teacher.crop).logits, (logs[0] + 2 * logs[1]) / 3)
+
+
+def test_a_member_may_be_a_packaged_bundle(tmp_path: Path) -> None:
+    written = tmp_path / "teacher.toml"
+    written.write_text('kind = "ensemble"\nmembers = ["default"]\n')
+    teacher = load_teacher(written)
+    assert isinstance(teacher, Ensemble)
+    assert teacher.members[0].identity == load_teacher("default").identity
 
 
 def test_identity_follows_whatever_changes_the_answers(tmp_path: Path) -> None:

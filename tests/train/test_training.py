@@ -69,6 +69,12 @@ def test_a_killed_run_resumes_to_the_same_weights(
         train(recipe, data, tmp_path / "parts", threads=1)
     with pytest.raises(InputError, match="another recipe"):
         train(replace(recipe, seed=1), data, tmp_path / "parts", resume=True, threads=1)
+    if taught:
+        teachers = [teacher.read_bytes(), teacher.with_name("unfinished.pt").read_bytes()]
+        teacher.write_bytes(teachers[1])
+        with pytest.raises(InputError, match="began otherwise"):
+            train(recipe, data, tmp_path / "parts", resume=True, threads=1)
+        teacher.write_bytes(teachers[0])
     parts = load_checkpoint(train(recipe, data, tmp_path / "parts", resume=True, threads=1))
     assert parts["step"] == whole["step"]
     for name, tensor in whole["ema"].items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,6 +62,10 @@ class Faces:
         """uint8 RGB (size, size, 3), as the runtime would cut it."""
         box, points = self.landmarks.at(i)
         return crop(decode_image(self.faces.encoded(i)), crop_matrix(spec, box, points), spec.size)
+
+    def named(self, name: str) -> Faces:
+        """The same faces under another name."""
+        return replace(self, faces=replace(self.faces, name=name))
 
     def subset(self, chosen: NDArray[Any]) -> Faces:
         marks = self.landmarks

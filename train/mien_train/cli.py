@@ -44,6 +44,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cache.add_argument("teacher", help="checkpoint (.pt), bundle or TOML file")
     cache.add_argument("sets", nargs="+", metavar="SET", help="for example rafdb/train, or a folder of <class>/*.jpg")
     cache.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER")
+    cache.add_argument("--precision", choices=("no", "bf16"), default="no", help="mixed precision (default: no)")
 
     finish = commands.add_parser("finish", help="fit affect head and temperature, evaluate, write the card")
     finish.add_argument("checkpoint", type=Path)
@@ -143,7 +144,7 @@ def _cache(args: argparse.Namespace) -> int:
 
     teacher = load_teacher(args.teacher)
     for name in args.sets:
-        print(write_cache(teacher, load_with_landmarks(name, args.data), args.out))
+        print(write_cache(teacher, load_with_landmarks(name, args.data), args.out, args.precision))
     return 0
 
 

@@ -12,6 +12,7 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from numpy.typing import NDArray
 
+from mien.bundle import find_bundle
 from mien.errors import InputError
 from mien_train.affect import FOLD_SEED, FOLDS, AffectFit, fit_affect, folds
 from mien_train.batches import Faces
@@ -21,7 +22,7 @@ from mien_train.models.student import Student
 from mien_train.predict import Predictions, predict, predict_teacher
 from mien_train.recipe import DataRecipe, Recipe
 from mien_train.sets import load_with_landmarks
-from mien_train.teachers import load_teacher
+from mien_train.teachers import load_teacher, members_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +98,13 @@ def _evaluate_checkpoint(path: Path, root: Path | None, sets: tuple[str, ...]) -
 
 
 def compare(first: str | Path, second: str | Path, root: Path | None, sets: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Accuracy of ``first`` less that of ``second``, set by set on the same images, with paired 95 % intervals."""
+    """Accuracy of ``first`` less that of ``second``, set by set on the same images, with paired 95 % intervals.
+
+    ``trained_on``, where either has learned from the set: which of the two.
+    """
     sets = sets or DataRecipe().test
     teachers = [load_teacher(source) for source in (first, second)]
+    learned = [trained_on(source) for source in (first, second)]
     figures: dict[str, Any] = {}
     for name in sets:
         item = load_with_landmarks(name, root)
@@ -108,9 +113,22 @@ def compare(first: str | Path, second: str | Path, root: Path | None, sets: tupl
         difference, interval = accuracy_difference(one, two, made[0].expression)
         accuracies = [part.accuracy() for part in made]
         figures[name] = {"accuracies": accuracies, "difference": difference, "interval": interval}
+        if any(name in names for names in learned):
+            figures[name]["trained_on"] = [name in names for names in learned]
     means = [float(np.mean([f["accuracies"][k] for f in figures.values()])) for k in (0, 1)]
     figures["mean"] = {"accuracies": means, "difference": means[0] - means[1]}
     return figures
+
+
+def trained_on(source: str | Path) -> set[str]:
+    """Names of the sets whose classes ``source`` (as ``load_teacher`` takes it) learned from, as far as its card or
+    recipe says; of an ensemble, those of any member."""
+    path = Path(source)
+    if path.suffix == ".pt":
+        return set(load_student(path)[1].data.train)
+    if path.suffix == ".toml":
+        return {name for member in members_of(path) for name in trained_on(member)}
+    return {part.name for part in find_bundle(path).card.training}
 
 
 def _labelled(made: Predictions) -> Predictions:

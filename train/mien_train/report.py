@@ -24,7 +24,10 @@ def comparison(figures: dict[str, Any]) -> list[str]:
     for name, values in figures.items():
         first, second = values["accuracies"]
         interval = "  [{:+.4f}, {:+.4f}]".format(*values["interval"]) if "interval" in values else ""
-        made.append(f"{name:28s} {first:.4f} - {second:.4f} = {values['difference']:+.4f}{interval}")
+        learned = values.get("trained_on", ())
+        names = " and ".join(side for side, own in zip(("first", "second"), learned, strict=False) if own)
+        warning = f"  TRAINED ON by {names}" if names else ""
+        made.append(f"{name:28s} {first:.4f} - {second:.4f} = {values['difference']:+.4f}{interval}{warning}")
     return made
 
 

@@ -11,7 +11,9 @@ from mien_train.batches import Faces
 from mien_train.datasets import data_root, holdout, load_faces
 from mien_train.duplicates import difference_hashes, repeats
 from mien_train.landmarks import find_landmarks
-from mien_train.recipe import Recipe
+from mien_train.recipe import DataRecipe, Recipe
+
+HOLDOUT = "holdout"
 
 
 def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Faces]]:
@@ -42,9 +44,16 @@ def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Face
 
 
 def load_with_landmarks(name: str, root: Path | None) -> Faces:
-    """A set with the faces in it. Parquet sets are kept: an ablation asks for the same ones many times."""
+    """A set with the faces in it. Parquet sets are kept: an ablation asks for the same ones many times.
+
+    ``rafdb/holdout`` are the images of ``rafdb/train`` that a recipe with the usual share keeps out of training, to
+    choose by.
+    """
     if Path(name).is_dir():
         return _load(name, None)
+    if Path(name).name == HOLDOUT:
+        whole = load_with_landmarks(str(Path(name).with_name("train")), root)
+        return whole.named(name).subset(holdout(whole.faces, DataRecipe().holdout))
     return _load_parquet(name, data_root(root))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from mien.errors import InputError
 from mien_train.batches import Faces, Taught
@@ -24,12 +25,17 @@ from mien_train.teacher import Teacher
 FLOAT = np.float32
 
 
-def write_cache(teacher: Teacher, item: Faces, folder: Path) -> Path:
-    """Compute and keep the outputs for every image of ``item``. An existing file of the same teacher is kept."""
+def write_cache(teacher: Teacher, item: Faces, folder: Path, precision: str = "no") -> Path:
+    """Compute and keep the outputs for every image of ``item``. An existing file of the same teacher is kept.
+
+    ``precision``: ``bf16`` runs torch networks in mixed precision, about twice as fast on CPUs that have it.
+    """
     path = cache_file(folder, item.faces.name, teacher)
     if path.exists():
         return path
-    made = predict_teacher(teacher, item, progress=True)
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    with torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16"):
+        made = predict_teacher(teacher, item, progress=True)
     columns = {
         "image": [image_key(item.faces, i) for i in range(len(item.faces))],
         "logits": list(made.logits),
@@ -37,6 +43,7 @@ def write_cache(teacher: Teacher, item: Faces, folder: Path) -> Path:
         "embedding": list(made.embedding.astype(np.float16)),
     }
     about = {"teacher": teacher.identity, "name": teacher.name, "crop": asdict(teacher.crop), "set": item.faces.name}
+    about["precision"] = precision
     table = pa.table(columns).replace_schema_metadata({"mien": json.dumps(about)})
     folder.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")

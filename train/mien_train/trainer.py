@@ -78,6 +78,8 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
         state = load_checkpoint(last)
         if recipe_of(state) != recipe:
             raise InputError(f"{last} was made by another recipe; use that one, or start in another --out")
+        if state.get("origin", origin) != origin:
+            raise InputError(f"{last} began otherwise than this run would ({state['origin']}); start in another --out")
         student.load_state_dict(state["student"])
         objective.load_state_dict(state["objective"])
         ema.module.load_state_dict(state["ema"])

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from mien.bundle import packaged_names
 from mien.card import CARD
 from mien.errors import InputError
 from mien_train.recipe import build, read_toml
@@ -37,7 +38,22 @@ def load_teacher(path: str | Path) -> Teacher:
     return BundleTeacher(str(path))
 
 
+def members_of(path: Path) -> tuple[str, ...]:
+    """What the ensemble of a teacher's TOML file is made of, as ``load_teacher`` takes it; nothing for other kinds."""
+    spec = _read_spec(path)
+    return spec.members if isinstance(spec, EnsembleSpec) else ()
+
+
 def _from_toml(path: Path) -> Teacher:
+    spec = _read_spec(path)
+    if isinstance(spec, EmoNetSpec):
+        return EmoNetTeacher(spec)
+    if isinstance(spec, OnnxSpec):
+        return OnnxTeacher(spec)
+    return Ensemble([load_teacher(member) for member in spec.members], spec.weights, flip=spec.flip)
+
+
+def _read_spec(path: Path) -> EmoNetSpec | OnnxSpec | EnsembleSpec:
     values = read_toml(path, "teacher")
     kind = values.pop("kind", None)
     if kind not in SPECS:
@@ -46,19 +62,18 @@ def _from_toml(path: Path) -> Teacher:
         spec = build(SPECS[kind], values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    spec = replace(spec, **{f.name: _beside(path, getattr(spec, f.name)) for f in fields(spec) if f.name in PATHS})
-    if isinstance(spec, EmoNetSpec):
-        return EmoNetTeacher(spec)
-    if isinstance(spec, OnnxSpec):
-        return OnnxTeacher(spec)
-    return Ensemble([load_teacher(member) for member in spec.members], spec.weights, flip=spec.flip)
+    made: EmoNetSpec | OnnxSpec | EnsembleSpec = replace(
+        spec, **{f.name: _beside(path, getattr(spec, f.name)) for f in fields(spec) if f.name in PATHS}
+    )
+    return made
 
 
 PATHS = ("weights", "model", "members")
 
 
 def _beside(path: Path, value: Any) -> Any:
-    """Paths in a teacher's file are relative to it. Weights of an ensemble are numbers, not a path."""
+    """Paths in a teacher's file are relative to it, names of packaged bundles are not. Weights of an ensemble are
+    numbers, not a path."""
     if isinstance(value, str):
-        return str(path.parent / value)
-    return tuple(str(path.parent / v) if isinstance(v, str) else v for v in value)
+        return value if value in packaged_names() else str(path.parent / value)
+    return tuple(_beside(path, v) if isinstance(v, str) else v for v in value)

@@ -126,11 +126,11 @@ class OnnxTeacher:
 
 
 class BundleTeacher(OnnxTeacher):
-    """An exported bundle, run by the file that devices run."""
+    """An exported bundle, run by the file that devices run. One whose affect was never trained gives none (NaN)."""
 
     def __init__(self, folder: str):
         bundle = find_bundle(folder)
-        self.path = bundle.model_file("fp32")
+        self.path, self.has_affect = bundle.model_file("fp32"), bundle.card.has_affect
         super().__init__(
             OnnxSpec(str(self.path), bundle.card.labels, bundle.card.crop, "expression", probabilities=True)
         )
@@ -140,4 +140,5 @@ class BundleTeacher(OnnxTeacher):
             crops = recrop(crops, spec, self.crop).round().permute(0, 2, 3, 1)
         made = {name: value.to(crops.device) for name, value in self._run(crops.byte().cpu().numpy()).items()}
         logits = made["expression"].clamp(min=1e-9).log()
-        return TeacherOutput(to_canonical(logits, self.spec.classes), made["affect"], made["embedding"])
+        affect = made["affect"] if self.has_affect else torch.full_like(made["affect"], float("nan"))
+        return TeacherOutput(to_canonical(logits, self.spec.classes), affect, made["embedding"])
