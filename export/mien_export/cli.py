@@ -1,87 +1,107 @@
-"""fer-export: pack a trained checkpoint into a bundle that devices run, with proof that it computes the same."""
+"""fer-export: pack a trained checkpoint, or a bundle, for the devices that run it, with proof that it still works."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import sys
-import tempfile
-from dataclasses import replace
 from pathlib import Path
 
-from mien.bundle import FILES, sha256
-from mien.card import CARD, read_card
-from mien.engines import load_engine
-from mien.errors import InputError, MienError, OutputError
-from mien_export.model_card import FILE, model_card
-from mien_export.parity import Parity, ParityError, compare, face_crops
+from mien.errors import MienError
+from mien_export.faces import LIMIT
+from mien_export.pack import Wanted, default_out, pack
+from mien_export.parity import ParityError
+from mien_export.proof import Limits, ProofError, remarks, table
+
+EXAMPLES = """examples:
+  fer-export --int8                                     the packaged model in INT8, without torch
+  fer-export runs/student/student.pt -o my-bundle       a trained checkpoint (wants torch)
+  fer-export my-bundle -o quick --int8 --data faces/    INT8, calibrated and proven on your own faces
+  fer-export my-bundle -o ov --int8 --openvino          OpenVINO's form of both precisions too
+
+exit codes: 0 written, 2 bad usage or input, 3 the proof failed and nothing was written"""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="fer-export", description=__doc__)
-    parser.add_argument("checkpoint", type=Path, help="a finished checkpoint of fer-train, or EmoNet's .pth")
-    parser.add_argument(
-        "-o", "--out", type=Path, required=True, metavar="DIR", help="the bundle's folder, made anew; EmoNet's .onnx"
+    parser = argparse.ArgumentParser(
+        prog="fer-export", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="pictures of faces for the parity check")
-    parser.add_argument("--opset", type=int, default=18, help="ONNX opset (default: 18)")
+    parser.add_argument(
+        "source", nargs="?", default="default", help="a finished checkpoint (.pt), a bundle, a packaged name (default: "
+        "the packaged model), or EmoNet's .pth",
+    )  # fmt: skip
+    parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="the bundle's folder, made anew; EmoNet's .onnx")
+    make = parser.add_argument_group("what to make beside fp32")
+    make.add_argument("--int8", action="store_true", help="INT8 with explicit Q/DQ")
+    make.add_argument("--half", action="store_true", help="float16 weights and arithmetic, for GPUs")
+    make.add_argument("--openvino", action="store_true", help="OpenVINO IR of fp32, and of INT8 where there is one")
+    make.add_argument(
+        "--tensorrt", action="store_true", help="build this machine's TensorRT plans, in its cache"
+    )
+    make.add_argument(
+        "--device", choices=("tensorrt", "dla:0", "dla:1"), default="tensorrt", help="what --tensorrt builds for: the "
+        "GPU (default), or a Jetson's accelerator",
+    )  # fmt: skip
+    make.add_argument("--opset", type=int, default=18, help="ONNX opset of a checkpoint's export (default: 18)")
+    faces = parser.add_argument_group("faces for calibration and proof")
+    faces.add_argument(
+        "--data", nargs="+", default=[], metavar="FACES", help="folders of pictures, parquet files, videos, camera "
+        "numbers (default: views of one portrait, a rough proof)",
+    )  # fmt: skip
+    faces.add_argument("--faces", type=int, default=LIMIT, metavar="N", help=f"at most N of them; 0: all ({LIMIT})")
+    faces.add_argument("--keep-ranges", action="store_true", help="calibrate by the bundle's ranges: all FACES prove")
+    limits = parser.add_argument_group("limits of the proof")
+    limits.add_argument("--max-accuracy-drop", type=float, default=0.01, metavar="X", help="(default: 0.01)")
+    limits.add_argument("--max-ccc-drop", type=float, default=0.02, metavar="X", help="(default: 0.02)")
+    limits.add_argument("--min-speedup", type=float, default=0.0, metavar="X", help="refuse what is slower here")
+    limits.add_argument("--force", action="store_true", help="write what failed its proof too; the card says so")
     return parser.parse_args(argv)
 
 
-def export(checkpoint: Path, out: Path, data: Path | None = None, opset: int = 18) -> Parity:
-    """Write the bundle ``out``. It is made aside and moved into place, so a failure leaves nothing half-written.
-
-    Raises InputError, ModelInvalid or OutputError, and ParityError where ONNX Runtime and torch disagree.
-    """
-    from mien_export.checkpoint import load_deployed, run_torch, write_onnx
-
-    if out.exists() and not (out / CARD).is_file() and any(out.iterdir() if out.is_dir() else [out]):
-        raise OutputError(f"{out} exists and is not a bundle; choose another folder, or remove it")
-    model, card = load_deployed(checkpoint)
-    crops = face_crops(data, card.crop)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise OutputError(f"cannot write in {out.parent}: {error.strerror}; choose another folder with -o") from error
-    try:
-        path = aside / FILES["fp32"]
-        write_onnx(model, card, path, opset)
-        made = load_engine(path, device="cpu").run(crops)
-        parity = compare(run_torch(model, crops), (made["expression"], made["affect"], made["embedding"]))
-        card = replace(card, files={path.name: sha256(path)})
-        (aside / CARD).write_text(card.to_json(), encoding="utf-8")
-        (aside / FILE).write_text(model_card(card), encoding="utf-8")
-        read_card(aside)
-        os.chmod(aside, 0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        aside.replace(out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return parity
-
-
 def run(args: argparse.Namespace) -> int:
-    if args.data is not None and not args.data.is_dir():
-        raise InputError(f"--data {args.data} is not a folder")
     try:
-        if args.checkpoint.suffix == ".pth":
-            from mien_export.emonet import export_emonet
-
-            gap = export_emonet(args.checkpoint, args.out, args.opset)
-            print(f"{args.out}: EmoNet. ONNX Runtime against torch: at most {gap:.1e} of the largest output")
-            return 0
-        parity = export(args.checkpoint, args.out, args.data, args.opset)
-    except ParityError as error:
+        if Path(args.source).suffix == ".pth":
+            return _emonet(args)
+        wanted = Wanted(
+            int8=args.int8,
+            half=args.half,
+            openvino=args.openvino,
+            tensorrt=args.device if args.tensorrt else "",
+            data=tuple(args.data),
+            faces=args.faces,
+            keep_ranges=args.keep_ranges,
+            limits=Limits(args.max_accuracy_drop, args.max_ccc_drop, args.min_speedup),
+            force=args.force,
+            opset=args.opset,
+        )
+        out = args.out or default_out(args.source, wanted)
+        proofs, parity = pack(args.source, out, wanted)
+    except (ParityError, ProofError) as error:
         print(f"fer-export: nothing written: {error}", file=sys.stderr)
         return 3
-    size = sum(p.stat().st_size for p in args.out.iterdir()) / 1e6
-    print(
-        f"{args.out}: {size:.1f} MB. ONNX Runtime against torch on {parity.crops} crops, largest differences: "
-        f"probability {parity.expression:.1e}, affect {parity.affect:.1e}, embedding {parity.embedding:.1e}"
-    )
+    if parity:
+        print(
+            f"ONNX Runtime against torch on {parity.crops} crops, largest differences: probability "
+            f"{parity.expression:.1e}, affect {parity.affect:.1e}, embedding {parity.embedding:.1e}"
+        )
+    if proofs:
+        print("against fp32 on ONNX Runtime (speed with one thread / two):")
+        print(table(proofs))
+    for made in proofs:
+        for reason in made.failures:
+            print(f"fer-export: FORCED although {made.artefact}: {reason}", file=sys.stderr)
+        for remark in remarks(made):
+            print(f"note: {remark}")
+    size = sum(p.stat().st_size for p in out.iterdir()) / 1e6
+    print(f"wrote {out} ({size:.1f} MB); try it: fer-run --model {out} --demo")
+    return 0
+
+
+def _emonet(args: argparse.Namespace) -> int:
+    from mien_export.emonet import export_emonet
+
+    out = args.out or Path(args.source).with_suffix(".onnx")
+    gap = export_emonet(Path(args.source), out, args.opset)
+    print(f"{out}: EmoNet. ONNX Runtime against torch: at most {gap:.1e} of the largest output")
     return 0
 
 
@@ -92,7 +112,8 @@ def main() -> None:
         print(f"fer-export: {error}", file=sys.stderr)
         sys.exit(2)
     except ImportError as error:
-        print(f'fer-export: {error.name} is missing; run: pip install "mien[train,export,cpu]"', file=sys.stderr)
+        print(f'fer-export: {error.name} is missing; run: pip install "mien[cpu,export,openvino]"', file=sys.stderr)
+        print('fer-export: for checkpoints also: pip install "mien[train]"', file=sys.stderr)
         sys.exit(2)
 
 

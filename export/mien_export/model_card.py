@@ -54,6 +54,7 @@ def model_card(card: ModelCard) -> str:
         _recall_table(card, sets),
         _affect_table(affect) if card.has_affect else "Valence and arousal were not trained.",
         _calibration(card),
+        _proof_table(card),
         "## Training data and terms",
         _training(card),
         "## Limits",
@@ -98,6 +99,25 @@ def _affect_table(affect: dict[str, Any]) -> str:
         "\n\n`head` is this model's, cross-validated; `last_fold` are the images among them whose valence and "
         "arousal no teacher saw either; `class_means` is a baseline that knows only the class."
     )
+
+
+def _proof_table(card: ModelCard) -> str:
+    """What the smaller or converted forms of the model lose, where there are any."""
+    if not card.proofs:
+        return ""
+    rows = [
+        "| form | faces | same label | accuracy, fp32 to this | largest difference of a probability | size | verdict |",
+        "|---" * 7 + "|",
+    ]
+    for name, proof in card.proofs.items():
+        pair = proof.get("accuracy")
+        accuracy = f"{pair[0]:.4f} to {pair[1]:.4f}" if pair else "no labels"
+        verdict = "passed" if proof["passed"] else "FAILED, written all the same: " + "; ".join(proof["failures"])
+        rows.append(
+            f"| {name} | {proof['faces']}, {proof['origin']} | {proof['agreement']:.1%} | {accuracy} | "
+            f"{proof['probability_max']:.4f} | {proof['size']:.0%} | {verdict} |"
+        )
+    return "## Other forms of this model, against fp32\n\n" + "\n".join(rows)
 
 
 def _calibration(card: ModelCard) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -10,7 +12,9 @@ from pathlib import Path
 from mien.card import CARD, ModelCard, read_card
 from mien.errors import EngineUnavailable, ModelInvalid, ModelNotFound
 
-FILES = {"fp32": "model.onnx", "int8": "model.int8.onnx", "fp16": "model.fp16.onnx"}
+FILES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
+IR_FILES = {"fp32": "model.openvino.xml", "int8": "model.int8.openvino.xml"}
+"""OpenVINO's own form of a model: this file, and one that ends in .bin beside it."""
 DEFAULT = "student"
 MODELS = Path(str(files("mien") / "models"))
 
@@ -22,18 +26,32 @@ class Bundle:
     folder: Path
     card: ModelCard
 
-    def model_file(self, precision: str = "auto") -> Path:
-        """The verified model file of a precision (``auto``: fp32, the reference, as long as nothing is measured).
+    @property
+    def precisions(self) -> list[str]:
+        """Those it holds a file of, fp32 first."""
+        return [key for key, file in FILES.items() if file in self.card.files]
+
+    def model_file(self, precision: str = "fp32", device: str = "cpu") -> Path:
+        """The verified model file of a precision: ONNX, or for ``openvino`` its own form where the bundle holds it.
 
         Raises EngineUnavailable for a precision the bundle does not hold, ModelInvalid where the file was altered.
         """
-        wanted = "fp32" if precision == "auto" else precision
-        if wanted not in FILES:
+        if precision not in FILES:
             raise EngineUnavailable(f"unknown precision {precision!r}; choose one of auto, {', '.join(FILES)}")
-        name = FILES[wanted]
+        if device == "openvino" and IR_FILES.get(precision) in self.card.files:
+            self.verified(str(Path(IR_FILES[precision]).with_suffix(".bin")))
+            return self.verified(IR_FILES[precision])
+        if FILES[precision] not in self.card.files:
+            held = ", ".join(self.precisions) or "none"
+            raise EngineUnavailable(
+                f"bundle {self.folder} has no {precision} model; it holds {held}; make one with fer-export"
+            )
+        return self.verified(FILES[precision])
+
+    def verified(self, name: str) -> Path:
+        """A file of the bundle, or ModelInvalid where it is missing or is not what the card says."""
         if name not in self.card.files:
-            held = [key for key, file in FILES.items() if file in self.card.files]
-            raise EngineUnavailable(f"bundle {self.folder} has no {wanted} model; it holds {', '.join(held) or 'none'}")
+            raise ModelInvalid(f"{self.folder / name} is not named by its card; export the bundle again")
         path = self.folder / name
         if not path.is_file():
             raise ModelInvalid(f"{path} is missing although the card names it; export or copy the bundle again")
@@ -44,6 +62,15 @@ class Bundle:
                 "the file was altered; export or copy the bundle again"
             )
         return path
+
+
+def cache_folder() -> Path:
+    """Where what this machine measured or built is kept: ``$MIEN_CACHE``, or ``~/.cache/mien``; for a user without a
+    home, as in some containers, a temporary folder."""
+    try:
+        return Path(os.environ.get("MIEN_CACHE") or Path.home() / ".cache" / "mien")
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / "mien"
 
 
 def sha256(path: Path) -> str:

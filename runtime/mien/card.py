@@ -46,7 +46,8 @@ class ModelCard:
     ``labels``: classes in the order of the ``expression`` output. ``crop``: how a face becomes the input, whose side
     is ``crop.size``. ``embedding``: D of the ``embedding`` output. ``macs``: multiply-accumulates for one crop.
     ``metrics``: held-out figures by test set. ``files``: sha256 of each model file, by file name. ``origin``: what the
-    weights started from, and the teacher.
+    weights started from, and the teacher. ``proofs``: by precision or engine (int8, fp16, openvino ...), how much that
+    artefact differs from fp32, as ``fer-export`` measured it; ``passed`` in it says whether it kept its limits.
     """
 
     name: str
@@ -63,6 +64,7 @@ class ModelCard:
     limits: str
     files: dict[str, str]
     origin: str = ""
+    proofs: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -73,6 +75,9 @@ class ModelCard:
         for name in self.files:
             if Path(name).name != name:
                 raise ModelInvalid(f"the card names the file {name!r}; files must lie beside the card")
+        for name, proof in self.proofs.items():
+            if not isinstance(proof, dict):
+                raise ModelInvalid(f"proofs.{name} must be an object")
 
     @property
     def has_affect(self) -> bool:

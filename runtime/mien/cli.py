@@ -66,7 +66,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     out.add_argument("--quiet", action="store_true", help="only warnings and errors")
     how = parser.add_argument_group("how")
     how.add_argument("--model", metavar="M", default="default", help="packaged model, or the folder of a bundle")
-    how.add_argument("--device", choices=DEVICES, default="auto", help="what runs the model (default: auto)")
+    how.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="what runs the model (default: auto)")
     how.add_argument("--precision", choices=("auto", *FILES), default="auto", help="of the model (default: auto)")
     how.add_argument("--threads", metavar="N", type=_positive, help="of the model (default: all cores)")
     how.add_argument(

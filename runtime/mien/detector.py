@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.engines import Engine, load_engine
+from mien.engines import Engine, has_library, load_engine
 from mien.errors import ModelNotFound
 from mien.faces import Detection, Floats, Image
 
@@ -19,6 +19,8 @@ SMALLEST_FACE = 16
 """Side in px, in the picture that the network sees, under which YuNet misses many faces."""
 SMALLEST_PICTURE = 160
 """Pictures whose longer side is under this many px are enlarged to it before the search."""
+ENLARGED, BORDER = 160, 0.3
+"""How ``find_in_crop`` prepares a picture: px of its longer side, and the border around it as a fraction of that."""
 
 
 class Detector:
@@ -68,8 +70,30 @@ def load_detector(
     path = Path(str(files("mien") / "models" / "yunet" / "yunet.onnx"))
     if not path.is_file():
         raise ModelNotFound(f"the face detector {path} is missing; install mien with pip, which builds it")
-    engine = load_engine(path, device="cpu", threads=threads)
+    device = next((name for name in ("cpu", "openvino", "tensorrt") if has_library(name)), "cpu")
+    engine = load_engine(path, device=device, threads=threads)
     return Detector(engine, search_size=search_size, min_face=min_face, min_score=min_score)
+
+
+def find_in_crop(detector: Detector, image: Image) -> Detection | None:
+    """The main face of a picture that is already cropped to a face.
+
+    YuNet was made for faces in scenes: it wants a margin, so the picture is enlarged to 160 px and its border repeated.
+    """
+    height, width = image.shape[:2]
+    scale = ENLARGED / max(height, width)
+    big = cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_LINEAR)
+    margin = round(ENLARGED * BORDER)
+    padded = cv2.copyMakeBorder(big, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+    found = detector.detect(np.asarray(padded, dtype=np.uint8))
+    if not found:
+        # Perhaps not a crop but a whole scene, in which the face is now too small.
+        scene = detector.detect(image) if max(height, width) > 2 * ENLARGED else []
+        return scene[0] if scene else None
+    middle = np.array([padded.shape[1], padded.shape[0]], np.float32) / 2
+    best = min(found, key=lambda d: float(np.abs((d.box[:2] + d.box[2:]) / 2 - middle).sum()) / d.score)
+    points = None if best.landmarks is None else (best.landmarks - margin) / scale
+    return Detection((best.box - margin) / scale, points, best.score)
 
 
 def pad_to_stride(image: Image) -> Image:

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from mien.align import crop, crop_matrix
 from mien.bundle import find_bundle
 from mien.card import ModelCard
+from mien.choice import choose, open_way
 from mien.detector import load_detector
-from mien.engines import load_engine
 from mien.errors import InputError
 from mien.expression import ExpressionModel
 from mien.faces import Detection, Face, Floats, Image
@@ -33,8 +33,10 @@ class Recognizer:
     ):
         """``model``: ``default``, a packaged name, or the folder of a bundle.
 
-        ``device``: auto, cpu or cuda. ``precision``: auto, fp32, fp16 or int8. What was chosen is in ``engine``;
-        a device asked for by name that cannot be had raises EngineUnavailable.
+        ``device``: auto, cpu, cuda, openvino, tensorrt, ort-tensorrt, or dla:0 and dla:1. ``precision``: auto, fp32,
+        fp16 or int8. ``auto`` takes what is fastest here, which the first call measures for about a second and then
+        remembers (choice.py). What was chosen is in ``engine``; a device asked for by name that cannot be had raises
+        EngineUnavailable.
 
         ``threads``: of the expression model; None for all cores. ``min_face``: smallest face reported, in px of the
         frame; 0 searches the frame at 640 px, which finds faces from about a fortieth of its longer side. A larger
@@ -47,7 +49,8 @@ class Recognizer:
         if not 0.0 <= min_face < float("inf"):
             raise InputError(f"min_face is {min_face}; use 0 or a number of px")
         bundle = find_bundle(model)
-        engine = load_engine(bundle.model_file(precision), device=device, threads=threads)
+        self._choice = choose(bundle, device, precision, threads)
+        engine = open_way(bundle, (self._choice.device, self._choice.precision), threads)
         self._model = ExpressionModel(bundle.card, engine)
         self._detector = load_detector(min_face=min_face, min_score=min_confidence)
 
@@ -58,8 +61,8 @@ class Recognizer:
 
     @property
     def engine(self) -> str:
-        """What really executes the expression model, for example ``onnxruntime/cpu``."""
-        return self._model.engine.name
+        """What really executes the expression model, and in which precision: for example ``onnxruntime/cpu fp32``."""
+        return f"{self._model.engine.name} {self._choice.precision}"
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -13,10 +13,11 @@ import mien_export.cli
 from mien import Recognizer
 from mien.align import CropSpec
 from mien.card import Calibration, ModelCard, TrainingSet
-from mien.errors import InputError, ModelInvalid, OutputError
+from mien.errors import InputError, ModelInvalid, OutputError, SourceError
 from mien.faces import EXPRESSIONS
-from mien_export.cli import export, parse_args, run
-from mien_export.parity import ParityError, compare, face_crops
+from mien_export.cli import parse_args, run
+from mien_export.pack import Wanted, pack
+from mien_export.parity import ParityError, compare
 from mien_train.models.student import Student
 from mien_train.recipe import ModelRecipe, Recipe
 
@@ -40,7 +41,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_bundle_runs_and_agrees(checkpoint: Path, tmp_path: Path, portrait: np.ndarray) -> None:
     out = tmp_path / "bundle"
     assert run(parse_args([str(checkpoint), "-o", str(out)])) == 0
-    assert sorted(p.name for p in out.iterdir()) == ["MODEL_CARD.md", "card.json", "model.onnx"]
+    held = ["MODEL_CARD.md", "card.json", "golden.json", "model.onnx"]
+    assert sorted(p.name for p in out.iterdir()) == held
     model = onnx.load(out / "model.onnx")
     (crops,) = model.graph.input
     assert crops.name == "crops"
@@ -51,14 +53,8 @@ def test_bundle_runs_and_agrees(checkpoint: Path, tmp_path: Path, portrait: np.n
     assert [output.name for output in model.graph.output] == ["expression", "affect", "embedding"]
     frames = [portrait, np.hstack([portrait, portrait])]
     assert [len(faces) for faces in Recognizer(out).predict_batch(frames)] == [1, 2]
-    export(checkpoint, out)  # a bundle may be replaced by a newer one
+    pack(checkpoint, out, Wanted())  # a bundle may be replaced by a newer one
     assert list(tmp_path.iterdir()) == [out]
-
-
-def test_parity_is_measured_on_different_real_faces(checkpoint: Path) -> None:
-    crops = face_crops(None, CropSpec(64, "landmarks", 0.9))
-    assert len(crops) >= 9
-    assert len({patch.tobytes() for patch in crops}) == len(crops)
 
 
 def test_parity_failure_writes_nothing_and_exits_3(
@@ -91,29 +87,29 @@ def test_parity_refuses_nan_and_small_differences(bad: float) -> None:
 
 def test_bad_input(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no checkpoint"):
-        export(tmp_path / "none.pt", tmp_path / "bundle")
+        pack(tmp_path / "none.pt", tmp_path / "bundle", Wanted())
     (tmp_path / "text.pt").write_text("hello")
     with pytest.raises(ModelInvalid):
-        export(tmp_path / "text.pt", tmp_path / "bundle")
+        pack(tmp_path / "text.pt", tmp_path / "bundle", Wanted())
     state = torch.load(checkpoint, weights_only=True)
     del state["card"]
     torch.save(state, tmp_path / "unfinished.pt")
     with pytest.raises(ModelInvalid, match="fer-train finish"):
-        export(tmp_path / "unfinished.pt", tmp_path / "bundle")
+        pack(tmp_path / "unfinished.pt", tmp_path / "bundle", Wanted())
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(InputError, match="no face found"):
-        export(checkpoint, tmp_path / "bundle", data=empty)
-    with pytest.raises(InputError, match="not a folder"):
+        pack(checkpoint, tmp_path / "bundle", Wanted(data=(str(empty),)))
+    with pytest.raises(SourceError, match="there is no file or folder"):
         run(parse_args([str(checkpoint), "-o", str(tmp_path / "bundle"), "--data", str(tmp_path / "none")]))
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("precious")
     for out in (mine, mine / "thesis.txt"):
         with pytest.raises(OutputError, match="not a bundle"):
-            export(checkpoint, out)
+            pack(checkpoint, out, Wanted())
     with pytest.raises(OutputError, match="cannot write"):
-        export(checkpoint, mine / "thesis.txt" / "bundle")
+        pack(checkpoint, mine / "thesis.txt" / "bundle", Wanted())
     assert (mine / "thesis.txt").read_text() == "precious"
     assert not (tmp_path / "bundle").exists()
 

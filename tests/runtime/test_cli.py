@@ -74,7 +74,7 @@ def test_demo(
     out = capsys.readouterr().out
     assert "512x512  1 face" in out
     assert str(tmp_path / "demo.jpg") in out
-    assert "onnxruntime/cpu" in out
+    assert "/cpu fp32" in out
     drawn = cv2.imread(str(tmp_path / "demo.jpg"))
     assert drawn is not None
     assert drawn.shape == (512, 512, 3)
@@ -187,7 +187,7 @@ def test_an_engine_that_fails_and_a_full_disk_are_1(
     monkeypatch.setattr(Recognizer, "predict", fail)
     assert fer_run("--demo") == 1
     err = capsys.readouterr().err
-    assert "onnxruntime/cpu failed on frame 0" in err
+    assert "/cpu fp32 failed on frame 0" in err
     assert "out of memory" in err
 
 

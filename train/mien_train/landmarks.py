@@ -13,13 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from mien.detector import Detector, load_detector
+from mien.bundle import cache_folder
+from mien.detector import BORDER, ENLARGED, find_in_crop, load_detector
 from mien.errors import InputError
-from mien.faces import Detection, Floats, Image
+from mien.faces import Floats, Image
 from mien_train.datasets import FaceSet
-
-ENLARGED = 160
-BORDER = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,27 +39,6 @@ def decode_image(data: bytes) -> Image:
     if image is None:
         raise InputError("an image of the data set cannot be decoded")
     return np.asarray(image, dtype=np.uint8)
-
-
-def find_in_crop(detector: Detector, image: Image) -> Detection | None:
-    """The main face of a picture that is already cropped to a face.
-
-    YuNet was made for faces in scenes: it wants a margin, so the picture is enlarged to 160 px and its border repeated.
-    """
-    height, width = image.shape[:2]
-    scale = ENLARGED / max(height, width)
-    big = cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_LINEAR)
-    margin = round(ENLARGED * BORDER)
-    padded = cv2.copyMakeBorder(big, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
-    found = detector.detect(np.asarray(padded, dtype=np.uint8))
-    if not found:
-        # Perhaps not a crop but a whole scene, in which the face is now too small.
-        scene = detector.detect(image) if max(height, width) > 2 * ENLARGED else []
-        return scene[0] if scene else None
-    middle = np.array([padded.shape[1], padded.shape[0]], np.float32) / 2
-    best = min(found, key=lambda d: float(np.abs((d.box[:2] + d.box[2:]) / 2 - middle).sum()) / d.score)
-    points = None if best.landmarks is None else (best.landmarks - margin) / scale
-    return Detection((best.box - margin) / scale, points, best.score)
 
 
 def find_landmarks(faces: FaceSet, *, progress: bool = True) -> Landmarks:
@@ -100,5 +77,4 @@ def _cache_file(faces: FaceSet) -> Path:
     digest.update((files("mien") / "models" / "yunet" / "yunet.onnx").read_bytes())
     for i in range(len(faces)):
         digest.update(hashlib.sha1(faces.encoded(i)).digest())
-    root = Path(os.environ.get("MIEN_CACHE", Path.home() / ".cache" / "mien"))
-    return root / "landmarks" / f"{faces.name.replace('/', '-').strip('-')}-{digest.hexdigest()[:16]}.npz"
+    return cache_folder() / "landmarks" / f"{faces.name.replace('/', '-').strip('-')}-{digest.hexdigest()[:16]}.npz"

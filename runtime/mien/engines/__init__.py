@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -20,27 +21,48 @@ class Engine(Protocol):
         ...
 
 
-DEVICES = ("auto", "cpu", "cuda", "tensorrt", "openvino")
+DEVICES = ("cpu", "cuda", "openvino", "ort-tensorrt", "tensorrt", "dla:0", "dla:1")
+"""cpu, cuda and ort-tensorrt are ONNX Runtime's; dla:0 and dla:1 are TensorRT on a Jetson's accelerators."""
+LIBRARIES = {"cpu": "onnxruntime", "cuda": "onnxruntime", "ort-tensorrt": "onnxruntime", "openvino": "openvino"}
+EXTRAS = {"cpu": "cpu", "openvino": "openvino", "tensorrt": "tensorrt", "dla:0": "tensorrt", "dla:1": "tensorrt"}
 
 
-def load_engine(path: Path, *, device: str = "auto", threads: int | None = None) -> Engine:
-    """Open the model file ``path`` on ``device``; ``auto`` is CUDA where it can be had, else the CPU.
+def has_library(device: str) -> bool:
+    """Whether the library of ``device`` is installed, told without importing it. It may still find no such device."""
+    try:
+        return find_spec(LIBRARIES.get(device, "tensorrt")) is not None
+    except ValueError:  # a module without a spec, or blocked
+        return False
+
+
+def load_engine(path: Path, *, device: str = "cpu", threads: int | None = None, precision: str = "fp32") -> Engine:
+    """Open the model file ``path``, which is of ``precision``, on ``device``. TensorRT builds a plan of it first, for
+    minutes, unless it has one.
 
     Raises EngineUnavailable where the device or its library cannot be had: nothing falls back to another in silence.
     """
     if device not in DEVICES:
-        raise EngineUnavailable(f"unknown device {device!r}; choose one of {', '.join(DEVICES)}")
-    if device in ("tensorrt", "openvino"):
-        raise EngineUnavailable(f"device {device!r} is not supported by this version; use 'cpu' or 'cuda'")
+        raise EngineUnavailable(f"unknown device {device!r}; choose one of auto, {', '.join(DEVICES)}")
     try:
+        if device == "openvino":
+            from mien.engines.ov import OvEngine
+
+            return OvEngine(path, threads=threads)
+        if device == "tensorrt" or device.startswith("dla:"):
+            from mien.engines.trt import TrtEngine
+            from mien.engines.trt_plan import core_of, plan_for
+
+            plan = path if path.suffix == ".plan" else plan_for(path, precision=precision, dla=core_of(device))
+            return TrtEngine(plan, device=device, threads=threads)
         from mien.engines.ort import OrtEngine
+
+        return OrtEngine(path, device=device, threads=threads)
+    except EngineUnavailable:
+        raise
     except ImportError as error:
+        extra = EXTRAS.get(device, "gpu")
+        # The extra would lay another TensorRT over JetPack's.
+        jetson = '; on a Jetson: pip install "cuda-bindings>=12.9,<12.10"' if extra == "tensorrt" else ""
         raise EngineUnavailable(
-            'no inference engine is installed; run: pip install "mien[cpu]" (or "mien[gpu]" for NVIDIA CUDA)'
+            f'the engine of device {device!r} is not installed ({error}); run: pip install "mien[{extra}]"{jetson}'
         ) from error
-    if device == "auto":
-        try:
-            return OrtEngine(path, device="cuda", threads=threads)
-        except EngineUnavailable:  # the usual case: no GPU, or the CPU's build of onnxruntime
-            device = "cpu"
-    return OrtEngine(path, device=device, threads=threads)

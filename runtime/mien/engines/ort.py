@@ -1,22 +1,34 @@
-"""ONNX Runtime, on CPU or CUDA."""
+"""ONNX Runtime, on CPU or CUDA, or through its TensorRT provider."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnxruntime as ort
 
-from mien.errors import EngineUnavailable, InputError, ModelInvalid
+from mien.bundle import cache_folder, sha256
+from mien.errors import EngineUnavailable, InputError, ModelInvalid, OutputError
 from mien.faces import Floats, Image
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "ort-tensorrt": "TensorrtExecutionProvider",
+}
+BATCHES = (1, 4, 16)
+"""Least, usual and largest batch that TensorRT prepares for; a larger one goes in several turns."""
 
 
 class OrtEngine:
     """One ONNX file in one session. Its ``run`` may be called from several threads at once."""
 
     def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None):
-        """``threads``: for one operator; None lets ONNX Runtime use every physical core."""
+        """``threads``: for one operator; None lets ONNX Runtime use every physical core.
+
+        ``device``: cpu, cuda, or ort-tensorrt, which builds TensorRT engines in the first call, for some minutes.
+        """
         provider = PROVIDERS[device]
         if provider not in ort.get_available_providers():
             raise EngineUnavailable(
@@ -28,18 +40,61 @@ class OrtEngine:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3
+        providers: list[Any] = [provider]
+        self._most: int | None = None
+        if device == "ort-tensorrt":
+            # TensorRT is to see Q and DQ as they stand; ONNX Runtime would fuse some of them before.
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
+            providers = [(provider, tensorrt_options(path)), PROVIDERS["cuda"]]  # CUDA for nodes TensorRT does not know
+            self._most = BATCHES[-1]
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=[provider])
+            self._session = ort.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # its exceptions are generated from C++ and share no useful base class
             raise ModelInvalid(f"onnxruntime {ort.__version__} cannot load {path}: {error}") from error
         active = self._session.get_providers()[0]
         if active != provider:
-            raise EngineUnavailable(f"asked for {provider}, but onnxruntime would run {active}; check CUDA and cuDNN")
-        self.name = f"onnxruntime/{device}"
+            needs = "CUDA and cuDNN" if device == "cuda" else "that TensorRT, CUDA and cuDNN are installed"
+            raise EngineUnavailable(f"asked for {provider}, but onnxruntime would run {active}; check {needs}")
+        self.name = f"onnxruntime/{device.removeprefix('ort-')}"
         self._input = self._session.get_inputs()[0].name
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, batch: Image) -> dict[str, Floats]:
         """uint8 (N, H, W, 3) -> outputs by name."""
+        if self._most is None or len(batch) <= self._most:
+            return self._run(batch)
+        parts = [self._run(batch[i : i + self._most]) for i in range(0, len(batch), self._most)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in self._outputs}
+
+    def _run(self, batch: Image) -> dict[str, Floats]:
         results = self._session.run(self._outputs, {self._input: batch})
         return dict(zip(self._outputs, results, strict=True))
+
+
+def tensorrt_options(path: Path) -> dict[str, Any]:
+    """How the TensorRT provider is to run ``path``, an ONNX file with a free batch and a fixed size.
+
+    Its names: https://onnxruntime.ai/docs/execution-providers/TensorRT-ExecutionProvider.html. ``trt_fp16_enable`` and
+    ``trt_int8_enable`` stay off: without them the types in the file count, so a float32 file is computed in float32,
+    and the bundle's fp16 and int8 files in theirs.
+    """
+    crops = ort.InferenceSession(str(path), providers=[PROVIDERS["cpu"]]).get_inputs()[0]
+    if not all(isinstance(size, int) for size in crops.shape[1:]):
+        raise ModelInvalid(f"device 'ort-tensorrt' runs models with an input of one size, not {path}; use 'tensorrt'")
+    least, usual, most = (f"{crops.name}:{'x'.join(map(str, (n, *crops.shape[1:])))}" for n in BATCHES)
+    # It names a kept engine after the model's path, GPU and versions, but not its content: hence a folder for each.
+    cache = cache_folder() / "ort-tensorrt"
+    engines = cache / f"{sha256(path)[:16]}-{ort.__version__}"
+    try:
+        engines.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {engines}: {error.strerror}; set MIEN_CACHE to a folder that can") from error
+    return {
+        "trt_engine_cache_enable": True,
+        "trt_engine_cache_path": str(engines),
+        "trt_timing_cache_enable": True,
+        "trt_timing_cache_path": str(cache),
+        "trt_profile_min_shapes": least,
+        "trt_profile_opt_shapes": usual,
+        "trt_profile_max_shapes": most,
+    }

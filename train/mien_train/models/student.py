@@ -33,8 +33,9 @@ class Student(nn.Module):
         try:
             # TensorFlow's padding, as the pretrained weights were trained with.
             padding: dict[str, Any] = {"pad_type": "same"} if recipe.backbone.startswith("mobilenetv1") else {}
+            # A plain mean: torch exports its own pooling layer as shape arithmetic and a gather.
             self.backbone = timm.create_model(
-                recipe.backbone, num_classes=0, drop_path_rate=recipe.drop_path, **padding
+                recipe.backbone, num_classes=0, drop_path_rate=recipe.drop_path, global_pool="fast", **padding
             )
         except RuntimeError as error:
             raise InputError(f"timm has no backbone {recipe.backbone!r}: {error}") from error
@@ -61,8 +62,9 @@ class Student(nn.Module):
 
     def forward(self, crops: Tensor) -> StudentOutput:
         """``crops``: uint8 (N, H, W, 3) RGB."""
-        # Permuting channels-last bytes gives a channels-last tensor without a copy, the fast layout on CPU and GPU.
-        x = (crops.permute(0, 3, 1, 2).float() - 127.5) / 127.5
+        # Cast first: TensorRT knows bytes as an input to cast, and nothing else. Permuting channels-last numbers then
+        # gives a channels-last tensor without a copy, the fast layout on CPU and GPU.
+        x = (crops.float().permute(0, 3, 1, 2) - 127.5) / 127.5
         embedding = self.backbone(x)
         logits = self.expression(self.dropout(embedding))
         affect = self.affect(torch.cat([embedding, logits.softmax(1)], dim=1))

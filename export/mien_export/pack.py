@@ -1,0 +1,218 @@
+"""A checkpoint or a bundle -> a bundle with the artefacts that were asked for, each with its proof; or nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from mien.bundle import FILES, IR_FILES, Bundle, find_bundle, sha256
+from mien.card import CARD, ModelCard, read_card
+from mien.choice import processor
+from mien.engines import Engine, load_engine
+from mien.errors import InputError, MienError, OutputError
+from mien.faces import EXPRESSIONS
+from mien.golden import GOLDEN, golden_crops, golden_text
+from mien_export.faces import LIMIT, FaceCrops, read_faces
+from mien_export.model_card import FILE, model_card
+from mien_export.parity import Parity, compare
+from mien_export.proof import Limits, Proof, ProofError, prove
+
+MOST = 256
+"""Faces to measure ranges on, and as many others to choose by."""
+TOLERANCE = {"fp16": 5e-3, "openvino fp32": 1e-3}
+"""Largest difference of a probability from fp32 on ONNX Runtime, where the arithmetic is not coarser."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """``tensorrt``: device to build plans for, tensorrt, dla:0 or dla:1. ``data``: sources of faces (faces.py), at most
+    ``faces`` of them. ``keep_ranges``: quantise by the ranges of the bundle, so that all of the data prove.
+    ``force``: write what failed its proof too; its card says so."""
+
+    int8: bool = False
+    half: bool = False
+    openvino: bool = False
+    tensorrt: str = ""
+    data: tuple[str, ...] = ()
+    faces: int = LIMIT
+    keep_ranges: bool = False
+    limits: Limits = field(default_factory=Limits)
+    force: bool = False
+    opset: int = 18
+
+
+def pack(source: str | Path, out: Path, wanted: Wanted) -> tuple[list[Proof], Parity | None]:
+    """Write the bundle ``out`` from a finished checkpoint (.pt), a bundle's folder or a packaged name.
+
+    It is made aside and moved into place, so a failure leaves nothing half-written. Raises InputError, ModelNotFound,
+    ModelInvalid or OutputError; ParityError where ONNX Runtime and torch disagree; ProofError where an artefact does
+    not keep its limits.
+    """
+    if wanted.keep_ranges and Path(source).suffix == ".pt":
+        raise InputError("--keep-ranges: a checkpoint has no ranges yet; leave it out, or give a bundle")
+    with _aside(out) as folder:
+        parity = None
+        if Path(source).suffix == ".pt":
+            card, faces, parity = _from_checkpoint(Path(source), folder, wanted)
+        else:
+            card = _from_bundle(find_bundle(source), folder, wanted)
+            faces = read_faces(wanted.data, card.crop, wanted.faces)
+        faces = _ranges(folder, faces, wanted, fresh=parity is not None)
+        golden = load_engine(folder / FILES["fp32"], device="cpu").run(golden_crops(card.crop.size))
+        (folder / GOLDEN).write_text(golden_text(golden), encoding="utf-8")
+        proofs = _artefacts(folder, faces, card, wanted)
+        failed = [f"{made.artefact}: {reason}" for made in proofs for reason in made.failures]
+        if failed and not wanted.force:
+            raise ProofError(
+                "; ".join(failed) + ". Try --data with more or other faces, or a looser limit; --force writes it anyway"
+            )
+        kept = {**card.proofs, **{made.artefact: replace(made, forced=not made.passed).to_dict() for made in proofs}}
+        files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name not in (CARD, FILE)}
+        card = replace(card, files=files, proofs=kept)
+        (folder / CARD).write_text(card.to_json(), encoding="utf-8")
+        (folder / FILE).write_text(model_card(card), encoding="utf-8")
+        read_card(folder)
+    return proofs, parity
+
+
+@contextmanager
+def _aside(out: Path) -> Iterator[Path]:
+    """A folder beside ``out`` that takes its place if all goes well, and vanishes if not."""
+    if out.exists() and not (out / CARD).is_file() and any(out.iterdir() if out.is_dir() else [out]):
+        raise OutputError(f"{out} exists and is not a bundle; choose another folder, or remove it")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise OutputError(f"cannot write in {out.parent}: {error.strerror}; choose another folder with -o") from error
+    try:
+        yield aside
+        os.chmod(aside, 0o755)
+        if out.exists():
+            shutil.rmtree(out)
+        aside.replace(out)
+    except MienError:  # some of ours are OSErrors too
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror or error}; choose another folder with -o") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _from_checkpoint(path: Path, folder: Path, wanted: Wanted) -> tuple[ModelCard, FaceCrops, Parity]:
+    from mien_export.checkpoint import load_deployed, run_torch, write_onnx
+
+    model, card = load_deployed(path)
+    faces = read_faces(wanted.data, card.crop, wanted.faces)
+    file = folder / FILES["fp32"]
+    write_onnx(model, card, file, wanted.opset)
+    crops = faces.crops[:MOST]
+    made = load_engine(file, device="cpu").run(crops)
+    return card, faces, compare(run_torch(model, crops), (made["expression"], made["affect"], made["embedding"]))
+
+
+def _from_bundle(bundle: Bundle, folder: Path, wanted: Wanted) -> ModelCard:
+    """Its fp32 file, and what else it holds and is not made anew."""
+    bundle.model_file("fp32")
+    anew = [*_made_by("int8", wanted.int8), *_made_by("fp16", wanted.half), *_made_by("openvino fp32", wanted.openvino)]
+    if wanted.int8 or wanted.openvino:
+        anew += _made_by("openvino int8", True)
+    names = {file for artefact in anew for file in _files(artefact)}
+    for name in bundle.card.files:
+        if name not in names:
+            shutil.copyfile(bundle.verified(name), folder / name)
+    return replace(bundle.card, proofs={k: v for k, v in bundle.card.proofs.items() if k not in anew})
+
+
+def _made_by(artefact: str, asked: bool) -> list[str]:
+    return [artefact] if asked else []
+
+
+def _files(artefact: str) -> list[str]:
+    if artefact.startswith("openvino "):
+        name = IR_FILES[artefact.removeprefix("openvino ")]
+        return [name, str(Path(name).with_suffix(".bin"))]
+    return [FILES[artefact.split()[-1]]]
+
+
+def _ranges(folder: Path, faces: FaceCrops, wanted: Wanted, *, fresh: bool) -> FaceCrops:
+    """Measure calibration ranges where they are wanted, and return the faces that this did not use."""
+    from mien_export.quantize import RANGES, best_ranges
+
+    file = folder / RANGES
+    if wanted.keep_ranges:
+        if not file.is_file():
+            raise InputError("--keep-ranges: this bundle has no calibration ranges; leave it out to measure them")
+        return faces
+    # Data given: measure on them. A bundle's own ranges, from more faces than a portrait's views, else.
+    needed = bool(wanted.data) if file.is_file() or not wanted.int8 else True
+    if not needed or not (wanted.int8 or fresh):
+        return faces
+    fifth = np.arange(len(faces)) % 5
+    seen, judged, rest = faces.take(fifth == 0), faces.take(fifth == 1), faces.take(fifth > 1)
+    if not (len(seen) and len(judged) and len(rest)):
+        raise InputError(f"{len(faces)} faces are too few to calibrate and to prove on; give at least ten with --data")
+    made = best_ranges(folder / FILES["fp32"], seen.crops[:MOST], judged.crops[:MOST], faces.origin)
+    file.write_text(made.to_json(), encoding="utf-8")
+    return rest
+
+
+def _artefacts(folder: Path, faces: FaceCrops, card: ModelCard, wanted: Wanted) -> list[Proof]:
+    fp32 = folder / FILES["fp32"]
+    made: list[tuple[str, Path, str]] = []
+    if wanted.int8:
+        from mien_export.quantize import RANGES, quantise, read_ranges
+
+        quantise(fp32, read_ranges(folder / RANGES), folder / FILES["int8"])
+        made.append(("int8", folder / FILES["int8"], "cpu"))
+    if wanted.half:
+        from mien_export.half import write_half
+
+        write_half(fp32, folder / FILES["fp16"])
+        made.append(("fp16", folder / FILES["fp16"], "cpu"))
+    if wanted.openvino:
+        from mien_export.ir import write_ir
+
+        for precision, name in IR_FILES.items():
+            if (folder / FILES[precision]).is_file():
+                write_ir(folder / FILES[precision], folder / name)
+                made.append((f"openvino {precision}", folder / name, "openvino"))
+    if wanted.tensorrt:
+        # The plans are built into this machine's cache as they are opened, where the runtime finds them.
+        held = [precision for precision, name in FILES.items() if (folder / name).is_file()]
+        held = [precision for precision in held if wanted.tensorrt == "tensorrt" or precision != "fp32"]
+        if not held:
+            raise InputError(f"{wanted.tensorrt} computes in fp16 or int8: add --half or --int8")
+        made += [(f"{wanted.tensorrt} {precision}", folder / FILES[precision], wanted.tensorrt) for precision in held]
+    return [_proof(name, path, device, fp32, faces, card, wanted.limits) for name, path, device in made]
+
+
+def _proof(name: str, path: Path, device: str, fp32: Path, faces: FaceCrops, card: ModelCard, limits: Limits) -> Proof:
+    def engines(threads: int) -> tuple[Engine, Engine]:
+        precision = name.split()[-1]
+        other = load_engine(path, device=device, threads=threads, precision=precision)
+        return load_engine(fp32, device="cpu", threads=threads), other
+
+    size = sum((path.parent / file).stat().st_size for file in _files(name)) / fp32.stat().st_size
+    scored = tuple(card.labels) == EXPRESSIONS
+    made = prove(name, engines, faces, round(size, 4), limits, processor(), scored=scored)
+    allowed = TOLERANCE.get(name)
+    if allowed is not None and not made.probability_max <= allowed:
+        reason = f"a probability differs by {made.probability_max:.4f}, more than {allowed:g}"
+        made = replace(made, failures=[*made.failures, reason])
+    return made
+
+
+def default_out(source: str | Path, wanted: Wanted) -> Path:
+    """Where to write if nobody said: the bundle's name and what is made, in this folder."""
+    name = Path(source).stem if Path(source).suffix == ".pt" else find_bundle(source).card.name
+    kinds: Sequence[str] = [k for k, asked in (("int8", wanted.int8), ("fp16", wanted.half)) if asked]
+    kinds = [*kinds, *(["openvino"] if wanted.openvino else []), *(["tensorrt"] if wanted.tensorrt else [])]
+    return Path("-".join([name, *kinds]))

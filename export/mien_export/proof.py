@@ -1,0 +1,192 @@
+"""Proof that an artefact still works: against fp32 on real faces, the two run in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.choice import take_turns
+from mien.engines import Engine
+from mien.errors import MienError
+from mien.faces import Floats, Image
+from mien_export.faces import FaceCrops
+
+BATCH = 32
+BLOCKS = 20
+FEW = 200
+"""Faces below which a proof is called a rough one."""
+MIN_AGREEMENT = 0.97
+"""Labels that must stay the same, where no truth is known."""
+
+
+class ProofError(MienError, ArithmeticError):
+    """An artefact differs more from fp32 than was allowed. Nothing was written."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Falls that are allowed: of accuracy and of concordance (CCC), as fractions; ``speedup`` asked for, 0 for none."""
+
+    accuracy_drop: float = 0.01
+    ccc_drop: float = 0.02
+    speedup: float = 0.0
+
+
+@dataclass(frozen=True)
+class Proof:
+    """An artefact beside fp32 on ONNX Runtime's CPU. ``agreement``: share of the faces with the same label.
+
+    ``probability_max`` and ``_mean``, ``affect_max``: absolute differences. ``accuracy``, ``ccc_valence`` and
+    ``ccc_arousal``: fp32, artefact; None without labels. ``size``: bytes over fp32's. ``speedup``: fp32's median time
+    of one crop over the artefact's, by number of threads, on ``machine``. ``failures``: limits that it does not keep.
+    """
+
+    artefact: str
+    engine: str
+    faces: int
+    origin: str
+    agreement: float
+    probability_max: float
+    probability_mean: float
+    affect_max: float
+    accuracy: tuple[float, float] | None
+    ccc_valence: tuple[float, float] | None
+    ccc_arousal: tuple[float, float] | None
+    size: float
+    speedup: dict[str, float]
+    machine: str
+    failures: list[str] = field(default_factory=list)
+    forced: bool = False
+
+    @property
+    def passed(self) -> bool:
+        return not self.failures
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the card keeps it."""
+        return {**asdict(self), "passed": self.passed}
+
+
+def outputs(engine: Engine, crops: Image) -> tuple[Floats, Floats]:
+    """``expression`` (N, 8) and ``affect`` (N, 2) of N crops."""
+    parts = [engine.run(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
+    return np.concatenate([p["expression"] for p in parts]), np.concatenate([p["affect"] for p in parts])
+
+
+def speed(reference: Engine, other: Engine, crop: Image) -> float:
+    """Median time of one crop (1, S, S, 3) on ``reference`` over that on ``other``, the two in turn."""
+    times = take_turns({"reference": reference, "other": other}, crop, BLOCKS)
+    return round(times["reference"] / times["other"], 2)
+
+
+def prove(
+    artefact: str,
+    engines: Callable[[int], tuple[Engine, Engine]],
+    faces: FaceCrops,
+    size: float,
+    limits: Limits,
+    machine: str,
+    *,
+    scored: bool = True,
+) -> Proof:
+    """``engines``: fp32 on ONNX Runtime and the artefact, for a number of threads. ``scored``: the model's labels are
+    the canonical ones, so that the faces' labels can be used."""
+    reference, other = engines(1)
+    (p, a), (q, b) = outputs(reference, faces.crops), outputs(other, faces.crops)
+    labelled = (faces.expression >= 0) if scored else np.zeros(len(faces), bool)
+    truth = faces.expression[labelled]
+    accuracy = None
+    if len(truth):
+        accuracy = float((p[labelled].argmax(1) == truth).mean()), float((q[labelled].argmax(1) == truth).mean())
+    felt = ~np.isnan(faces.affect).any(1)
+    pairs = [
+        (concordance(a[felt, k], faces.affect[felt, k]), concordance(b[felt, k], faces.affect[felt, k]))
+        if felt.sum() > 1
+        else None
+        for k in (0, 1)
+    ]
+    made = Proof(
+        artefact=artefact,
+        engine=other.name,
+        faces=len(faces),
+        origin=faces.origin,
+        agreement=float((p.argmax(1) == q.argmax(1)).mean()),
+        probability_max=float(np.abs(p - q).max()),
+        probability_mean=float(np.abs(p - q).mean()),
+        affect_max=float(np.abs(a - b).max()),
+        accuracy=accuracy,
+        ccc_valence=pairs[0],
+        ccc_arousal=pairs[1],
+        size=size,
+        speedup={str(n): speed(*engines(n), faces.crops[:1]) for n in (1, 2)},
+        machine=machine,
+    )
+    return Proof(**{**vars(made), "failures": failures(made, limits)})
+
+
+def failures(made: Proof, limits: Limits) -> list[str]:
+    """What of the limits ``made`` does not keep, in words. Written so that NaN fails too."""
+    found = []
+    if made.accuracy:
+        fall = round(made.accuracy[0] - made.accuracy[1], 6)
+        if not fall <= limits.accuracy_drop:
+            found.append(f"accuracy falls by {fall:.4f}, more than {limits.accuracy_drop:g}")
+    elif not made.agreement >= MIN_AGREEMENT:
+        found.append(f"only {made.agreement:.1%} of the labels stay the same, less than {MIN_AGREEMENT:.0%}")
+    for name, pair in (("valence", made.ccc_valence), ("arousal", made.ccc_arousal)):
+        if pair and not pair[0] - pair[1] <= limits.ccc_drop:
+            found.append(f"concordance of {name} falls by {pair[0] - pair[1]:.4f}, more than {limits.ccc_drop:g}")
+    if not (np.isfinite(made.probability_max) and np.isfinite(made.affect_max)):
+        found.append("it gives values that are no numbers")
+    best = max(made.speedup.values())
+    if limits.speedup and not best >= limits.speedup:
+        found.append(f"it is {best:.2f} times as fast as fp32 here, less than {limits.speedup:g}")
+    return found
+
+
+def concordance(made: NDArray[Any], truth: NDArray[Any]) -> float:
+    """Lin's concordance correlation coefficient (1989) of two arrays (N,)."""
+    x, y = made.astype(np.float64), truth.astype(np.float64)
+    covariance = ((x - x.mean()) * (y - y.mean())).mean()
+    return float(2 * covariance / (x.var() + y.var() + (x.mean() - y.mean()) ** 2 + 1e-12))
+
+
+def table(proofs: list[Proof]) -> str:
+    """One line an artefact, for a terminal."""
+    rows = [("artefact", "engine", "faces", "same label", "max dp", "mean dp", "accuracy", "CCC v/a", "size", "speed")]
+    for made in proofs:
+        ccc = [pair[1] - pair[0] for pair in (made.ccc_valence, made.ccc_arousal) if pair]
+        rows.append(
+            (
+                made.artefact,
+                made.engine,
+                str(made.faces),
+                f"{made.agreement:.1%}",
+                f"{made.probability_max:.4f}",
+                f"{made.probability_mean:.5f}",
+                f"{made.accuracy[0]:.4f} -> {made.accuracy[1]:.4f}" if made.accuracy else "no labels",
+                " / ".join(f"{value:+.3f}" for value in ccc) or "no labels",
+                f"{made.size:.0%}",
+                " / ".join(f"{value:.2f}x" for value in made.speedup.values()),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def remarks(made: Proof) -> list[str]:
+    """What a person should know of a proof that its table does not say."""
+    found = []
+    if made.faces < FEW:
+        found.append(f"{made.artefact}: a rough proof, on {made.origin}; --data FACES gives a better one")
+    if max(made.speedup.values()) < 1:
+        found.append(
+            f"{made.artefact}: slower than fp32 on this machine ({made.engine}); measure on yours with fer-doctor, "
+            "and device auto will not pick it where it is slower"
+        )
+    return found

@@ -1,0 +1,195 @@
+"""INT8: one file with explicit quantise and dequantise nodes, which ONNX Runtime, OpenVINO and TensorRT all read.
+
+Weights are symmetric per channel, activations symmetric per tensor, as TensorRT demands. ONNX Runtime's quantiser does
+the work; what is ours is the choice, by measurement on faces, of how ranges are found and of which layers stay float.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.calibrate import TensorsData, create_calibrator, save_tensors_data
+
+from mien.engines import load_engine
+from mien.errors import ModelInvalid
+from mien.faces import Image
+
+RANGES = "ranges.json"
+METHODS = {
+    "minmax": CalibrationMethod.MinMax,
+    "percentile": CalibrationMethod.Percentile,
+    "entropy": CalibrationMethod.Entropy,
+}
+PERCENTILE = 99.99
+QUANTISED = ["Conv", "Clip", "Relu", "Add"]
+"""The heads stay float: they are a thousandth of the work, and calibrated probabilities come out of them."""
+CHUNK = 16
+TARGET = 0.005
+"""Mean difference of a probability at which no further layer needs to stay float."""
+MOST_FLOAT = 4
+"""Layers that may stay float, and never more than a quarter: what is called INT8 should be it."""
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """What quantising needs to know of faces: numbers, no pictures.
+
+    ``tensors``: lowest and highest value of each activation. ``float_nodes``: layers that stay float. ``method``,
+    ``faces`` and ``origin`` say how and on what they were measured.
+    """
+
+    method: str
+    faces: int
+    origin: str
+    tensors: dict[str, tuple[float, float]]
+    float_nodes: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        values = asdict(self)
+        values["tensors"] = {name: [round(v, 6) for v in pair] for name, pair in self.tensors.items()}
+        return json.dumps(values, indent=1) + "\n"
+
+
+def read_ranges(path: Path) -> Ranges:
+    """Raises ModelInvalid for what is not such a file."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        tensors = {name: (float(low), float(high)) for name, (low, high) in values.pop("tensors").items()}
+        return Ranges(**{**values, "tensors": tensors, "float_nodes": tuple(values["float_nodes"])})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelInvalid(f"{path} holds no calibration ranges ({error}); measure them anew with --data") from error
+
+
+def best_ranges(
+    model: Path, seen: Image, judged: Image, origin: str, methods: Sequence[str] = tuple(METHODS)
+) -> Ranges:
+    """Measure ranges on the crops ``seen`` by every method, and keep the one whose INT8 model differs least from fp32
+    on ``judged``; then leave the layers float that cost most, until the difference is small enough.
+
+    Crops are uint8 (N, S, S, 3), and the two sets should be different faces.
+    """
+    reference = load_engine(model, device="cpu").run(judged)["expression"]
+
+    def error(ranges: Ranges) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            quantise(model, ranges, Path(folder) / "int8.onnx")
+            made = load_engine(Path(folder) / "int8.onnx", device="cpu").run(judged)["expression"]
+        return float(np.abs(made - reference).mean())
+
+    tried = [Ranges(method, len(seen), origin, measure(model, seen, method)) for method in methods]
+    best, least = min(((ranges, error(ranges)) for ranges in tried), key=lambda pair: pair[1])
+    if least <= TARGET:
+        return best
+    layers = layers_of(model)
+    without = {layer: error(replace(best, float_nodes=(layer,))) for layer in layers}
+    for layer in sorted(layers, key=without.__getitem__)[: min(MOST_FLOAT, len(layers) // 4)]:
+        more = replace(best, float_nodes=(*best.float_nodes, layer))
+        now = error(more)
+        if now < least:
+            best, least = more, now
+        if least <= TARGET:
+            break
+    return best
+
+
+def layers_of(model: Path) -> list[str]:
+    """Names of the convolutions of an ONNX file."""
+    return [node.name for node in onnx.load(model).graph.node if node.op_type == "Conv"]
+
+
+def measure(model: Path, crops: Image, method: str) -> dict[str, tuple[float, float]]:
+    """Lowest and highest value of each activation over ``crops``, by a method of METHODS."""
+    options: dict[str, Any] = {"symmetric": True}
+    if method == "percentile":
+        options["percentile"] = PERCENTILE
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        calibrator = create_calibrator(
+            model,
+            QUANTISED,
+            augmented_model_path=str(Path(folder) / "augmented.onnx"),
+            calibrate_method=METHODS[method],
+            extra_options=options,
+        )
+        # In parts: the calibrator keeps every activation of what it is given at once.
+        for start in range(0, len(crops), CHUNK):
+            calibrator.collect_data(_Reader(crops[start : start + CHUNK]))
+        made = calibrator.compute_data()
+    return {name: (float(np.min(r.range_value[0])), float(np.max(r.range_value[1]))) for name, r in made.items()}
+
+
+def quantise(model: Path, ranges: Ranges, out: Path) -> None:
+    """Write ``model`` (fp32 ONNX) as INT8 to ``out``. Raises ModelInvalid where the ranges are another model's."""
+    graph = onnx.load(model).graph
+    tensors = dict(ranges.tensors)
+    made_by = {output: node.op_type for node in graph.node for output in node.output}
+    for node in graph.node:
+        # What a convolution gives is clipped at once: the values beyond the clip need no room in its range.
+        if node.op_type in ("Clip", "Relu") and made_by.get(node.input[0]) == "Conv" and node.output[0] in tensors:
+            tensors[node.input[0]] = tensors[node.output[0]]
+    names = {node.name for node in graph.node}
+    missing = [name for name in ranges.float_nodes if name not in names] + [
+        node.name for node in graph.node if node.op_type == "Conv" and node.input[0] not in tensors
+    ]
+    if missing:
+        raise ModelInvalid(f"the calibration ranges are not those of {model} ({missing[0]}); measure them with --data")
+    data = {name: (np.float32(low), np.float32(high)) for name, (low, high) in tensors.items()}
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        kept = Path(folder) / "ranges.json"
+        save_tensors_data(TensorsData(CalibrationMethod.MinMax, data), kept)
+        quantize_static(
+            model,
+            out,
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=QUANTISED,
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=list(ranges.float_nodes),
+            calibrate_method=CalibrationMethod.MinMax,
+            # TensorRT refuses biases in int32; they are few, so they may stay float.
+            extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
+            calibration_cache_path=kept,
+        )
+    _strip(out)
+
+
+def _strip(path: Path) -> None:
+    """Drop what an engine derives for itself and the exporter's notes on where each node came from."""
+    model = onnx.load(path)
+    del model.graph.value_info[:]
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    onnx.save(model, path)
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, crops: Image):
+        self.left: Iterator[Image] = iter([crops])
+
+    def get_next(self) -> dict[str, Image] | None:
+        part = next(self.left, None)
+        return None if part is None else {"crops": part}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """ONNX Runtime's quantiser prints its progress, and advises on the root logger."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,188 @@
+"""What the machine has: processor, memory, GPU, and the libraries that mien uses."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mien.choice import processor
+from mien.engines import has_library
+
+ROOT = Path("/")
+FEATURES = {
+    **{name: name for name in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")},
+    **{"asimd": "asimd", "asimddp": "dotprod", "i8mm": "i8mm"},
+}
+"""Linux's name of what makes networks fast -> the usual name. The first line is of x86, the second of ARM."""
+OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
+REMEDIES = {
+    OPENCV: "pip install opencv-python-headless (or opencv-python, for windows on a screen)",
+    ONNXRUNTIME: 'pip install "mien[cpu]" (or "mien[gpu]")',
+}
+"""Packages of which only one may be installed, and what to run when all of them are removed."""
+
+Facts = dict[str, Any]
+"""By name: text, numbers, lists of text, or such facts again. As JSON takes it."""
+
+
+def machine() -> Facts:
+    """Python, system, processor, memory and GPUs. A fact that cannot be had says why."""
+    facts: dict[str, Callable[[], Any]] = {
+        "python": _python,
+        "system": _system,
+        "board": _board,
+        "processor": processor,
+        "features": _features,
+        "cores": os.cpu_count,
+        "usable_cores": _usable_cores,
+        "memory": _memory,
+        "gpus": _gpus,
+    }
+    return {name: _known(fact) for name, fact in facts.items()}
+
+
+def libraries() -> tuple[Facts, list[str]]:
+    """Versions, and what the engines' libraries find here; with that, what is wrong and how to mend it."""
+    facts: Facts = {"numpy": np.__version__, "opencv": cv2.__version__, "opencv_packages": installed(OPENCV)}
+    facts["video_backends"] = _known(_video_backends)
+    facts["gstreamer"] = _known(lambda: cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER))
+    wrong = []
+    for packages, remedy in REMEDIES.items():
+        names = [found.split()[0] for found in installed(packages)]
+        if len(names) > 1:
+            wrong.append(
+                f"{' and '.join(names)} are installed, but they are one module and overwrite each other; "
+                f"run: pip uninstall -y {' '.join(names)} && {remedy}"
+            )
+    for device, name, look in (
+        ("cpu", "onnxruntime", _onnxruntime),
+        ("openvino", "openvino", _openvino),
+        ("tensorrt", "tensorrt", lambda _: {}),
+    ):
+        facts[name] = None
+        if not has_library(device):
+            continue
+        try:
+            module = import_module(name)
+            facts[name] = str(module.__version__)
+            facts.update(look(module))
+        except Exception as error:  # a library that is half there fails in its own ways
+            facts[name] = "installed, but does not work"
+            wrong.append(_broken(name, error))
+    return facts, wrong
+
+
+def installed(packages: Sequence[str]) -> list[str]:
+    """Those of ``packages`` that are installed, each with its version."""
+    found = []
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return found
+
+
+def _broken(name: str, error: Exception) -> str:
+    remedy = f'pip install --force-reinstall "mien[{name}]"'
+    if name == "onnxruntime":  # often what remains where one of two packages was uninstalled
+        names = " ".join(package.split()[0] for package in installed(ONNXRUNTIME)) or name
+        remedy = f"pip uninstall -y {names} && {REMEDIES[ONNXRUNTIME]}"
+    return f"{name} is installed, but does not work ({type(error).__name__}: {error}); run: {remedy}"
+
+
+def _known(fact: Callable[[], Any]) -> Any:
+    try:
+        return fact()
+    except Exception as error:  # whatever it is: the rest of the report is still worth having
+        return f"not known ({type(error).__name__}: {error})"
+
+
+def _read(path: str) -> str:
+    """A file of the system as text, empty where there is none."""
+    with suppress(OSError):
+        return (ROOT / path).read_text(encoding="utf-8", errors="replace").strip("\0\n ")
+    return ""
+
+
+def _python() -> str:
+    kind = f"{platform.python_implementation()}, {sys.maxsize.bit_length() + 1} bit"
+    return f"{platform.python_version()} {kind}, {'virtual' if sys.prefix != sys.base_prefix else 'system'} environment"
+
+
+def _system() -> str:
+    name = ""
+    with suppress(OSError):
+        name = platform.freedesktop_os_release().get("PRETTY_NAME", "")
+    return ", ".join(filter(None, (platform.platform(), name)))
+
+
+def _board() -> str | None:
+    """Of Jetsons and other boards, which name themselves."""
+    tegra = _read("etc/nv_tegra_release").splitlines()
+    return ", ".join(filter(None, (_read("proc/device-tree/model"), *tegra[:1]))) or None
+
+
+def _features() -> list[str] | str:
+    lines = (line.partition(":") for line in _read("proc/cpuinfo").splitlines())
+    flags = {flag for key, _, value in lines if key.strip() in ("flags", "Features") for flag in value.split()}
+    if not flags:
+        return "not known (no list in /proc/cpuinfo)"
+    return [usual for name, usual in FEATURES.items() if name in flags]
+
+
+def _usable_cores() -> float:
+    """What the process may use: its affinity, and a container's quota."""
+    count = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    quota = _read("sys/fs/cgroup/cpu.max").split()
+    return min(count, int(quota[0]) / int(quota[1])) if len(quota) == 2 and quota[0].isdigit() else count
+
+
+def _memory() -> str:
+    lines = (line.split() for line in _read("proc/meminfo").splitlines())
+    kilobytes = {words[0]: int(words[1]) for words in lines if len(words) > 1}
+    if "MemTotal:" in kilobytes:
+        total, free = (kilobytes.get(name, 0) * 1024 / 1e9 for name in ("MemTotal:", "MemAvailable:"))
+        return f"{total:.1f} GB, {free:.1f} GB available"
+    return f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 1e9:.1f} GB"
+
+
+def _gpus() -> list[str]:
+    """NVIDIA's, by its tool, or by its driver where the tool is not there (as in some containers)."""
+    tool = shutil.which("nvidia-smi")
+    if tool is not None:
+        query = [tool, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
+        lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+        return lines if done.returncode == 0 else [f"nvidia-smi fails: {' '.join((done.stdout + done.stderr).split())}"]
+    models = sorted(ROOT.glob("proc/driver/nvidia/gpus/*/information"))
+    found = [line.partition(":")[2].strip() for path in models for line in _read(str(path)).splitlines()[:1]]
+    return found + _read("proc/driver/nvidia/version").splitlines()[:1]
+
+
+def _video_backends() -> list[str]:
+    registry = cv2.videoio_registry
+    there = [backend for backend in registry.getBackends() if registry.hasBackend(backend)]
+    return list(dict.fromkeys(registry.getBackendName(backend) for backend in there))
+
+
+def _onnxruntime(module: ModuleType) -> Facts:
+    return {"onnxruntime_packages": installed(ONNXRUNTIME), "onnxruntime_providers": module.get_available_providers()}
+
+
+def _openvino(module: ModuleType) -> Facts:
+    core = module.Core()
+    names = {device: str(core.get_property(device, "FULL_DEVICE_NAME")) for device in core.available_devices}
+    return {"openvino_devices": [f"{device} ({name.strip()})" for device, name in names.items()]}

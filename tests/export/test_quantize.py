@@ -1,0 +1,134 @@
+"""INT8: what the file looks like, that its ranges decide what it computes, and what is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+import mien_export.quantize
+from mien.bundle import find_bundle
+from mien.engines import load_engine
+from mien.errors import ModelInvalid
+from mien_export.faces import FaceCrops, read_faces
+from mien_export.quantize import RANGES, Ranges, best_ranges, measure, quantise, read_ranges
+
+MODEL = find_bundle("default").model_file("fp32")
+
+
+@pytest.fixture(scope="module")
+def faces() -> FaceCrops:
+    return read_faces((), find_bundle("default").card.crop)
+
+
+@pytest.fixture(scope="module")
+def ranges(faces: FaceCrops) -> Ranges:
+    return Ranges("minmax", len(faces), faces.origin, measure(MODEL, faces.crops[::4], "minmax"))
+
+
+@pytest.fixture(scope="module")
+def int8(ranges: Ranges, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("int8") / "int8.onnx"
+    quantise(MODEL, ranges, path)
+    return path
+
+
+def test_every_layer_is_quantised_symmetrically_and_weights_per_channel(int8: Path) -> None:
+    graph = onnx.load(int8).graph
+    values = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    made_by = {output: node for node in graph.node for output in node.output}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    assert len(convolutions) == 49
+    for node in convolutions:
+        picture, weight = made_by[node.input[0]], made_by[node.input[1]]
+        assert picture.op_type == weight.op_type == "DequantizeLinear"
+        assert values[picture.input[1]].size == 1
+        assert values[weight.input[1]].shape == (values[weight.input[0]].shape[0],)
+        for dequantise in (picture, weight):
+            zero = values[dequantise.input[2]]
+            assert zero.dtype == np.int8
+            assert not zero.any()
+
+
+def test_it_is_small_and_says_nearly_the_same_on_real_faces(int8: Path, faces: FaceCrops) -> None:
+    assert int8.stat().st_size < 0.3 * MODEL.stat().st_size
+    exact, made = (load_engine(path).run(faces.crops)["expression"] for path in (MODEL, int8))
+    assert 0 < np.abs(exact - made).mean() < 0.02
+    assert (exact.argmax(1) == made.argmax(1)).mean() > 0.9
+
+
+@pytest.mark.parametrize("method", ["percentile", "entropy"])
+def test_other_methods_give_ranges_within_the_extremes(method: str, faces: FaceCrops, ranges: Ranges) -> None:
+    made = measure(MODEL, faces.crops[:8], method)
+    assert set(made) == set(ranges.tensors)
+    everything = measure(MODEL, faces.crops[:8], "minmax")
+    for name, (low, high) in made.items():
+        widest = max(map(abs, everything[name]))
+        assert -1.01 * widest - 1e-3 <= low <= high <= 1.01 * widest + 1e-3, name
+    assert made != everything
+
+
+def test_ranges_decide_what_the_file_computes_and_travel_as_numbers(
+    ranges: Ranges, int8: Path, faces: FaceCrops, tmp_path: Path
+) -> None:
+    (tmp_path / RANGES).write_text(ranges.to_json())
+    quantise(MODEL, read_ranges(tmp_path / RANGES), tmp_path / "again.onnx")
+    narrow = replace(ranges, tensors={name: (low / 8, high / 8) for name, (low, high) in ranges.tensors.items()})
+    quantise(MODEL, narrow, tmp_path / "narrow.onnx")
+    crops = faces.crops[:8]
+    exact = load_engine(MODEL).run(crops)["expression"]
+    gaps = [
+        np.abs(load_engine(p).run(crops)["expression"] - exact).mean()
+        for p in (int8, tmp_path / "again.onnx", tmp_path / "narrow.onnx")
+    ]
+    assert gaps[1] == pytest.approx(gaps[0], abs=1e-3)
+    assert gaps[2] > 3 * gaps[0]
+
+
+def test_layers_named_float_stay_float(ranges: Ranges, tmp_path: Path) -> None:
+    layer = next(node.name for node in onnx.load(MODEL).graph.node if node.op_type == "Conv")
+    quantise(MODEL, replace(ranges, float_nodes=(layer,)), tmp_path / "int8.onnx")
+    graph = onnx.load(tmp_path / "int8.onnx").graph
+    (kept,) = [node for node in graph.node if node.name == layer]
+    weights = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    assert weights[kept.input[1]].dtype == np.float32
+
+
+def test_the_best_method_wins_and_costly_layers_stay_float(faces: FaceCrops, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ranges of one method that are far too narrow the other must win; and with a target that cannot be met, at
+    most so many layers stay float, each of which makes the difference smaller."""
+    real = measure
+
+    def spoiled(model: Path, crops: np.ndarray, method: str) -> dict[str, tuple[float, float]]:
+        made = real(model, crops, "minmax")
+        return {name: (low / 16, high / 16) for name, (low, high) in made.items()} if method == "entropy" else made
+
+    layers = [node.name for node in onnx.load(MODEL).graph.node if node.op_type == "Conv"]
+    monkeypatch.setattr(mien_export.quantize, "measure", spoiled)
+    monkeypatch.setattr(mien_export.quantize, "TARGET", 0.0)
+    monkeypatch.setattr(mien_export.quantize, "MOST_FLOAT", 3)
+    monkeypatch.setattr(mien_export.quantize, "layers_of", lambda _: layers[:8])
+    made = best_ranges(MODEL, faces.crops[:8], faces.crops[8:16], faces.origin, ("entropy", "minmax"))
+    assert made.method == "minmax"
+    assert set(made.float_nodes) <= set(layers[:8])
+    assert len(made.float_nodes) <= 2
+    assert made.faces == 8
+
+
+def test_ranges_of_another_model_are_refused(ranges: Ranges, tmp_path: Path) -> None:
+    renamed = replace(ranges, tensors={f"other_{name}": pair for name, pair in ranges.tensors.items()})
+    with pytest.raises(ModelInvalid, match="not those of"):
+        quantise(MODEL, renamed, tmp_path / "int8.onnx")
+    with pytest.raises(ModelInvalid, match="no_such_layer"):
+        quantise(MODEL, replace(ranges, float_nodes=("no_such_layer",)), tmp_path / "int8.onnx")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"tensors": {"a": 1}}', '{"tensors": {}, "float_nodes": [], "x": 1}']
+)
+def test_broken_ranges_are_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / RANGES).write_text(text)
+    with pytest.raises(ModelInvalid, match="no calibration ranges"):
+        read_ranges(tmp_path / RANGES)
