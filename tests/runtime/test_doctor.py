@@ -59,7 +59,8 @@ def texts(report: Any, serious: bool) -> list[str]:
 
 def fresh(code: str, *args: str, libraries: Path | None = None) -> subprocess.CompletedProcess[str]:
     """fer-doctor in a process of its own, in which ``code`` runs first. ``libraries``: a folder of broken ones."""
-    path = {"PYTHONPATH": str(libraries)} if libraries else {}
+    folders = filter(None, (str(libraries or ""), os.environ.get("PYTHONPATH")))
+    path = {"PYTHONPATH": os.pathsep.join(folders)}
     command = [sys.executable, "-c", f"{code}\nfrom mien.doctor import main; main()", "--threads", "1", *args]
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | path, timeout=600, check=False)
 
