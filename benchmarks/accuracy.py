@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "accuracy.json")
     args = parser.parse_args()
-    recognizer = Recognizer(args.model)
+    recognizer = Recognizer(args.model, device="cpu", precision="fp32")
     report: dict[str, object] = {
         "command": "python benchmarks/accuracy.py --data FACES",
         "model": recognizer.card.name,

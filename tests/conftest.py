@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,14 @@ import tiny_bundle as tiny
 
 from mien.demo import demo_picture
 from mien.faces import Image
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests measure and detect stays out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIEN_CACHE", str(tmp_path_factory.mktemp("mien")))
+        yield
 
 
 @pytest.fixture(scope="session")

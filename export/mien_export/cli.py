@@ -34,9 +34,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     make.add_argument("--int8", action="store_true", help="INT8 with explicit Q/DQ")
     make.add_argument("--half", action="store_true", help="float16 weights and arithmetic, for GPUs")
     make.add_argument("--openvino", action="store_true", help="OpenVINO IR of fp32, and of INT8 where there is one")
-    make.add_argument(
-        "--tensorrt", action="store_true", help="build this machine's TensorRT plans, in its cache"
-    )
+    make.add_argument("--tensorrt", action="store_true", help="build this machine's TensorRT plans, in its cache")
     make.add_argument(
         "--device", choices=("tensorrt", "dla:0", "dla:1"), default="tensorrt", help="what --tensorrt builds for: the "
         "GPU (default), or a Jetson's accelerator",

@@ -13,7 +13,7 @@ from mien.bundle import find_bundle
 from mien.engines import load_engine
 from mien.errors import ModelInvalid
 from mien_export.faces import FaceCrops, read_faces
-from mien_export.quantize import RANGES, Ranges, best_ranges, measure, quantise, read_ranges
+from mien_export.quantize import RANGES, Ranges, best_ranges, layers_of, measure, quantise, read_ranges
 
 MODEL = find_bundle("default").model_file("fp32")
 
@@ -40,7 +40,7 @@ def test_every_layer_is_quantised_symmetrically_and_weights_per_channel(int8: Pa
     values = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
     made_by = {output: node for node in graph.node for output in node.output}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    assert len(convolutions) == 49
+    assert [node.name for node in convolutions] == layers_of(MODEL)
     for node in convolutions:
         picture, weight = made_by[node.input[0]], made_by[node.input[1]]
         assert picture.op_type == weight.op_type == "DequantizeLinear"
@@ -105,7 +105,7 @@ def test_the_best_method_wins_and_costly_layers_stay_float(faces: FaceCrops, mon
         made = real(model, crops, "minmax")
         return {name: (low / 16, high / 16) for name, (low, high) in made.items()} if method == "entropy" else made
 
-    layers = [node.name for node in onnx.load(MODEL).graph.node if node.op_type == "Conv"]
+    layers = layers_of(MODEL)
     monkeypatch.setattr(mien_export.quantize, "measure", spoiled)
     monkeypatch.setattr(mien_export.quantize, "TARGET", 0.0)
     monkeypatch.setattr(mien_export.quantize, "MOST_FLOAT", 3)

@@ -22,7 +22,6 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing of a test stays in the user's caches."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MIEN_CACHE", str(folder / "mien"))
         patch.setenv("HF_DATASETS_CACHE", str(folder / "datasets"))
         patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "datasets")
         yield

@@ -40,7 +40,8 @@ class OrtEngine:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3
-        providers: list[Any] = [provider]
+        # fp32 means fp32: NVIDIA's newer GPUs would round it to TF32.
+        providers: list[Any] = [(provider, {"use_tf32": "0"}) if device == "cuda" else provider]
         self._most: int | None = None
         if device == "ort-tensorrt":
             # TensorRT is to see Q and DQ as they stand; ONNX Runtime would fuse some of them before.
