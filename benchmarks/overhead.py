@@ -73,7 +73,8 @@ def main() -> None:
         recognizer = Recognizer(args.model, threads=threads)
         medians = measure(recognizer, scene(), args.rounds)
         overhead = medians["predict"] / (medians["detector engine"] + medians["student engine"]) - 1
-        report[f"threads {threads}"] = {"engine": recognizer.engine, "median ms": medians, "overhead": round(overhead, 4)}
+        figures = {"engine": recognizer.engine, "median ms": medians, "overhead": round(overhead, 4)}
+        report[f"threads {threads}"] = figures
         print(f"{threads} thread(s): {medians}, overhead {100 * overhead:.1f} %")
     args.out.write_text(json.dumps(report, indent=2) + "\n")
 

@@ -1,6 +1,6 @@
 """Every form of a bundle against fp32 on ONNX Runtime: what it loses on the test sets, its size and its speed.
 
-    fer-export --openvino --int8 --half -o runs/forms --keep-ranges --data FACES/rafdb/test-*.parquet
+    fer-export default -o runs/forms --half --openvino --keep-ranges
     python benchmarks/precisions.py runs/forms --data FACES
 
 The faces are found in each picture by ``mien.detector.find_in_crop``; pictures without one are left out for all forms
@@ -37,11 +37,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", help="a bundle that holds the forms (fer-export)")
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--faces", type=int, default=1500, help="of each set, evenly spread; 0: all (default: 1500)")
     args = parser.parse_args()
     bundle = find_bundle(args.bundle)
     paths = {way: bundle.model_file(way[1], way[0]) for way in WAYS if way[1] in bundle.precisions}
-    faces = {name: read_faces([str(args.data / f"{name}-*.parquet")], bundle.card.crop, 0) for name in SETS}
-    rows = [row(way, path, paths[WAYS[0]], faces) for way, path in paths.items()]
+    faces = {name: read_faces([str(args.data / f"{name}-*.parquet")], bundle.card.crop, args.faces) for name in SETS}
+    exact = load_engine(paths[WAYS[0]], device="cpu")
+    reference = {name: outputs(exact, part.crops) for name, part in faces.items()}
+    rows = [row(way, path, paths[WAYS[0]], faces, reference) for way, path in paths.items()]
     crop = faces[SETS[0]].crops[:1]
     for threads in (1, 2):
         engines = {way: load_engine(path, device=way[0], threads=threads) for way, path in paths.items()}
@@ -50,21 +53,23 @@ def main() -> None:
             made[f"speed, {threads} threads"] = round(times[WAYS[0]] / times[way], 2)
     for made in rows:
         print("  ".join(f"{key} {value}" for key, value in made.items()))
-    command = f"python benchmarks/precisions.py {args.bundle} --data FACES"
+    command = f"python benchmarks/precisions.py {args.bundle} --data FACES --faces {args.faces}"
     report = {"command": command, "machine": processor(), "model": bundle.card.name, "forms": rows}
     (RESULTS / "precisions.json").write_text(json.dumps(report, indent=2) + "\n")
     plot(rows, RESULTS / "precisions.png")
 
 
-def row(way: tuple[str, str], path: Path, exact: Path, faces: dict[str, FaceCrops]) -> dict[str, Any]:
+def row(
+    way: tuple[str, str], path: Path, exact: Path, faces: dict[str, FaceCrops], reference: dict[str, Any]
+) -> dict[str, Any]:
     """Figures of one form: accuracy, change and agreement by set, differences on the first faces of all sets."""
-    engine, reference = load_engine(path, device=way[0]), load_engine(exact, device="cpu")
+    engine = load_engine(path, device=way[0])
     made: dict[str, Any] = {"form": " ".join(way), "engine": engine.name}
     sizes = [p.stat().st_size for p in (path, path.with_suffix(".bin")) if p.is_file()]
     made["size"] = round(sum(sizes) / exact.stat().st_size, 3)
     gaps = []
     for name, part in faces.items():
-        (q, b), (p, a) = outputs(engine, part.crops), outputs(reference, part.crops)
+        (q, b), (p, a) = outputs(engine, part.crops), reference[name]
         known = part.expression >= 0
         classes = np.unique(part.expression[known])
         right = [classes[o[known][:, classes].argmax(1)] == part.expression[known] for o in (q, p)]

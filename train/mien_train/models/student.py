@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import timm
 import torch
+from timm.layers import SelectAdaptivePool2d
 from torch import Tensor, nn
 
 from mien.errors import InputError
@@ -33,12 +34,15 @@ class Student(nn.Module):
         try:
             # TensorFlow's padding, as the pretrained weights were trained with.
             padding: dict[str, Any] = {"pad_type": "same"} if recipe.backbone.startswith("mobilenetv1") else {}
-            # A plain mean: torch exports its own pooling layer as shape arithmetic and a gather.
             self.backbone = timm.create_model(
-                recipe.backbone, num_classes=0, drop_path_rate=recipe.drop_path, global_pool="fast", **padding
+                recipe.backbone, num_classes=0, drop_path_rate=recipe.drop_path, **padding
             )
         except RuntimeError as error:
             raise InputError(f"timm has no backbone {recipe.backbone!r}: {error}") from error
+        for module in self.backbone.modules():
+            # A plain mean: torch exports its own pooling layer as shape arithmetic and a gather.
+            if isinstance(module, SelectAdaptivePool2d) and isinstance(module.pool, nn.AdaptiveAvgPool2d):
+                module.pool = SelectAdaptivePool2d(pool_type="fast").pool
         # What leaves the pooling: some backbones widen num_features once more before it.
         width = int(getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features)  # type: ignore[arg-type]
         self._frozen = _first_blocks(self.backbone, recipe.frozen)
