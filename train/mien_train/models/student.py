@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import timm
 import torch
-from timm.layers import SelectAdaptivePool2d
+from timm.layers.adaptive_avgmax_pool import SelectAdaptivePool2d
 from torch import Tensor, nn
 
 from mien.errors import InputError
