@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -148,3 +151,17 @@ def test_openvinos_own_form_is_used_where_the_bundle_holds_it(tiny_bundle: Path,
     xml.with_suffix(".bin").unlink()
     with pytest.raises(ModelInvalid, match="missing"):
         bundle.model_file("fp32", "openvino")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_signal_after_engines_were_let_go_is_handled() -> None:
+    """OpenVINO's cores lay signal stacks: with one for each engine, Ctrl-C crashed a process that had dropped two."""
+    code = (
+        "import gc, signal, numpy as np; from mien.bundle import find_bundle; from mien.engines import load_engine\n"
+        "path = find_bundle().model_file('fp32')\n"
+        "engines = [load_engine(path, device='openvino', threads=1) for _ in range(2)]\n"
+        "del engines[0]; gc.collect(); engines.clear(); gc.collect()\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('handled')); signal.raise_signal(signal.SIGINT)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "handled\n"), result.stderr

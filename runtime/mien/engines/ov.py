@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,13 @@ import openvino as ov
 
 from mien.errors import InputError, ModelInvalid
 from mien.faces import Floats, Image
+
+
+@cache
+def _core() -> ov.Core:
+    """One for the process, never let go. Each core lays a signal stack of its own under the thread that makes it; where
+    two end in another order than the reverse, one that is freed stays in use, and the next signal, a Ctrl-C, crashes."""
+    return ov.Core()
 
 
 class OvEngine:
@@ -25,7 +33,7 @@ class OvEngine:
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = threads
         try:
-            core = ov.Core()
+            core = _core()
             model = core.read_model(path)
             # From the file: a compiled output also has the names of tensors that were fused into it, in any order.
             self._outputs = [(i, output.get_any_name()) for i, output in enumerate(model.outputs)]
