@@ -15,8 +15,8 @@ from mien.faces import Floats, Image
 
 @cache
 def _core() -> ov.Core:
-    """One for the process, never let go. Each core lays a signal stack of its own under the thread that makes it; where
-    two end in another order than the reverse, one that is freed stays in use, and the next signal, a Ctrl-C, crashes."""
+    """One for the process, never let go. Each core lays a signal stack under the thread that makes it. Where two do not
+    end in reverse order, one that is freed stays in use, and the next signal, such as Ctrl-C, crashes."""
     return ov.Core()
 
 
