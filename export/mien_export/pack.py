@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -122,18 +122,18 @@ def _from_checkpoint(path: Path, folder: Path, wanted: Wanted) -> tuple[ModelCar
 def _from_bundle(bundle: Bundle, folder: Path, wanted: Wanted) -> ModelCard:
     """Its fp32 file, and what else it holds and is not made anew."""
     bundle.model_file("fp32")
-    anew = [*_made_by("int8", wanted.int8), *_made_by("fp16", wanted.half), *_made_by("openvino fp32", wanted.openvino)]
-    if wanted.int8 or wanted.openvino:
-        anew += _made_by("openvino int8", True)
+    remade = {
+        "int8": wanted.int8,
+        "fp16": wanted.half,
+        "openvino fp32": wanted.openvino,
+        "openvino int8": wanted.int8 or wanted.openvino,  # another INT8 file makes its old IR stale
+    }
+    anew = [artefact for artefact, asked in remade.items() if asked]
     names = {file for artefact in anew for file in _files(artefact)}
     for name in bundle.card.files:
         if name not in names:
             shutil.copyfile(bundle.verified(name), folder / name)
     return replace(bundle.card, proofs={k: v for k, v in bundle.card.proofs.items() if k not in anew})
-
-
-def _made_by(artefact: str, asked: bool) -> list[str]:
-    return [artefact] if asked else []
 
 
 def _files(artefact: str) -> list[str]:
@@ -152,9 +152,9 @@ def _ranges(folder: Path, faces: FaceCrops, wanted: Wanted, *, fresh: bool) -> F
         if not file.is_file():
             raise InputError("--keep-ranges: this bundle has no calibration ranges; leave it out to measure them")
         return faces
-    # Data given: measure on them. A bundle's own ranges, from more faces than a portrait's views, else.
-    needed = bool(wanted.data) if file.is_file() or not wanted.int8 else True
-    if not needed or not (wanted.int8 or fresh):
+    # On the user's faces where there are some; without, a bundle's own ranges are better than a portrait's.
+    measured_on_data = bool(wanted.data) and (wanted.int8 or fresh)
+    if not measured_on_data and not (wanted.int8 and not file.is_file()):
         return faces
     fifth = np.arange(len(faces)) % 5
     seen, judged, rest = faces.take(fifth == 0), faces.take(fifth == 1), faces.take(fifth > 1)
@@ -214,6 +214,5 @@ def _proof(name: str, path: Path, device: str, fp32: Path, faces: FaceCrops, car
 def default_out(source: str | Path, wanted: Wanted) -> Path:
     """Where to write if nobody said: the bundle's name and what is made, in this folder."""
     name = Path(source).stem if Path(source).suffix == ".pt" else find_bundle(source).card.name
-    kinds: Sequence[str] = [k for k, asked in (("int8", wanted.int8), ("fp16", wanted.half)) if asked]
-    kinds = [*kinds, *(["openvino"] if wanted.openvino else []), *(["tensorrt"] if wanted.tensorrt else [])]
-    return Path("-".join([name, *kinds]))
+    asked = {"int8": wanted.int8, "fp16": wanted.half, "openvino": wanted.openvino, "tensorrt": wanted.tensorrt}
+    return Path("-".join([name, *(kind for kind, made in asked.items() if made)]))
