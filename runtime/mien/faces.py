@@ -57,7 +57,11 @@ class Affect:
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """A detected face with what was read from it. ``embedding`` is (D,) float32, the input of the model's heads."""
+    """A detected face with what was read from it. ``embedding`` is (D,) float32, the input of the model's heads.
+
+    A stream also gives ``track_id``, which stays while the person is in sight, and ``raw``: the face as this one frame
+    alone shows it, before box, probabilities and affect were smoothed. Both are None outside of a stream.
+    """
 
     box: Floats
     landmarks: Floats | None
@@ -65,3 +69,5 @@ class Face:
     expression: Expression
     affect: Affect
     embedding: Floats
+    track_id: int | None = None
+    raw: Face | None = None

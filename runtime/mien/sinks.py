@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from mien.errors import OutputError
 from mien.faces import Face, Frame
@@ -24,30 +24,38 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
+def record(frame: Frame, number: int, face: Face) -> dict[str, Any]:
+    """A face as JSON lines and the live page give it: times in s, places in px of the frame.
+
+    ``face`` counts the faces of this frame from 0; ``track`` is the id that stays, or None outside of a stream.
+    """
+    points = None if face.landmarks is None else [[_px(x), _px(y)] for x, y in face.landmarks]
+    return {
+        "source": frame.name,
+        "frame": frame.index,
+        "time": round(frame.time, 4),
+        "face": number,
+        "track": face.track_id,
+        "box": [_px(value) for value in face.box],
+        "landmarks": points,
+        "score": round(face.score, 4),
+        "expression": face.expression.label,
+        "confidence": round(face.expression.confidence, 6),
+        "probabilities": {name: round(value, 6) for name, value in face.expression.probabilities.items()},
+        "valence": round(face.affect.valence, 4),
+        "arousal": round(face.affect.arousal, 4),
+    }
+
+
 class JsonLines:
-    """One JSON object a line and face. Box and landmarks in px of the frame, time in s, probabilities by class."""
+    """One JSON object a line and face, as ``record`` makes it."""
 
     def __init__(self, path: str):
         self._file = _open_text(path)
 
     def write(self, frame: Frame, faces: Sequence[Face]) -> None:
         for number, face in enumerate(faces):
-            points = None if face.landmarks is None else [[_px(x), _px(y)] for x, y in face.landmarks]
-            record = {
-                "source": frame.name,
-                "frame": frame.index,
-                "time": round(frame.time, 4),
-                "face": number,
-                "box": [_px(value) for value in face.box],
-                "landmarks": points,
-                "score": round(face.score, 4),
-                "expression": face.expression.label,
-                "confidence": round(face.expression.confidence, 6),
-                "probabilities": {name: round(value, 6) for name, value in face.expression.probabilities.items()},
-                "valence": round(face.affect.valence, 4),
-                "arousal": round(face.affect.arousal, 4),
-            }
-            _write_text(self._file, json.dumps(record) + "\n")
+            _write_text(self._file, json.dumps(record(frame, number, face)) + "\n")
 
     def close(self) -> None:
         _close_text(self._file)
@@ -66,6 +74,7 @@ class Csv:
                 "frame",
                 "time",
                 "face",
+                "track",
                 "x1",
                 "y1",
                 "x2",
@@ -90,6 +99,7 @@ class Csv:
                     frame.index,
                     round(frame.time, 4),
                     number,
+                    "" if face.track_id is None else face.track_id,
                     *map(_px, face.box),
                     *points,
                     round(face.score, 4),

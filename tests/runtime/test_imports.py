@@ -10,8 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FLOORS = [
     "errors", "faces", "align", "card", "bundle", "engines", "engines.ort", "engines.ov", "engines.trt_plan",
-    "engines.trt", "choice", "detector", "expression", "recognizer", "images", "sources", "draw", "sinks", "annotated",
-    "report", "demo", "cli", "golden", "machine", "selftest", "doctor",
+    "engines.trt", "choice", "detector", "expression", "tracker", "smoothing", "stream", "recognizer", "images",
+    "timestamps", "sources", "video", "live", "opening", "draw", "sinks", "annotated", "plot", "journal", "web",
+    "report", "demo", "options", "cli", "golden", "machine", "selftest", "doctor", "bench",
 ]  # fmt: skip
 FRAMEWORKS = {"torch", "torchvision", "timm", "onnx", "datasets", "matplotlib", "mien_train", "mien_export", "skimage"}
 

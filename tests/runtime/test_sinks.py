@@ -60,7 +60,7 @@ def test_json_lines_hold_everything_and_come_at_once(tmp_path: Path, make_face: 
 def test_csv_has_a_column_for_every_class(tmp_path: Path, make_face: MakeFace) -> None:
     path = tmp_path / "faces.csv"
     sink = Csv(str(path), LABELS)
-    assert path.read_text().startswith("source,frame,time,face,x1,")  # a header even where no face comes
+    assert path.read_text().startswith("source,frame,time,face,track,x1,")  # a header even where no face comes
     sink.write(frame(3, name='odd, "name".mp4'), [make_face((1, 2, 31, 42)), make_face((5, 5, 9, 9), landmarks=False)])
     with path.open(newline="") as file:
         first, second = csv.DictReader(file)
