@@ -58,14 +58,26 @@ def crop_matrix(spec: CropSpec, box: Floats, landmarks: Floats | None) -> NDArra
     return np.column_stack([linear, offset])
 
 
-def crop(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
-    """Cut one crop: uint8 BGR (H, W, 3) -> uint8 RGB (size, size, 3). Outside of the picture its border repeats."""
+def crop(image: Image, matrix: NDArray[np.float64], size: int, out: Image | None = None) -> Image:
+    """Cut one crop: uint8 BGR (H, W, 3) -> uint8 RGB (size, size, 3). Outside of the picture its border repeats.
+
+    ``out``: where to write it, for example a row of a batch.
+    """
+    made = np.empty((size, size, 3), np.uint8) if out is None else out
+    cv2.cvtColor(warp(image, matrix, size), cv2.COLOR_BGR2RGB, dst=made)
+    return made
+
+
+def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
+    """The picture (H, W, 3) under a similarity transform (2, 3) -> (size, size, 3), its channels in their order."""
     # Bilinear sampling skips pixels when it shrinks; averaging down by a whole factor first keeps the detail honest.
     factor = int(1 / max(np.hypot(matrix[0, 0], matrix[1, 0]), 1e-6))
     if factor >= 2:
         image, matrix = _shrink(image, matrix, size, factor)
-    patch = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.ascontiguousarray(patch[..., ::-1], dtype=np.uint8)
+    return np.asarray(
+        cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+        dtype=np.uint8,
+    )
 
 
 def _shrink(image: Image, matrix: NDArray[np.float64], size: int, factor: int) -> tuple[Image, NDArray[np.float64]]:
@@ -75,10 +87,11 @@ def _shrink(image: Image, matrix: NDArray[np.float64], size: int, factor: int) -
     height, width = image.shape[:2]
     x1, y1 = np.clip(np.floor(corners.min(0)).astype(int) - factor, 0, [width - 1, height - 1])
     x2, y2 = np.clip(np.ceil(corners.max(0)).astype(int) + factor, [x1 + 1, y1 + 1], [width, height])
-    part = image[y1:y2, x1:x2]
-    new_w, new_h = max(1, round(part.shape[1] / factor)), max(1, round(part.shape[0] / factor))
-    small = cv2.resize(part, (new_w, new_h), interpolation=cv2.INTER_AREA)
-    step = np.array([part.shape[1] / new_w, part.shape[0] / new_h])
+    # Whole blocks only: OpenCV averages them ten times as fast as others.
+    columns, rows = max(1, (x2 - x1) // factor), max(1, (y2 - y1) // factor)
+    part = image[y1 : min(y2, y1 + rows * factor), x1 : min(x2, x1 + columns * factor)]
+    small = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
+    step = np.array([part.shape[1] / columns, part.shape[0] / rows])
     # Small pixel p has its centre at step * (p + 0.5) - 0.5 + (x1, y1) of the picture.
     linear = matrix[:, :2] * step
     offset = matrix[:, :2] @ (step * 0.5 - 0.5 + np.array([x1, y1])) + matrix[:, 2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.align import warp
 from mien.engines import Engine, has_library, load_engine
 from mien.errors import ModelNotFound
 from mien.faces import Detection, Floats, Image
@@ -19,6 +20,8 @@ SMALLEST_FACE = 16
 """Side in px, in the picture that the network sees, under which YuNet misses many faces."""
 SMALLEST_PICTURE = 160
 """Pictures whose longer side is under this many px are enlarged to it before the search."""
+WINDOW, WINDOW_MARGIN = 160, 1.5
+"""Px of a window in which an expected face is looked for, and its side in face sides."""
 ENLARGED, BORDER = 160, 0.3
 """How ``find_in_crop`` prepares a picture: px of its longer side, and the border around it as a fraction of that."""
 
@@ -42,12 +45,34 @@ class Detector:
         small, scale = self._fit(image)
         padded = pad_to_stride(small)
         boxes, landmarks, scores = decode(self.engine.run(padded[None]), padded.shape[1], self.min_score)
-        detections = []
-        for i in suppress(boxes, scores):
-            box = boxes[i] / np.tile(scale, 2)
-            if min(box[2:] - box[:2]) >= self.min_face:
-                detections.append(Detection(box, landmarks[i] / scale, float(scores[i])))
-        return sorted(detections, key=lambda found: -float((found.box[2:] - found.box[:2]).prod()))
+        return self._detections(boxes / np.tile(scale, 2), landmarks / scale, scores)
+
+    def detect_near(self, image: Image, expected: Sequence[Floats]) -> list[Detection]:
+        """The same, but only around boxes (4,) where faces are expected: a small window of the picture for each.
+
+        A face may be off by up to a quarter of its side. Costs about a tenth of the search of a whole 640 x 360
+        picture for each box.
+        """
+        found = []
+        for box in expected:
+            side = WINDOW_MARGIN * max(float((box[2:] - box[:2]).max()), 8.0)
+            corner, zoom = (box[:2] + box[2:]) / 2 - side / 2, np.float32(WINDOW / side)
+            part = warp(image, np.array([[zoom, 0, -zoom * corner[0]], [0, zoom, -zoom * corner[1]]]), WINDOW)
+            boxes, landmarks, scores = decode(self.engine.run(part[None]), WINDOW, self.min_score)
+            found.append((boxes / zoom + np.tile(corner, 2), landmarks / zoom + corner, scores))
+        if not found:
+            return []
+        boxes, landmarks, scores = (np.concatenate(parts).astype(np.float32) for parts in zip(*found, strict=True))
+        return self._detections(boxes, landmarks, scores)
+
+    def _detections(self, boxes: Floats, landmarks: Floats, scores: Floats) -> list[Detection]:
+        """Without doubles and faces that are too small, the largest first."""
+        found = [
+            Detection(boxes[i], landmarks[i], float(scores[i]))
+            for i in suppress(boxes, scores)
+            if min(boxes[i, 2:] - boxes[i, :2]) >= self.min_face
+        ]
+        return sorted(found, key=lambda face: -float((face.box[2:] - face.box[:2]).prod()))
 
     def _fit(self, image: Image) -> tuple[Image, Floats]:
         """Shrink (or, for tiny pictures, enlarge) for the search. Returns the picture and its scale (2,) in x and y."""

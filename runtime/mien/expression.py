@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -12,15 +12,21 @@ from mien.errors import ModelInvalid
 from mien.faces import Affect, Expression, Floats, Image
 
 OUTPUTS = ("expression", "affect", "embedding")
+UNCERTAIN = "uncertain"
+"""The label of an expression whose probability is lower than what was asked for."""
 
 
 class ExpressionModel:
     """The student on an engine. Stateless after construction, so threads may share it."""
 
-    def __init__(self, card: ModelCard, engine: Engine):
-        """Runs one blank crop, so that a model that does not fit its card fails here and not on the first face."""
+    def __init__(self, card: ModelCard, engine: Engine, min_confidence: float = 0.0):
+        """Expressions less likely than ``min_confidence`` are labelled UNCERTAIN.
+
+        Runs one blank crop, so that a model that does not fit its card fails here and not on the first face.
+        """
         self.card = card
         self.engine = engine
+        self.min_confidence = min_confidence
         size = card.crop.size
         outputs = engine.run(np.zeros((1, size, size, 3), dtype=np.uint8))
         expected = {"expression": len(card.labels), "affect": 2, "embedding": card.embedding}
@@ -29,17 +35,26 @@ class ExpressionModel:
             if shape != (1, width):
                 raise ModelInvalid(f"the model's output {name} is {shape}, but its card promises (1, {width})")
 
-    def read(self, crops: Sequence[Image]) -> list[tuple[Expression, Affect, Floats]]:
-        """N uint8 RGB crops (size, size, 3) -> N results, in one engine call."""
-        if not crops:
+    def read(self, crops: Image) -> list[tuple[Expression, Affect, Floats]]:
+        """uint8 RGB crops (N, size, size, 3) -> N results, in one engine call."""
+        if not len(crops):
             return []
-        outputs = self.engine.run(np.stack(crops))
+        outputs = self.engine.run(crops)
+        labels = self.card.labels
         return [
-            (self._expression(probabilities), Affect(float(affect[0]), float(affect[1])), embedding)
-            for probabilities, affect, embedding in zip(*(outputs[name] for name in OUTPUTS), strict=True)
+            (
+                likeliest(dict(zip(labels, values, strict=True)), self.min_confidence),
+                Affect(*affect),
+                embedding,
+            )
+            for values, affect, embedding in zip(
+                outputs["expression"].tolist(), outputs["affect"].tolist(), outputs["embedding"], strict=True
+            )
         ]
 
-    def _expression(self, probabilities: Floats) -> Expression:
-        best = int(probabilities.argmax())
-        named = dict(zip(self.card.labels, map(float, probabilities), strict=True))
-        return Expression(self.card.labels[best], float(probabilities[best]), named)
+
+def likeliest(probabilities: Mapping[str, float], min_confidence: float = 0.0, label: str | None = None) -> Expression:
+    """The expression that probabilities by class, which sum to 1, tell; or that of ``label``, where one is given."""
+    label = label or max(probabilities, key=probabilities.__getitem__)
+    confidence = probabilities[label]
+    return Expression(label if confidence >= min_confidence else UNCERTAIN, confidence, dict(probabilities))

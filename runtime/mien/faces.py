@@ -59,8 +59,8 @@ class Affect:
 class Face:
     """A detected face with what was read from it. ``embedding`` is (D,) float32, the input of the model's heads.
 
-    A stream also gives ``track_id``, which stays while the person is in sight, and ``raw``: the face as this one frame
-    alone shows it, before box, probabilities and affect were smoothed. Both are None outside of a stream.
+    A stream also gives ``track_id``, which stays while the person is in sight, and ``raw``: what the detector and the
+    model said of this one frame, before anything was smoothed. Both are None outside of a stream.
     """
 
     box: Floats

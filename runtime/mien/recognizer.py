@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mien.align import crop, crop_matrix
 from mien.bundle import find_bundle
 from mien.card import ModelCard
+from mien.checks import check_boxes, check_frame, check_landmarks
 from mien.choice import choose, open_way
 from mien.detector import load_detector
 from mien.errors import InputError
 from mien.expression import ExpressionModel
-from mien.faces import Detection, Face, Floats, Image
+from mien.faces import Detection, Face, Image
+from mien.stream import Stream, StreamOptions
 
 
 class Recognizer:
@@ -29,7 +31,8 @@ class Recognizer:
         precision: str = "auto",
         threads: int | None = None,
         min_face: float = 0.0,
-        min_confidence: float = 0.6,
+        min_score: float = 0.6,
+        min_confidence: float = 0.0,
     ):
         """``model``: ``default``, a packaged name, or the folder of a bundle.
 
@@ -40,19 +43,23 @@ class Recognizer:
 
         ``threads``: of the expression model; None for all cores. ``min_face``: smallest face reported, in px of the
         frame; 0 searches the frame at 640 px, which finds faces from about a fortieth of its longer side. A larger
-        value makes the search cheaper, a smaller one dearer. ``min_confidence``: of the face detector, in [0, 1].
+        value makes the search cheaper, a smaller one dearer. ``min_score``: of the face detector, in (0, 1).
+
+        ``min_confidence``: in [0, 1); an expression whose calibrated probability is lower is labelled ``uncertain``.
 
         Raises ModelNotFound, ModelInvalid, EngineUnavailable or InputError.
         """
-        if not 0.0 < min_confidence < 1.0:
-            raise InputError(f"min_confidence is {min_confidence}; use a value between 0 and 1")
+        if not 0.0 < min_score < 1.0:
+            raise InputError(f"min_score is {min_score}; use a value between 0 and 1")
+        if not 0.0 <= min_confidence < 1.0:
+            raise InputError(f"min_confidence is {min_confidence}; use 0, or a probability below 1")
         if not 0.0 <= min_face < float("inf"):
             raise InputError(f"min_face is {min_face}; use 0 or a number of px")
         bundle = find_bundle(model)
         self._choice = choose(bundle, device, precision, threads)
         engine = open_way(bundle, (self._choice.device, self._choice.precision), threads)
-        self._model = ExpressionModel(bundle.card, engine)
-        self._detector = load_detector(min_face=min_face, min_score=min_confidence)
+        self._model = ExpressionModel(bundle.card, engine, min_confidence)
+        self._detector = load_detector(min_face=min_face, min_score=min_score)
 
     @property
     def card(self) -> ModelCard:
@@ -93,70 +100,19 @@ class Recognizer:
         detections = [Detection(box, None if points is None else points[i], 1.0) for i, box in enumerate(checked)]
         return self._read([image], [detections])[0]
 
+    def stream(self, **options: float) -> Stream:
+        """The state of one camera or video: ids that stay, values that do not flicker (see ``StreamOptions``).
+
+        Raises InputError for an option that is out of range.
+        """
+        return Stream(self._detector, self._model, StreamOptions(**options))
+
     def _read(self, images: Sequence[Image], found: Sequence[Sequence[Detection]]) -> list[list[Face]]:
         spec = self._model.card.crop
-        crops = [
-            crop(image, crop_matrix(spec, face.box, face.landmarks), spec.size)
-            for image, faces in zip(images, found, strict=True)
-            for face in faces
-        ]
+        crops = np.empty((sum(map(len, found)), spec.size, spec.size, 3), np.uint8)
+        places = iter(crops)
+        for image, faces in zip(images, found, strict=True):
+            for face in faces:
+                crop(image, crop_matrix(spec, face.box, face.landmarks), spec.size, next(places))
         results = iter(self._model.read(crops))
         return [[Face(face.box, face.landmarks, face.score, *next(results)) for face in faces] for faces in found]
-
-
-def check_frame(frame: ArrayLike) -> Image:
-    """The frame as an array, or InputError with what is wrong and how to mend it."""
-    image = np.asarray(frame)
-    if image.dtype != np.uint8:
-        hint = "scale it to 0..255 and use .astype('uint8')" if image.dtype.kind == "f" else "convert it to 8 bits"
-        if image.dtype == object:
-            hint = "cv2.imread and VideoCapture.read give None where they fail: check the path or camera"
-        raise InputError(f"frame has dtype {image.dtype}, expected uint8; {hint}")
-    if image.ndim != 3 or image.shape[2] != 3:
-        hint = {2: "for grey use cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)"}.get(image.ndim, "")
-        if image.ndim == 3 and image.shape[2] == 4:
-            hint = "for four channels use cv2.cvtColor(frame, cv2.COLOR_BGRA2BGR)"
-        raise InputError(f"frame has shape {image.shape}, expected (height, width, 3) BGR; {hint}".rstrip("; "))
-    if 0 in image.shape:
-        raise InputError(f"frame is empty: its shape is {image.shape}")
-    return image
-
-
-def check_boxes(boxes: ArrayLike, shape: tuple[int, ...]) -> Floats:
-    """(N, 4) float32 boxes that overlap the picture, or InputError."""
-    array = _floats(boxes, "boxes")
-    if array.size == 0:
-        return np.zeros((0, 4), dtype=np.float32)
-    if array.ndim != 2 or array.shape[1] != 4:
-        raise InputError(f"boxes have shape {array.shape}, expected (N, 4): x1 y1 x2 y2 in px")
-    height, width = shape[:2]
-    for i, (x1, y1, x2, y2) in enumerate(array):
-        if x2 - x1 < 1 or y2 - y1 < 1:
-            raise InputError(f"box {i} ({x1:g}, {y1:g}, {x2:g}, {y2:g}) has no size; give x1 y1 x2 y2, not x y w h")
-        if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
-            raise InputError(f"box {i} ({x1:g}, {y1:g}, {x2:g}, {y2:g}) lies outside of the {width}x{height} frame")
-    return array
-
-
-def check_landmarks(landmarks: ArrayLike, boxes: Floats) -> Floats:
-    """(N, 5, 2) float32 landmarks that belong to ``boxes`` (N, 4), or InputError."""
-    array = _floats(landmarks, "landmarks")
-    if array.shape != (len(boxes), 5, 2):
-        raise InputError(f"landmarks have shape {array.shape}, expected ({len(boxes)}, 5, 2): five points a box, in px")
-    for i, (points, box) in enumerate(zip(array, boxes, strict=True)):
-        if np.ptp(points, axis=0).max() < 1:
-            raise InputError(f"the landmarks of box {i} fall on one spot; leave landmarks out if there are none")
-        middle = points.mean(axis=0)
-        if (middle < box[:2]).any() or (middle > box[2:]).any():
-            raise InputError(f"the landmarks of box {i} lie outside of it; give both in px of the frame")
-    return array
-
-
-def _floats(values: ArrayLike, what: str) -> NDArray[np.float32]:
-    try:
-        array = np.asarray(values, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{what} must be numbers in one regular array: {error}") from error
-    if not np.isfinite(array).all():
-        raise InputError(f"{what} hold values that are not finite; drop those detections first")
-    return array

@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = [
-    "errors", "faces", "align", "card", "bundle", "engines", "engines.ort", "engines.ov", "engines.trt_plan",
-    "engines.trt", "choice", "detector", "expression", "tracker", "smoothing", "stream", "recognizer", "images",
+    "errors", "faces", "checks", "align", "card", "bundle", "engines", "engines.ort", "engines.ov", "engines.trt_plan",
+    "engines.trt", "choice", "detector", "expression", "tracker", "smoothing", "baseline", "person", "stream", "recognizer", "images",
     "timestamps", "sources", "video", "live", "opening", "draw", "sinks", "annotated", "plot", "journal", "web",
     "report", "demo", "options", "cli", "golden", "machine", "selftest", "doctor", "bench",
 ]  # fmt: skip

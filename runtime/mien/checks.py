@@ -1,0 +1,67 @@
+"""What callers hand in, looked at before anything works on it: a frame, boxes, landmarks."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mien.errors import InputError
+from mien.faces import Floats, Image
+
+
+def check_frame(frame: ArrayLike) -> Image:
+    """The frame as an array, or InputError with what is wrong and how to mend it."""
+    image = np.asarray(frame)
+    if image.dtype != np.uint8:
+        hint = "scale it to 0..255 and use .astype('uint8')" if image.dtype.kind == "f" else "convert it to 8 bits"
+        if image.dtype == object:
+            hint = "cv2.imread and VideoCapture.read give None where they fail: check the path or camera"
+        raise InputError(f"frame has dtype {image.dtype}, expected uint8; {hint}")
+    if image.ndim != 3 or image.shape[2] != 3:
+        hint = {2: "for grey use cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)"}.get(image.ndim, "")
+        if image.ndim == 3 and image.shape[2] == 4:
+            hint = "for four channels use cv2.cvtColor(frame, cv2.COLOR_BGRA2BGR)"
+        raise InputError(f"frame has shape {image.shape}, expected (height, width, 3) BGR; {hint}".rstrip("; "))
+    if 0 in image.shape:
+        raise InputError(f"frame is empty: its shape is {image.shape}")
+    return image
+
+
+def check_boxes(boxes: ArrayLike, shape: tuple[int, ...]) -> Floats:
+    """(N, 4) float32 boxes that overlap the picture, or InputError."""
+    array = _floats(boxes, "boxes")
+    if array.size == 0:
+        return np.zeros((0, 4), dtype=np.float32)
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise InputError(f"boxes have shape {array.shape}, expected (N, 4): x1 y1 x2 y2 in px")
+    height, width = shape[:2]
+    for i, (x1, y1, x2, y2) in enumerate(array):
+        if x2 - x1 < 1 or y2 - y1 < 1:
+            raise InputError(f"box {i} ({x1:g}, {y1:g}, {x2:g}, {y2:g}) has no size; give x1 y1 x2 y2, not x y w h")
+        if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
+            raise InputError(f"box {i} ({x1:g}, {y1:g}, {x2:g}, {y2:g}) lies outside of the {width}x{height} frame")
+    return array
+
+
+def check_landmarks(landmarks: ArrayLike, boxes: Floats) -> Floats:
+    """(N, 5, 2) float32 landmarks that belong to ``boxes`` (N, 4), or InputError."""
+    array = _floats(landmarks, "landmarks")
+    if array.shape != (len(boxes), 5, 2):
+        raise InputError(f"landmarks have shape {array.shape}, expected ({len(boxes)}, 5, 2): five points a box, in px")
+    for i, (points, box) in enumerate(zip(array, boxes, strict=True)):
+        if np.ptp(points, axis=0).max() < 1:
+            raise InputError(f"the landmarks of box {i} fall on one spot; leave landmarks out if there are none")
+        middle = points.mean(axis=0)
+        if (middle < box[:2]).any() or (middle > box[2:]).any():
+            raise InputError(f"the landmarks of box {i} lie outside of it; give both in px of the frame")
+    return array
+
+
+def _floats(values: ArrayLike, what: str) -> NDArray[np.float32]:
+    try:
+        array = np.asarray(values, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} must be numbers in one regular array: {error}") from error
+    if not np.isfinite(array).all():
+        raise InputError(f"{what} hold values that are not finite; drop those detections first")
+    return array

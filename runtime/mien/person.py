@@ -1,0 +1,92 @@
+"""One face over time: what it shows, without the flicker of single frames."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mien.baseline import Baseline
+from mien.expression import likeliest
+from mien.faces import Affect, Detection, Face
+from mien.smoothing import Average, OneEuro, cutoff
+
+AFFECT_BETA = 1.0
+"""How far a change of valence or arousal of 1 a second raises the filter's cutoff, in Hz."""
+PLACE_BETA = 10.0
+"""How far a motion of one face side a second raises the cutoff for boxes and landmarks, in Hz."""
+
+LEAD = 0.05
+"""By how much another class must be likelier before the label changes: without it, two that are level take turns."""
+FIRST = 1e-6
+"""Seconds that the first frame of a track stands for."""
+
+
+class Person:
+    """Smooths the readings of one track: probabilities by an average, affect and places by One-Euro filters."""
+
+    def __init__(self, smoothing: float, baseline: float):
+        """``smoothing``: time constant in s, 0 for none. ``baseline``: s that show the person at rest, 0 for none."""
+        self.face: Face | None = None
+        self._smoothing = smoothing
+        self._probabilities = Average(smoothing)
+        self._affect = OneEuro(cutoff(smoothing), AFFECT_BETA)
+        self._place = OneEuro(2 * cutoff(smoothing), PLACE_BETA)
+        self._leader: str | None = None
+        self._side = 0.0
+        self._seen = 0.0
+        self._step = FIRST
+        self._rest = _Rest(baseline) if baseline else None
+
+    def settle(self, found: Detection, now: float) -> Detection:
+        """Where the face is at ``now`` s, which rises from call to call, without the tremble of the detector."""
+        self._step = FIRST if self.face is None else max(now - self._seen, FIRST)
+        self._seen = now
+        if not self._smoothing:
+            return found
+        # In face sides, so that it works alike for near and far faces.
+        self._side = self._side or max(float((found.box[2:] - found.box[:2]).mean()), 1.0)
+        points = np.zeros((5, 2), np.float32) if found.landmarks is None else found.landmarks
+        both = np.concatenate([found.box, points.ravel()]) / self._side
+        settled = (self._place.update(both, self._step) * self._side).astype(np.float32)
+        return Detection(settled[:4], None if found.landmarks is None else settled[4:].reshape(5, 2), found.score)
+
+    def update(self, raw: Face, place: Detection, min_confidence: float) -> Face:
+        """What this frame alone shows, and what ``settle`` made of its place -> the smoothed face."""
+        probabilities, affect = raw.expression.probabilities, raw.affect
+        baseline = self._rest.update(raw, self._step) if self._rest else None
+        if baseline:
+            probabilities, affect = baseline.correct(probabilities), baseline.shift(affect)
+        if self._smoothing:
+            values = self._probabilities.update(list(probabilities.values()), self._step)
+            probabilities = dict(zip(probabilities, values.tolist(), strict=True))
+            affect = Affect(*self._affect.update([affect.valence, affect.arousal], self._step).tolist())
+            self._leader = max(probabilities, key=lambda label: probabilities[label] + LEAD * (label == self._leader))
+        expression = likeliest(probabilities, min_confidence, self._leader)
+        self.face = replace(
+            raw, box=place.box, landmarks=place.landmarks, expression=expression, affect=affect, raw=raw
+        )
+        return self.face
+
+
+class _Rest:
+    """Learns the baseline of a person from the first ``seconds`` of a track."""
+
+    def __init__(self, seconds: float):
+        self._left = seconds
+        self._sum: np.ndarray | float = 0.0
+        self._weight = 0.0
+        self._baseline: Baseline | None = None
+
+    def update(self, raw: Face, step: float) -> Baseline | None:
+        """None until the time is over. A gap counts as little: at most a tenth of a second a frame."""
+        if self._left > 0:
+            weight = min(step, 0.1)
+            named = raw.expression.probabilities
+            self._sum = self._sum + weight * np.array([*named.values(), raw.affect.valence, raw.affect.arousal])
+            self._weight += weight
+            self._left -= weight
+            if self._left <= 0:
+                *mean, valence, arousal = (self._sum / self._weight).tolist()
+                self._baseline = Baseline(dict(zip(named, mean, strict=True)), Affect(valence, arousal))
+        return self._baseline
