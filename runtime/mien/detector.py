@@ -45,7 +45,8 @@ class Detector:
         small, scale = self._fit(image)
         padded = pad_to_stride(small)
         boxes, landmarks, scores = decode(self.engine.run(padded[None]), padded.shape[1], self.min_score)
-        return self._detections(boxes / np.tile(scale, 2), landmarks / scale, scores)
+        both = np.concatenate([scale, scale])
+        return self._detections(boxes / both, landmarks / scale, scores)
 
     def detect_near(self, image: Image, expected: Sequence[Floats]) -> list[Detection]:
         """The same, but only around boxes (4,) where faces are expected: a small window of the picture for each.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any
 
@@ -48,7 +48,7 @@ def machine() -> Facts:
         "processor": processor,
         "features": _features,
         "cores": os.cpu_count,
-        "usable_cores": _usable_cores,
+        "usable_cores": usable_cores,
         "memory": _memory,
         "gpus": _gpus,
     }
@@ -143,11 +143,15 @@ def _features() -> list[str] | str:
     return [usual for name, usual in FEATURES.items() if name in flags]
 
 
-def _usable_cores() -> float:
-    """What the process may use: its affinity, and a container's quota."""
+def usable_cores() -> float:
+    """What the process may use: its affinity, and the quota of a container or service, which may be part of a core."""
     count = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    quota = _read("sys/fs/cgroup/cpu.max").split()
-    return min(count, int(quota[0]) / int(quota[1])) if len(quota) == 2 and quota[0].isdigit() else count
+    group = next((line[3:] for line in _read("proc/self/cgroup").splitlines() if line.startswith("0::")), "/")
+    places = [place.strip("/") for place in (group, *map(str, PurePosixPath(group).parents), "/")]
+    quotas = [_read(f"sys/fs/cgroup/{place}/cpu.max").split() for place in dict.fromkeys(places)]
+    quotas.append([_read(f"sys/fs/cgroup/cpu/cpu.cfs_{name}_us") for name in ("quota", "period")])  # of cgroups v1
+    known = [int(pair[0]) / int(pair[1]) for pair in quotas if len(pair) == 2 and all(map(str.isdigit, pair))]
+    return min([count, *known])
 
 
 def _memory() -> str:

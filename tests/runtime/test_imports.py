@@ -1,6 +1,7 @@
 """Who may import whom: checked on what a fresh process really loads, and on every import statement."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ FLOORS = [
     "errors", "faces", "checks", "align", "card", "bundle", "engines", "engines.ort", "engines.ov", "engines.trt_plan",
     "engines.trt", "choice", "detector", "expression", "tracker", "smoothing", "baseline", "person", "stream", "recognizer", "images",
     "timestamps", "sources", "video", "live", "opening", "draw", "sinks", "annotated", "plot", "journal", "web",
-    "report", "demo", "options", "cli", "golden", "machine", "selftest", "doctor", "bench",
+    "report", "demo", "options", "cli", "golden", "machine", "selftest", "doctor", "bench.timing", "bench.scene",
+    "bench.engines", "bench.way", "bench.clip", "bench.table", "bench.report", "bench",
 ]  # fmt: skip
 FRAMEWORKS = {"torch", "torchvision", "timm", "onnx", "datasets", "matplotlib", "mien_train", "mien_export", "skimage"}
 
@@ -50,6 +52,19 @@ def test_importing_mien_needs_no_engine(tiny_bundle: Path) -> None:
     command = [sys.executable, "-c", code, str(tiny_bundle)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert 'pip install "mien[cpu]"' in result.stdout
+
+
+@pytest.mark.parametrize("statement", ["import mien.engines.ort", "import mien_export.quantize"])
+def test_onnx_runtime_is_told_to_send_nothing_before_it_loads(statement: str, tmp_path: Path) -> None:
+    """With its telemetry on it leaves a session id, ``.ses``, in the folder for temporary files."""
+    environment = {key: value for key, value in os.environ.items() if key not in ("ORT_DISABLE_TELEMETRY", "CI")}
+    code = f"{statement}; import os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(
+        command, env=environment | {"TMPDIR": str(tmp_path)}, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "1"
+    assert not (tmp_path / ".ses").exists()
 
 
 def test_the_runtime_imports_downward_only() -> None:

@@ -12,6 +12,9 @@ from mien.bundle import cache_folder, sha256
 from mien.errors import EngineUnavailable, InputError, ModelInvalid, OutputError
 from mien.faces import Floats, Image
 
+# For programs that had imported onnxruntime before mien; see mien/__init__.py.
+ort.disable_telemetry_events()
+
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",

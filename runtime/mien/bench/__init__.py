@@ -1,0 +1,134 @@
+"""``fer-bench``: how fast the model, the detector and the whole way are on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+
+from mien.bench.clip import check_clip
+from mien.bench.report import header, measure, say
+from mien.bench.table import picture
+from mien.bench.way import silence
+from mien.bundle import FILES, Bundle, find_bundle
+from mien.engines import DEVICES
+from mien.errors import EngineUnavailable, InputError, MienError, ModelInvalid, OutputError, SourceError
+from mien.machine import Facts
+from mien.plot import save_png
+from mien.sinks import check_folder, write_whole
+
+EPILOG = """What is compared is measured in turn. cores, and figures a core, come from the processor time that the
+process used, in all its threads (time.process_time); those of engines use some more while they wait for the next call.
+speed is against ONNX Runtime's CPU in fp32, one thread, batch 1. On the clip, decode is the time that a frame was
+waited for; memory is that of a process that does nothing else.
+
+exit codes: 0 fine; 1 failed; 2 bad usage or input; 130 stopped with Ctrl-C, 143 with SIGTERM: what was measured until
+then is printed, and no file is written."""
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options. Bad usage ends the program with code 2."""
+    parser = argparse.ArgumentParser(
+        prog="fer-bench",
+        description="Measure how fast the model, the detector and the whole way are here. Takes about half a minute.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--model", metavar="M", default="default", help="packaged model, or the folder of a bundle")
+    parser.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="only this one (default: all)")
+    parser.add_argument("--precision", choices=("auto", *FILES), default="auto", help="only this one (default: all)")
+    parser.add_argument("--threads", metavar="LIST", type=_numbers, help="for example 1,2,4 (default: 1 and all cores)")
+    parser.add_argument("--batch", metavar="LIST", type=_numbers, default=[1, 8], help="crops a call (default: 1,8)")
+    parser.add_argument("--clip", metavar="FILE", help="a video (default: one is drawn, with one face)")
+    parser.add_argument("--seconds", metavar="S", type=float, default=0.5, help="of calls a row (default: 0.5)")
+    parser.add_argument("--json", metavar="PATH", help="the report as JSON; - for stdout")
+    parser.add_argument("--plot", metavar="FILE.png", help="the report as a picture")
+    parser.add_argument("--quiet", action="store_true", help="no tables, only warnings and errors")
+    parser.add_argument("--version", action="version", version=f"mien {version('mien')}")
+    args = parser.parse_args(argv)
+    if "" in (args.clip, args.json, args.plot):
+        parser.error("--clip, --json and --plot want the name of a file, and one is empty")
+    if not 0 < args.seconds <= 3600:
+        parser.error(f"--seconds is {args.seconds}; use a number above 0, up to 3600")
+    if args.plot and not args.plot.lower().endswith(".png"):
+        parser.error(f"--plot {args.plot} must end in .png")
+    if args.plot and args.plot == args.json:
+        parser.error("--json and --plot name the same output")
+    args.command = shlex.join(["fer-bench", *(sys.argv[1:] if argv is None else argv)])
+    return args
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, and tell. Returns the exit code; what went wrong stands on stderr."""
+    report: Facts | None = None
+    silence()
+    try:
+        bundle, clip = _check(args)
+        report = header(args)
+        measure(report, args, bundle, clip)
+        _write(report, args)
+    except MienError as error:
+        print(f"fer-bench: error: {error}", file=sys.stderr)
+        return (
+            2 if report is None or isinstance(error, (SourceError, InputError, EngineUnavailable, ModelInvalid)) else 1
+        )
+    return 0
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        code = run(parse_args())
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("fer-bench: stopped; no file was written", file=sys.stderr)
+        code = 128 + signal.SIGINT
+    except BrokenPipeError:  # as in fer-bench | head: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _check(args: argparse.Namespace) -> tuple[Bundle, Facts | None]:
+    """Everything that can be wrong with the request fails here, before minutes are spent. The bundle and the clip."""
+    for path in filter(lambda path: path not in (None, "-"), (args.json, args.plot)):
+        if Path(path).is_dir():
+            raise OutputError(f"{path} is a folder; give the name of a file")
+        check_folder(Path(path).absolute().parent)
+        if args.clip and Path(path).exists() and Path(args.clip).exists() and Path(path).samefile(args.clip):
+            raise OutputError(f"{path} is the clip that is read, and would be overwritten; choose another name")
+    clip = None
+    if args.clip is not None:
+        clip = {"path": args.clip, "drawn": False, **check_clip(args.clip)}
+    return find_bundle(args.model), clip
+
+
+def _write(report: Facts, args: argparse.Namespace) -> None:
+    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
+    if args.plot:
+        save_png(picture(report), Path(args.plot))
+    if args.json == "-":
+        print(text, end="")
+    elif args.json:
+        write_whole(Path(args.json), text.encode())
+    written = [os.path.abspath(path) for path in (args.json, args.plot) if path not in (None, "-")]
+    if written:
+        say(args, f"\nwritten: {', '.join(written)}")
+
+
+def _numbers(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and 0 < int(part) <= 1024 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers from 1 to 1024, such as 1,2,4")
+    return list(dict.fromkeys(int(part) for part in parts))

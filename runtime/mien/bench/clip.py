@@ -1,0 +1,140 @@
+"""The whole way on a clip, frame by frame: ``Recognizer.stream`` against ``predict`` on each frame.
+
+Each way runs in a process of its own (``way.py``), so that memory and processor time are its alone,
+and the two take turns: the parent writes a line, the child answers with one of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import mien.errors
+from mien.bench.timing import Steps, figures
+from mien.errors import InputError, MienError, SourceError
+from mien.machine import Facts
+from mien.opening import open_source
+
+WAYS = ("stream", "predict")
+FEWEST = 100
+"""Frames after the first turn, from which on growth of memory tells something."""
+TURNS = 4
+"""How often each way has its turn."""
+
+
+def check_clip(name: str) -> Facts:
+    """Its size and rate. InputError where it is no video, SourceError where it cannot be played."""
+    if not Path(name).expanduser().exists():
+        raise SourceError(f"there is no file {name} (looked in {Path.cwd()}); check the path")
+    with open_source(Path(name)) as source:
+        if source.kind != "video":
+            raise InputError(f"{name} is no video file; give --clip one, such as talk.mp4")
+        return {"size": list(source.size or ()), "fps": round(source.fps, 3) if source.fps else None}
+
+
+class Child:
+    """A process that measures one way, and lets go of everything when it is closed."""
+
+    def __init__(self, job: Facts):
+        """Raises what the child meets: MienError, of the kind that it was."""
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the child)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "mien.bench.way"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for the parent, which then ends the child
+        )
+        try:
+            self.engine = str(self.ask(job)["engine"])
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, question: object) -> Facts:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(question) + "\n")
+            self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            self._errors.seek(0)
+            last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+            code = self._process.wait()
+            raise MienError(f"the process that measured the clip ended with code {code}: {last[0]}")
+        answer: Facts = json.loads(line)
+        if "error" in answer:
+            raise getattr(mien.errors, answer["kind"], MienError)(answer["error"])
+        return answer
+
+    def close(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for file in (self._process.stdin, self._process.stdout, self._errors):
+            with suppress(OSError):  # what it did not read any more
+                if file is not None:
+                    file.close()
+
+
+def clip_turns(job: Facts, answers: Mapping[str, list[Facts]], seconds: float) -> Steps:
+    """Fill ``answers`` with ``seconds`` of each of the WAYS, in turns; yields after each.
+
+    ``job``: ``clip``, and the arguments of the Recognizer. Raises MienError.
+    """
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        children: dict[str, Child] = {}
+        for way in WAYS:  # one after the other: loading is work too
+            children[way] = Child({**job, "way": way, "output": os.path.join(folder, f"{way}.jsonl")})
+            stack.callback(children[way].close)
+        for _ in range(TURNS):
+            for way, child in children.items():
+                answers[way].append(child.ask(seconds / TURNS) | {"engine": child.engine})
+                yield
+
+
+def clip_facts(answers: Mapping[str, Sequence[Facts]], fps: float | None) -> Facts:
+    """What the ways came to, as far as they have run; ``stream_over_predict`` is how many times as fast a stream is."""
+    ways = {way: _way_facts(turns, fps) for way, turns in answers.items() if turns}
+    facts: Facts = {"ways": ways}
+    if len(ways) == len(WAYS):
+        facts["stream_over_predict"] = round(ways["stream"]["per_second"] / ways["predict"]["per_second"], 3)
+    return facts
+
+
+def _way_facts(turns: Sequence[Facts], fps: float | None) -> Facts:
+    seconds = [value for turn in turns for value in turn["seconds"]]
+    numbers = figures(seconds, sum(turn["cpu"] for turn in turns))
+    stages: Counter[str] = Counter()
+    for turn in turns:
+        stages.update(turn["stages"])
+    stages["rest"] = sum(seconds) - stages.total()
+    held = [turn["held_mb"] for turn in turns]
+    peak = turns[-1]["peak_mb"]
+    later = sum(len(turn["seconds"]) for turn in turns[1:])
+    known = None not in held and later >= FEWEST
+    return {
+        "engine": turns[-1]["engine"],
+        **numbers,
+        "mean_ms": round(1000 * sum(seconds) / len(seconds), 4),
+        "times_real_time": round(numbers["per_second"] / fps, 3) if fps else None,
+        "stages_ms": {name: round(1000 * value / len(seconds), 4) for name, value in stages.items()},
+        "faces_per_frame": round(sum(turn["faces"] for turn in turns) / len(seconds), 3),
+        "peak_memory_mb": round(peak, 1) if peak is not None else None,
+        "memory_growth_mb": round(held[-1] - held[0], 2) if known else None,
+        "memory_growth_frames": later,
+        "warnings": sorted({text for turn in turns for text in turn["warnings"]}),
+    }

@@ -1,0 +1,197 @@
+"""What ``fer-bench`` times call by call: the expression model in its forms, and the detector at several sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from mien.bench.scene import scene
+from mien.bench.timing import Samples, figures
+from mien.bundle import FILES, Bundle
+from mien.choice import AUTOMATIC, Way, open_way
+from mien.detector import WINDOW, Detector, load_detector
+from mien.engines import EXTRAS, Engine, has_library
+from mien.errors import EngineUnavailable, ModelInvalid
+from mien.faces import Floats, Image
+from mien.golden import golden_crops
+from mien.machine import Facts
+from mien.selftest import words
+
+THREADED = ("cpu", "openvino")
+"""Devices whose speed depends on the number of threads."""
+FRAMES = ((640, 360), (1280, 720), (1920, 1080))
+SMALL_FACE = 24.0
+"""Px: what the search of the largest frame for small faces is asked for."""
+BARE = ((640, 384), (WINDOW, WINDOW), (128, 128), (96, 96))
+"""Width and height in px of what the detector's engine is given without anything around it."""
+
+Work = Callable[[], object]
+Skipped = dict[str, list[str]]
+"""Reason -> what was not measured for it."""
+
+
+class Row(NamedTuple):
+    """One way to call the model. ``threads`` is None where the device has no use for them."""
+
+    device: str
+    precision: str
+    threads: int | None
+    batch: int
+
+    def __str__(self) -> str:
+        threads = f", {self.threads} thread{'s' * (self.threads > 1)}" if self.threads else ""
+        return f"{self.device} {self.precision}{threads}, batch {self.batch}"
+
+
+REFERENCE = Row("cpu", "fp32", 1, 1)
+
+
+def model_works(
+    bundle: Bundle, device: str, precision: str, threads: Sequence[int], batches: Sequence[int]
+) -> tuple[dict[Row, Work], Skipped]:
+    """A call of each row that can be had, among what was asked for; the REFERENCE comes first, asked for or not.
+
+    Raises EngineUnavailable or ModelInvalid where nothing that was asked for can be had.
+    """
+    skipped: Skipped = {}
+    wanted = _wanted(bundle, device, precision, skipped)
+    crops = golden_crops(bundle.card.crop.size)
+    inputs = {batch: np.resize(crops, (batch, *crops.shape[1:])) for batch in {*batches, REFERENCE.batch}}
+    works: dict[Row, Work] = {}
+    errors: list[Exception] = []
+
+    def add(way: Way, count: int | None, rows: Sequence[Row]) -> None:
+        engine = open_way(bundle, way, count)
+        engine.run(inputs[1])  # some libraries tell only now that they cannot
+        works.update((row, partial(engine.run, inputs[row.batch])) for row in rows)
+
+    for way in wanted:
+        for count in threads if way[0] in THREADED else (None,):
+            rows = [Row(*way, count, batch) for batch in batches]
+            try:
+                add(way, count, rows)
+            except Exception as error:  # also of a library that is half there
+                skipped.setdefault(words(error), []).append(" ".join(way))
+                errors.append(error)
+                break
+    if not works:
+        kind = ModelInvalid if any(isinstance(error, ModelInvalid) for error in errors) else EngineUnavailable
+        raise kind("; ".join(dict.fromkeys(map(words, errors))))
+    if REFERENCE not in works:
+        try:
+            add((REFERENCE.device, REFERENCE.precision), REFERENCE.threads, [REFERENCE])
+        except Exception as error:
+            skipped.setdefault(words(error), []).append("the reference of the column speed")
+    return {row: works[row] for row in sorted(works, key=lambda row: row != REFERENCE)}, skipped
+
+
+def _wanted(bundle: Bundle, device: str, precision: str, skipped: Skipped) -> list[Way]:
+    """``auto`` is every installed device but those that build for minutes, and every precision of the bundle."""
+    devices = [device]
+    if device == "auto":
+        devices = [name for name in AUTOMATIC if has_library(name)]
+        for name in (*AUTOMATIC, "tensorrt"):
+            if not has_library(name):
+                reason = f'not installed: pip install "mien[{EXTRAS.get(name, "gpu")}]"'
+                skipped.setdefault(reason, []).append(name)
+        slow = ["tensorrt"] * has_library("tensorrt")
+        if not devices:
+            devices = slow
+        elif slow:
+            skipped["builds for minutes: ask for it with --device"] = slow
+    precisions = [precision]
+    if precision == "auto":
+        precisions = bundle.precisions or ["fp32"]
+        missing = [name for name in FILES if name not in precisions]
+        if missing:
+            skipped["not in the bundle: fer-export makes it"] = missing
+    return [(name, held) for name in devices for held in precisions]
+
+
+def model_facts(samples: Mapping[Row, Samples]) -> list[Facts]:
+    """The rows that have run. ``speed``: crops a second in relation to the REFERENCE, or None where that did not run;
+    by the medians."""
+    base = samples.get(REFERENCE)
+    standard = _median(base) if base and base.seconds else None
+    rows = []
+    for row, taken in samples.items():
+        if taken.seconds:
+            numbers = figures(taken.seconds, taken.cpu, row.batch)
+            each = _median(taken) / row.batch
+            speed = round(standard / each, 3) if standard else None
+            rows.append({**row._asdict(), **numbers, "ms_per_crop": round(1000 * each, 4), "speed": speed})
+    return rows
+
+
+def _median(samples: Samples) -> float:
+    return max(float(np.median(samples.seconds)), 1e-9)  # a clock may stand still
+
+
+def detector_works() -> tuple[dict[str, Work], dict[str, Facts], str]:
+    """A call of each search, by its name; for each what the network sees; and the engine that searches.
+
+    One thread, as everywhere. Raises EngineUnavailable or ModelNotFound.
+    """
+    detector = load_detector()
+    works: dict[str, Work] = {}
+    facts: dict[str, Facts] = {}
+
+    def add(name: str, used: Detector, call: Callable[[Detector], object]) -> None:
+        watched = _Watched(used.engine)
+        call(Detector(watched, search_size=used.search_size, min_face=used.min_face, min_score=used.min_score))
+        works[name], facts[name] = partial(call, used), {"searched": watched.sizes}
+
+    pictures = {size: scene(size) for size in FRAMES}
+    for (width, height), (picture, _) in pictures.items():
+        add(f"frame {width}x{height}", detector, partial(_detect, picture=picture))
+    small = Detector(detector.engine, min_face=SMALL_FACE)
+    width, height = FRAMES[-1]
+    add(
+        f"frame {width}x{height}, faces from {SMALL_FACE:.0f} px",
+        small,
+        partial(_detect, picture=pictures[FRAMES[-1]][0]),
+    )
+    picture, box = pictures[FRAMES[0]]
+    for count, name in ((1, "one expected face"), (4, "four expected faces")):
+        add(name, detector, partial(_detect_near, picture=picture, boxes=[box] * count))
+    for width, height in BARE:
+        part = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        add(f"engine alone {width}x{height}", detector, partial(_run, batch=part[None]))
+    return works, facts, detector.engine.name
+
+
+def _detect(detector: Detector, picture: Image) -> object:
+    return detector.detect(picture)
+
+
+def _detect_near(detector: Detector, picture: Image, boxes: Sequence[Floats]) -> object:
+    return detector.detect_near(picture, boxes)
+
+
+def _run(detector: Detector, batch: Image) -> object:
+    return detector.engine.run(batch)
+
+
+def detector_facts(samples: Mapping[str, Samples], facts: Mapping[str, Facts]) -> list[Facts]:
+    """The searches that have run, with what the network sees in each: a list of width x height px."""
+    return [
+        {"search": name, **facts[name], **figures(taken.seconds, taken.cpu)}
+        for name, taken in samples.items()
+        if taken.seconds
+    ]
+
+
+class _Watched:
+    """An engine that remembers the sizes of what it was given."""
+
+    def __init__(self, engine: Engine):
+        self.name, self._engine = engine.name, engine
+        self.sizes: list[str] = []
+
+    def run(self, batch: Image) -> Mapping[str, Floats]:
+        self.sizes += [f"{batch.shape[2]}x{batch.shape[1]}"] * len(batch)
+        return self._engine.run(batch)

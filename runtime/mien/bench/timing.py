@@ -1,0 +1,120 @@
+"""Work timed in turns, so that a machine that grows warm or busy slows all of it alike; and what a process used."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mien.choice import BLOCKS, PAUSE, WARM_UP, K
+from mien.machine import Facts
+from mien.selftest import words
+
+STATUS = Path("/proc/self/status")
+BUSY = 0.5
+"""Load average a core, above which the machine is called busy."""
+
+Steps = Generator[None, None, None]
+
+
+@dataclass
+class Samples:
+    """Of one kind of work: seconds of each call, processor seconds of all of them, and why it failed, where it did."""
+
+    seconds: list[float] = field(default_factory=list)
+    cpu: float = 0.0
+    failed: str = ""
+
+
+def turns(works: Mapping[K, Callable[[], object]], samples: Mapping[K, Samples], seconds: float) -> Steps:
+    """Fill ``samples`` with ``seconds`` of calls of each work, in BLOCKS turns; yields after each turn.
+
+    A pause comes before each turn, as in ``choice.py``. Work that raises is not called again.
+    """
+    for _ in range(BLOCKS):
+        for key, work in works.items():
+            if not samples[key].failed:
+                time.sleep(PAUSE)
+                try:
+                    _turn(work, samples[key], seconds / BLOCKS)
+                except Exception as error:  # the engines' errors share no class
+                    samples[key].failed = words(error)
+            yield
+
+
+def _turn(work: Callable[[], object], samples: Samples, seconds: float) -> None:
+    warm = time.perf_counter() + seconds
+    for _ in range(WARM_UP):
+        work()
+        if time.perf_counter() > warm:
+            break
+    cpu, now = time.process_time(), time.perf_counter()
+    end = now + seconds
+    try:
+        while now < end:
+            start = now
+            work()
+            now = time.perf_counter()
+            samples.seconds.append(now - start)
+    finally:
+        samples.cpu += time.process_time() - cpu
+
+
+def failures(samples: Mapping[K, Samples]) -> dict[str, list[str]]:
+    """Reason -> which work failed for it."""
+    found: dict[str, list[str]] = {}
+    for key, taken in samples.items():
+        if taken.failed:
+            found.setdefault(taken.failed, []).append(str(key))
+    return found
+
+
+def figures(seconds: Sequence[float], cpu: float, each: int = 1) -> Facts:
+    """``seconds`` of each call and ``cpu``, the processor's of all of them, as figures; a call does ``each`` things.
+
+    ``per_second`` counts things over all calls. ``cores`` is processor time over time, of all threads, so that it tells
+    how many cores were kept busy; ``per_second_per_core`` is things a second of processor time, or None where the
+    system counted none.
+    """
+    total, things = sum(seconds), each * len(seconds)
+    milliseconds = 1000 * np.asarray(seconds)
+    return {
+        "calls": len(seconds),
+        "median_ms": round(float(np.median(milliseconds)), 4),
+        "p95_ms": round(float(np.percentile(milliseconds, 95)), 4),
+        "per_second": round(things / total, 3),
+        "cores": round(cpu / total, 3),
+        "per_second_per_core": round(things / cpu, 3) if cpu > 0 else None,
+    }
+
+
+def memory() -> tuple[float | None, float | None]:
+    """MB of memory that this process holds now, and held at most. None where the system does not tell.
+
+    Linux's own count comes first: a child's ``ru_maxrss`` starts at that of its parent.
+    """
+    with suppress(OSError, LookupError, ValueError):
+        lines = (line.split() for line in STATUS.read_text(encoding="utf-8").splitlines())
+        kilobytes = {line[0]: int(line[1]) for line in lines if line and line[0] in ("VmRSS:", "VmHWM:")}
+        return kilobytes["VmRSS:"] * 1024 / 1e6, kilobytes["VmHWM:"] * 1024 / 1e6
+    with suppress(ImportError):
+        import resource
+
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return None, most * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return None, None
+
+
+def doubts(cores: int, usable: float, load: float | None) -> list[str]:
+    """Why timings may tell little here: a ``load`` average of all ``cores``, and how many the process may use."""
+    found = []
+    if load is not None and load > BUSY * cores:
+        found.append(f"other programs keep this machine busy (load {load:g} on {cores} cores), so times are noisy")
+    if usable < cores:
+        found.append(f"only {usable:g} of {cores} cores may be used here (affinity, or the quota of a container)")
+    return found
