@@ -18,7 +18,7 @@ from mien.detector import Detector, find_in_crop, load_detector
 from mien.errors import InputError, SourceError
 from mien.faces import EXPRESSIONS, Image
 from mien.images import SUFFIXES, read_image
-from mien.sources import open_source
+from mien.opening import open_source
 
 LIMIT = 1000
 PORTRAIT_TURNS = (-25, -15, -8, 0, 8, 15, 25)

@@ -7,105 +7,59 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from itertools import islice
 from types import FrameType
 
-import cv2
 from tqdm import tqdm
 
 from mien.annotated import PictureSink, Window, save_to
-from mien.bundle import FILES
 from mien.demo import demo_picture
-from mien.draw import draw_faces
-from mien.engines import DEVICES
+from mien.draw import blur_faces, draw_faces
 from mien.errors import InputError, MienError, SourceError
 from mien.faces import Face, Frame
+from mien.journal import Journal, check_summary
+from mien.opening import open_source
+from mien.options import parse_args
 from mien.recognizer import Recognizer
 from mien.report import Tally, table
 from mien.sinks import Csv, JsonLines, Sink, check_output
-from mien.sources import Source, open_source
+from mien.sources import Source
+from mien.stream import Stream
+from mien.video import silence
+from mien.web import LivePage
 
 STILLS = ("image", "images")
-EXAMPLES = """examples:
-  fer-run --demo                                      try it: prints a table, writes demo.jpg
-  fer-run --source portrait.jpg --save read.jpg       one picture
-  fer-run --source holiday/ --csv faces.csv           all pictures of a folder
-  fer-run --source talk.mp4 --save read.mp4 --json -  a video; one JSON line a face on stdout
-  fer-run --camera 0 --show                           the first camera, in a window (q closes it)
-  fer-run --source rtsp://user:pass@10.0.0.5/stream --json faces.jsonl
-
-exit codes: 0 fine, also for a camera or stream that was stopped with Ctrl-C; 1 failed; 2 bad usage or input;
-130 (Ctrl-C) or 143 (SIGTERM) where a file was stopped before its end. What was written until then is whole."""
-
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options. Bad usage ends the program with code 2."""
-    parser = argparse.ArgumentParser(
-        prog="fer-run",
-        description="Read facial expression, valence and arousal from pictures, videos and cameras.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    what = parser.add_argument_group("what to read (one of these)").add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--source",
-        metavar="X",
-        help="picture, folder, 'glob*.jpg', video, rtsp:// or http:// address, camera number, or GStreamer pipeline",
-    )
-    what.add_argument("--camera", metavar="N", type=_natural, help="camera number, mostly 0")
-    what.add_argument("--demo", action="store_true", help="a portrait that scikit-image brings")
-    out = parser.add_argument_group("what to write (without any: a table, or a summary)")
-    out.add_argument("--save", metavar="PATH", help="annotated picture, video (.mp4, .avi) or folder")
-    out.add_argument("--json", metavar="PATH", help="JSON lines, one a face; - for stdout")
-    out.add_argument("--csv", metavar="PATH", help="CSV, one row a face; - for stdout")
-    out.add_argument("--show", action="store_true", help="open a window; q or Esc closes it")
-    out.add_argument("--quiet", action="store_true", help="only warnings and errors")
-    how = parser.add_argument_group("how")
-    how.add_argument("--model", metavar="M", default="default", help="packaged model, or the folder of a bundle")
-    how.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="what runs the model (default: auto)")
-    how.add_argument("--precision", choices=("auto", *FILES), default="auto", help="of the model (default: auto)")
-    how.add_argument("--threads", metavar="N", type=_positive, help="of the model (default: all cores)")
-    how.add_argument(
-        "--min-face",
-        metavar="PX",
-        type=float,
-        default=0.0,
-        help="smallest face to find, in px (default: about a fortieth of the picture)",
-    )
-    how.add_argument("--max-frames", metavar="N", type=_positive, help="stop after so many frames")
-    parser.add_argument("--version", action="version", version=f"mien {version('mien')}")
-    args = parser.parse_args(argv)
-    if args.json and args.json == args.csv:
-        parser.error("--json and --csv name the same output")
-    if args.save == "-":
-        parser.error("--save needs a path; only --json and --csv can write to stdout")
-    return args
 
 
 @dataclass
 class Job:
-    """What one run works with."""
+    """What one run works with. ``stream`` is None for single pictures, ``page`` where nothing is served."""
 
     source: Source
     recognizer: Recognizer
+    stream: Stream | None
     sinks: list[Sink]
     pictures: list[PictureSink]
     window: Window | None
+    page: LivePage | None
 
 
 class Stop:
     """Set by the first Ctrl-C or SIGTERM, which lets the frame in work be finished; a second one ends at once."""
 
     signal = 0
+    source: Source | None = None
 
     def __call__(self, number: int, _: FrameType | None) -> None:
         if self.signal:
             raise KeyboardInterrupt
         self.signal = number
+        if self.source:
+            self.source.stop()
 
 
 def run(args: argparse.Namespace) -> int:
@@ -113,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     job = None
     try:
         with _messages(), _stoppable() as stop, ExitStack() as stack:
-            job = _open(args, stack)
+            job = _open(args, stack, stop)
             tally = _read(job, args, stop)
     except MienError as error:
         print(f"fer-run: error: {error}", file=sys.stderr)
@@ -135,87 +89,112 @@ def main() -> None:
     sys.exit(code)
 
 
-def _open(args: argparse.Namespace, stack: ExitStack) -> Job:
+def _open(args: argparse.Namespace, stack: ExitStack, stop: Stop) -> Job:
     """Everything that can be wrong with the request fails here, before any result of an earlier run is touched."""
     if args.demo:
         args.source, args.save = demo_picture(), args.save or "demo.jpg"
-    source = open_source(args.camera if args.source is None else args.source)
-    stack.enter_context(source)
+    source = open_source(args.camera if args.source is None else args.source, loop=args.loop)
+    stop.source = stack.enter_context(source)
+    if args.serve and source.kind in STILLS:
+        raise InputError(f"--serve shows what moves, and {source.name} is a picture; use --save")
     for path in filter(None, (args.json, args.csv)):
         check_output(path, source)
+    if args.summary:
+        check_summary(args.summary, source)
     pictures: list[PictureSink] = [save_to(args.save, source)] if args.save else []
     window = Window(f"mien: {source.name}", wait=source.kind in STILLS) if args.show else None
     recognizer = Recognizer(
-        args.model, device=args.device, precision=args.precision, threads=args.threads, min_face=args.min_face
+        args.model,
+        device=args.device,
+        precision=args.precision,
+        threads=args.threads,
+        min_face=args.min_face,
+        min_confidence=args.min_confidence,
     )
-    sinks: list[Sink] = []
+    stream = None
+    if source.kind not in STILLS:
+        stream = stack.enter_context(recognizer.stream(smoothing=args.smoothing, baseline=args.baseline))
+    page = _serve(args, source, recognizer) if args.serve else None
+    sinks: list[Sink] = [page] if page else []
     if args.json:
         sinks.append(JsonLines(args.json))
     if args.csv:
         sinks.append(Csv(args.csv, recognizer.labels))
-    if window:
-        pictures.append(window)
+    if args.summary:
+        sinks.append(Journal(args.summary, source.name))
     for sink in sinks:
         stack.callback(sink.close)
-    for picture in pictures:
+    for picture in [*pictures, *([window] if window else [])]:
         stack.callback(picture.close)
-    return Job(source, recognizer, sinks, pictures, window)
+    return Job(source, recognizer, stream, sinks, pictures, window, page)
+
+
+def _serve(args: argparse.Namespace, source: Source, recognizer: Recognizer) -> LivePage:
+    page = LivePage(
+        args.serve, source, engine=recognizer.engine, labels=recognizer.labels, token=args.token, blur=args.blur
+    )
+    print(f"live page: {page.url}", file=sys.stderr)
+    return page
 
 
 def _read(job: Job, args: argparse.Namespace, stop: Stop) -> Tally:
     still = job.source.kind in STILLS
     silent = args.quiet or "-" in (args.json, args.csv)
-    tables = not silent and still and (job.source.kind == "image" or not (args.save or args.json or args.csv))
+    asked = args.save or args.json or args.csv or args.summary
+    tables = not silent and still and (job.source.kind == "image" or not asked)
     total = min(filter(None, (job.source.count, args.max_frames)), default=None)
     tally = Tally()
     # tqdm's None: no bar where stderr is no terminal.
     with tqdm(total=total, unit=" frames", disable=args.quiet or job.source.kind == "image" or None) as bar:
         for frame in islice(job.source, args.max_frames):
-            faces = _predict(job.recognizer, frame)
-            for sink in job.sinks:
-                sink.write(frame, faces)
-            if job.pictures:
-                drawn = replace(frame, image=draw_faces(frame.image, faces))
-                for picture in job.pictures:
-                    picture.write(drawn)
+            started = time.perf_counter()
+            faces = _predict(job, frame)
+            _write(job, frame, faces, blur=args.blur)
+            if job.page:
+                job.page.note(time.perf_counter() - started)
             if tables:
                 tqdm.write(table(frame, faces), file=sys.stdout)
             tally.add(faces)
-            bar.set_postfix_str(tally.status(faces), refresh=False)
+            bar.set_postfix_str(tally.status(faces, job.source.dropped), refresh=False)
             bar.update()
             if stop.signal or (job.window and job.window.closed):
                 break
     return tally
 
 
-def _predict(recognizer: Recognizer, frame: Frame) -> list[Face]:
+def _write(job: Job, frame: Frame, faces: Sequence[Face], *, blur: bool) -> None:
+    """Hand one frame and its faces to everything that was asked for."""
+    shown = frame
+    if blur and (job.pictures or job.page):
+        hidden = job.stream.hidden if job.stream else []
+        shown = replace(frame, image=blur_faces(frame.image, [*faces, *hidden]))
+    for sink in job.sinks:
+        sink.write(shown, faces)
+    if job.pictures:
+        drawn = replace(shown, image=draw_faces(shown.image, faces))
+        for picture in job.pictures:
+            picture.write(drawn)
+    if job.window:
+        job.window.write(replace(frame, image=draw_faces(frame.image, faces)))
+
+
+def _predict(job: Job, frame: Frame) -> list[Face]:
     try:
-        return recognizer.predict(frame.image)
+        return job.stream.update(frame.image, frame.time) if job.stream else job.recognizer.predict(frame.image)
     except MienError:
         raise
     except Exception as error:  # the engines' errors share no class
         where = f"frame {frame.index} of {frame.name}"
-        raise MienError(f"{recognizer.engine} failed on {where}: {error}; try --device cpu") from error
+        raise MienError(f"{job.recognizer.engine} failed on {where}: {error}; try --device cpu") from error
 
 
 def _summarise(tally: Tally, job: Job, args: argparse.Namespace) -> None:
     out = sys.stderr if "-" in (args.json, args.csv) else sys.stdout
-    print(tally.summary(job.recognizer.engine), file=out)
-    written = [os.path.abspath(path) for path in (args.save, args.json, args.csv) if path not in (None, "-")]
+    print(tally.summary(job.recognizer.engine, job.source.dropped), file=out)
+    files = (args.save, args.json, args.csv, args.summary)
+    written = [os.path.abspath(path) for path in files if path not in (None, "-")]
     if written:
         print(f"written: {', '.join(written)}", file=out)
-
-
-def _natural(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0; for other sources use --source")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 class _Warnings(logging.Handler):
@@ -228,9 +207,7 @@ class _Warnings(logging.Handler):
 @contextmanager
 def _messages() -> Iterator[None]:
     """mien's warnings in place of those of OpenCV, FFmpeg and the codecs, which name no remedy."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # OpenCV 4, 5
-    set_level(0)
+    silence()
     handler, logger = _Warnings(logging.WARNING), logging.getLogger("mien")
     logger.addHandler(handler)
     try:

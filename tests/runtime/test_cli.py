@@ -16,8 +16,9 @@ import pytest
 
 from mien.cli import parse_args, run
 from mien.faces import Frame, Image
+from mien.opening import open_source
 from mien.recognizer import Recognizer
-from mien.sources import Kind, Source, open_source
+from mien.sources import Kind, Source
 
 MakeClip = Callable[..., Path]
 Run = Callable[..., int]
@@ -57,6 +58,10 @@ def command(bundle: Path, *args: object) -> Sequence[str]:
         ["--demo", "--device", "abacus"],
         ["--demo", "--json", "-", "--csv", "-"],
         ["--demo", "--save", "-"],
+        ["--camera", "0", "--min-confidence", "1"],
+        ["--camera", "0", "--smoothing", "-1"],
+        ["--camera", "0", "--baseline", "nan"],
+        ["--camera", "0", "--token", "secret"],
     ],
 )
 def test_bad_usage_is_2(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -251,7 +256,7 @@ def test_ctrl_c_is_the_normal_end_of_a_camera_only(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("mien.cli.open_source", lambda _: Endless(kind, portrait))
+    monkeypatch.setattr("mien.cli.open_source", lambda *_, **__: Endless(kind, portrait))
     before = signal.getsignal(signal.SIGINT)
     assert fer_run("--camera", 0) == code
     assert "3 frames, 3 faces" in capsys.readouterr().out

@@ -5,7 +5,6 @@ import logging
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -15,7 +14,8 @@ import pytest
 from mien.errors import InputError, MienError, SourceError
 from mien.faces import Frame, Image
 from mien.images import read_image
-from mien.sources import Source, open_source
+from mien.opening import open_source
+from mien.sources import Source
 
 MakeClip = Callable[..., Path]
 
@@ -187,11 +187,11 @@ def test_a_missing_camera(spec: int | str) -> None:
 
 
 def test_camera_remedies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mien.sources.glob.glob", lambda _: ["/dev/video0"])
-    monkeypatch.setattr("mien.sources.os.access", lambda *_: False)
+    monkeypatch.setattr("mien.opening.glob.glob", lambda _: ["/dev/video0"])
+    monkeypatch.setattr("mien.opening.os.access", lambda *_: False)
     with pytest.raises(SourceError, match="usermod -aG video"):
         open_source(63)
-    monkeypatch.setattr("mien.sources.os.access", lambda *_: True)
+    monkeypatch.setattr("mien.opening.os.access", lambda *_: True)
     with pytest.raises(SourceError, match="found /dev/video0"):
         open_source(63)
 
@@ -210,23 +210,11 @@ def test_a_dead_address_does_not_show_its_password() -> None:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    """Serves the folder on the loopback, and at /live ten JPEGs as a camera does."""
+    """Serves the folder on the loopback."""
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args: object, **rest: object) -> None:
             super().__init__(*args, directory=str(tmp_path), **rest)  # type: ignore[arg-type]
-
-        def do_GET(self) -> None:
-            if self.path != "/live":
-                return super().do_GET()
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
-            self.end_headers()
-            for i in range(10):
-                data = cv2.imencode(".jpg", np.full((48, 64, 3), 20 * i, dtype=np.uint8))[1].tobytes()
-                head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
-                self.wfile.write(head.encode() + data + b"\r\n")
-            return None
 
         def log_message(self, *_: object) -> None:
             pass
@@ -237,12 +225,23 @@ def server(tmp_path: Path) -> Iterator[str]:
         running.shutdown()
 
 
-def test_http(tmp_path: Path, make_clip: MakeClip, server: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_over_http(tmp_path: Path, make_clip: MakeClip, server: str) -> None:
     make_clip(tmp_path / "a.mp4")
     source, frames = read(f"{server}/a.mp4")
     assert (source.kind, source.count, len(frames)) == ("video", 12, 12)
-    source, frames = read(f"{server}/live")
-    assert (source.kind, source.count) == ("live", None)
-    assert len(frames) >= 9
-    assert all(a.time < b.time for a, b in pairwise(frames))
-    assert "stopped sending" in caplog.text
+
+
+def test_pictures_can_be_stopped(tmp_path: Path, portrait: Image) -> None:
+    for i in range(3):
+        encode(tmp_path / f"{i}.png", portrait[:20, :20])
+    for spec, expected in ((tmp_path, 1), (tmp_path / "0.png", 1)):
+        with open_source(spec) as source:
+            seen = []
+            for frame in source:
+                seen.append(frame)
+                source.stop()
+            assert len(seen) == expected
+            assert source.state == "ended"
+    with open_source(tmp_path) as source:
+        source.stop()
+        assert not list(source)

@@ -16,13 +16,13 @@ from types import FrameType
 from mien.bench.clip import check_clip
 from mien.bench.report import header, measure, say
 from mien.bench.table import picture
-from mien.bench.way import silence
 from mien.bundle import FILES, Bundle, find_bundle
 from mien.engines import DEVICES
 from mien.errors import EngineUnavailable, InputError, MienError, ModelInvalid, OutputError, SourceError
 from mien.machine import Facts
 from mien.plot import save_png
 from mien.sinks import check_folder, write_whole
+from mien.video import silence
 
 EPILOG = """What is compared is measured in turn. cores, and figures a core, come from the processor time that the
 process used, in all its threads (time.process_time); those of engines use some more while they wait for the next call.

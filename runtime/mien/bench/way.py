@@ -12,8 +12,6 @@ from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
 
-import cv2
-
 from mien.bench.timing import memory
 from mien.errors import SourceError
 from mien.faces import Face, Frame
@@ -23,18 +21,12 @@ from mien.recognizer import Recognizer
 from mien.selftest import words
 from mien.sinks import JsonLines
 from mien.stream import Stream
+from mien.video import silence
 
 WARM_UP = 8
 """Frames before each turn that are not counted: a thread may have decoded them ahead."""
 STAGES = {"detect": "find", "crop": "crop", "engine": "read", "smooth": "smooth"}
 """What ``Stream.timings`` tells, and its name here."""
-
-
-def silence() -> None:
-    """Keep OpenCV, FFmpeg and the codecs from telling what mien tells better."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # OpenCV 4, 5
-    set_level(0)
 
 
 class Way:

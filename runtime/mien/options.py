@@ -1,0 +1,150 @@
+"""The options of ``fer-run``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from mien.bundle import FILES
+from mien.checks import MOST_THREADS
+from mien.engines import DEVICES
+from mien.stream import StreamOptions
+
+EXAMPLES = """examples:
+  fer-run --demo                                      try it: prints a table, writes demo.jpg
+  fer-run --source portrait.jpg --save read.jpg       one picture
+  fer-run --source holiday/ --csv faces.csv           all pictures of a folder
+  fer-run --source talk.mp4 --save read.mp4 --json -  a video; one JSON line a face on stdout
+  fer-run --camera 0 --show                           the first camera, in a window (q closes it)
+  fer-run --camera 0 --serve 8080                     a live page at http://127.0.0.1:8080
+  fer-run --source talk.mp4 --summary talk.json       who showed what for how long, and a plot
+  fer-run --source rtsp://user:pass@10.0.0.5/stream --json faces.jsonl
+
+exit codes: 0 fine, also for a camera or stream that was stopped with Ctrl-C; 1 failed; 2 bad usage or input;
+130 (Ctrl-C) or 143 (SIGTERM) where a file was stopped before its end. What was written until then is whole."""
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options. Bad usage ends the program with code 2."""
+    parser = argparse.ArgumentParser(
+        prog="fer-run",
+        description="Read facial expression, valence and arousal from pictures, videos and cameras.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_argument_group("what to read (one of these)").add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--source",
+        metavar="X",
+        help="picture, folder, 'glob*.jpg', video, rtsp:// or http:// address, camera number, or GStreamer pipeline",
+    )
+    what.add_argument("--camera", metavar="N", type=_camera, help="camera number, mostly 0")
+    what.add_argument("--demo", action="store_true", help="a portrait that scikit-image brings")
+    out = parser.add_argument_group("what to write (without any: a table, or a summary)")
+    out.add_argument("--save", metavar="PATH", help="annotated picture, video (.mp4, .avi) or folder")
+    out.add_argument("--json", metavar="PATH", help="JSON lines, one a face; - for stdout")
+    out.add_argument("--csv", metavar="PATH", help="CSV, one row a face; - for stdout")
+    out.add_argument("--summary", metavar="PATH", help="JSON: for each person the time in each expression; and a plot")
+    out.add_argument("--show", action="store_true", help="open a window; q or Esc closes it")
+    out.add_argument("--serve", metavar="[HOST:]PORT", help="a live page; without HOST for this machine only")
+    out.add_argument("--token", metavar="T", help="what viewers of the page must know (default: made where needed)")
+    out.add_argument("--blur", action="store_true", help="hide faces in what is saved or served")
+    out.add_argument("--quiet", action="store_true", help="only warnings and errors")
+    how = parser.add_argument_group("how")
+    how.add_argument("--model", metavar="M", default="default", help="packaged model, or the folder of a bundle")
+    how.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="what runs the model (default: auto)")
+    how.add_argument("--precision", choices=("auto", *FILES), default="auto", help="of the model (default: auto)")
+    how.add_argument("--threads", metavar="N", type=_threads, help="of the model (default: all cores)")
+    how.add_argument(
+        "--min-face",
+        metavar="PX",
+        type=float,
+        default=0.0,
+        help="smallest face to find, in px (default: about a fortieth of the picture)",
+    )
+    how.add_argument(
+        "--min-confidence",
+        metavar="P",
+        type=_probability,
+        default=0.0,
+        help="label expressions that are less likely than this 'uncertain' (default: 0)",
+    )
+    how.add_argument(
+        "--smoothing",
+        metavar="S",
+        type=_seconds,
+        default=StreamOptions.smoothing,
+        help="of videos and cameras, in seconds; 0: none (default: %(default)s)",
+    )
+    how.add_argument(
+        "--baseline",
+        metavar="S",
+        type=_seconds,
+        default=0.0,
+        help="take off what each face shows in its first seconds, which should be at rest (default: 0)",
+    )
+    how.add_argument("--loop", action="store_true", help="play a video file over and over, as if it were a camera")
+    how.add_argument("--max-frames", metavar="N", type=_positive, help="stop after so many frames")
+    parser.add_argument("--version", action="version", version=f"mien {version('mien')}")
+    args = parser.parse_args(argv)
+    for name in ("save", "json", "csv", "summary", "serve", "token"):
+        if getattr(args, name) == "":
+            parser.error(f"--{name} is empty; leave it out, or say where")
+    _refuse_twins(parser, args)
+    if args.save == "-":
+        parser.error("--save needs a path; only --json and --csv can write to stdout")
+    if args.token and not args.serve:
+        parser.error("--token is for --serve")
+    return args
+
+
+def _refuse_twins(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """One file for two outputs would lose one of them."""
+    named: dict[str, str] = {}
+    for name in ("json", "csv", "save", "summary"):
+        path = getattr(args, name)
+        for place in {path, os.path.splitext(path)[0] + ".png"} if name == "summary" and path else {path}:
+            real = place if place in (None, "-") else os.path.realpath(place)
+            if real and named.setdefault(real, name) != name:
+                parser.error(f"--{named[real]} and --{name} name the same output")
+
+
+def _camera(text: str) -> int:
+    return _whole(text, 0, 2**31 - 1, "a number from 0; for other sources use --source")
+
+
+def _positive(text: str) -> int:
+    return _whole(text, 1, 2**63 - 1, "a whole number of at least 1")
+
+
+def _threads(text: str) -> int:
+    return _whole(text, 1, MOST_THREADS, f"a whole number from 1 to {MOST_THREADS}")
+
+
+def _whole(text: str, least: int, most: int, what: str) -> int:
+    # isdigit alone is also true of ², which is no number for int.
+    plain = text.isascii() and text.isdigit() and len(text) < 20
+    if not plain or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not {what}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    return _number(text, 3600.0, "a number of seconds from 0 to 3600")
+
+
+def _probability(text: str) -> float:
+    return _number(text, math.nextafter(1.0, 0.0), "a probability from 0 to below 1")
+
+
+def _number(text: str, most: float, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not {what}")
+    return value
