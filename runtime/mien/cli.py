@@ -31,6 +31,7 @@ from mien.sources import Source
 from mien.stream import Stream
 from mien.video import silence
 from mien.web import LivePage
+from mien.web.address import listen
 
 STILLS = ("image", "images")
 
@@ -101,6 +102,8 @@ def _open(args: argparse.Namespace, stack: ExitStack, stop: Stop) -> Job:
         check_output(path, source)
     if args.summary:
         check_summary(args.summary, source)
+    if args.serve:
+        listen(args.serve).close()
     pictures: list[PictureSink] = [save_to(args.save, source)] if args.save else []
     window = Window(f"mien: {source.name}", wait=source.kind in STILLS) if args.show else None
     recognizer = Recognizer(
@@ -115,24 +118,22 @@ def _open(args: argparse.Namespace, stack: ExitStack, stop: Stop) -> Job:
     if source.kind not in STILLS:
         stream = stack.enter_context(recognizer.stream(smoothing=args.smoothing, baseline=args.baseline))
     page = _serve(args, source, recognizer) if args.serve else None
-    sinks: list[Sink] = [page] if page else []
+    sinks: list[Sink] = []
     if args.json:
         sinks.append(JsonLines(args.json))
     if args.csv:
         sinks.append(Csv(args.csv, recognizer.labels))
     if args.summary:
         sinks.append(Journal(args.summary, source.name))
-    for sink in sinks:
-        stack.callback(sink.close)
-    for picture in [*pictures, *([window] if window else [])]:
-        stack.callback(picture.close)
+    for opened in [page, *sinks, *pictures, window]:
+        if opened:
+            stack.callback(opened.close)
     return Job(source, recognizer, stream, sinks, pictures, window, page)
 
 
 def _serve(args: argparse.Namespace, source: Source, recognizer: Recognizer) -> LivePage:
-    page = LivePage(
-        args.serve, source, engine=recognizer.engine, labels=recognizer.labels, token=args.token, blur=args.blur
-    )
+    token = args.token or os.environ.get("MIEN_TOKEN") or None
+    page = LivePage(args.serve, source, engine=recognizer.engine, labels=recognizer.labels, token=token, blur=args.blur)
     print(f"live page: {page.url}", file=sys.stderr)
     return page
 
@@ -164,14 +165,14 @@ def _read(job: Job, args: argparse.Namespace, stop: Stop) -> Tally:
 
 def _write(job: Job, frame: Frame, faces: Sequence[Face], *, blur: bool) -> None:
     """Hand one frame and its faces to everything that was asked for."""
-    shown = frame
-    if blur and (job.pictures or job.page):
-        hidden = job.stream.hidden if job.stream else []
-        shown = replace(frame, image=blur_faces(frame.image, [*faces, *hidden]))
     for sink in job.sinks:
-        sink.write(shown, faces)
+        sink.write(frame, faces)
+    hidden = job.stream.hidden if job.stream else []
+    if job.page:
+        job.page.write(frame, faces, hidden)
     if job.pictures:
-        drawn = replace(shown, image=draw_faces(shown.image, faces))
+        shown = blur_faces(frame.image, [*faces, *hidden]) if blur else frame.image
+        drawn = replace(frame, image=draw_faces(shown, faces))
         for picture in job.pictures:
             picture.write(drawn)
     if job.window:

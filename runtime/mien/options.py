@@ -50,7 +50,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     out.add_argument("--summary", metavar="PATH", help="JSON: for each person the time in each expression; and a plot")
     out.add_argument("--show", action="store_true", help="open a window; q or Esc closes it")
     out.add_argument("--serve", metavar="[HOST:]PORT", help="a live page; without HOST for this machine only")
-    out.add_argument("--token", metavar="T", help="what viewers of the page must know (default: made where needed)")
+    out.add_argument("--token", metavar="T", help="what its viewers must know; or MIEN_TOKEN in the environment")
     out.add_argument("--blur", action="store_true", help="hide faces in what is saved or served")
     out.add_argument("--quiet", action="store_true", help="only warnings and errors")
     how = parser.add_argument_group("how")

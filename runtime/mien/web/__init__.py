@@ -1,0 +1,82 @@
+"""The live page: what is read, in any browser, while it is read. Needs the extra ``web``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from mien.draw import COLOURS, OTHER, Colour
+from mien.errors import EngineUnavailable
+from mien.faces import Face, Frame
+from mien.web.address import check_token, is_loopback, listen, url_of
+from mien.web.counters import Counters, Watched
+from mien.web.feed import Feed
+
+
+class LivePage:
+    """A sink that serves what it gets: the page at ``url``, ``/stream`` (MJPEG), ``/events`` (server-sent events),
+    ``/healthz`` and ``/metrics`` (Prometheus).
+
+    ``write`` keeps a reference to the frame, which must not be changed afterwards, and returns. Drawing and encoding
+    are done on another thread, once for all viewers, and only while there are any. Nothing is stored.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        source: Watched,
+        *,
+        engine: str,
+        labels: Sequence[str],
+        token: str | None = None,
+        blur: bool = False,
+    ):
+        """Listen at ``address``, ``[HOST:]PORT``, from now on. Without a host only this machine is served; port 0 is a
+        free one.
+
+        Any address that others can reach needs a token: ``token``, or one that is made and stands in ``url``.
+        ``labels`` are the model's classes in order, ``blur`` hides faces. Raises OutputError where it cannot listen,
+        InputError for a bad token, EngineUnavailable where the extra is missing.
+        """
+        try:
+            from mien.web.server import Server
+        except ImportError as error:
+            raise EngineUnavailable(f'the live page needs a server ({error}); run: pip install "mien[web]"') from error
+        listener = listen(address)
+        try:
+            self.token = check_token(token, loopback=is_loopback(listener))
+            self.url = url_of(listener, self.token)
+            self._counters = Counters(source)
+            self._feed = Feed(self._counters, blur=blur)
+            colours = {label: _hex(COLOURS.get(label, OTHER)) for label in labels}
+            about = {"labels": list(labels), "colours": colours, "source": source.name, "blur": blur}
+            build = {"version": version("mien"), "engine": engine}
+            self._server = Server(
+                listener, self._feed, self._counters, token=self.token, about={**about, **build}, build=build
+            )
+            self._feed.start()
+        except BaseException:
+            listener.close()
+            raise
+
+    def write(self, frame: Frame, faces: Sequence[Face], hidden: Sequence[Face] = ()) -> None:
+        """Show this frame, unless the next one comes first. Takes microseconds.
+
+        ``hidden`` are faces that a stream expects and does not see: ``blur`` covers them too.
+        """
+        self._counters.frame(len(faces))
+        self._feed.put(frame, faces, hidden)
+
+    def note(self, latency: float) -> None:
+        """Tell the seconds from the arrival of a frame to its written results."""
+        self._counters.latency(latency)
+
+    def close(self) -> None:
+        """Send everyone away and let go of the port. Twice does no harm."""
+        self._server.close()
+        self._feed.close()
+
+
+def _hex(colour: Colour) -> str:
+    blue, green, red = colour
+    return f"#{red:02x}{green:02x}{blue:02x}"

@@ -1,0 +1,181 @@
+"""What the live page answers: the page itself, pictures, events, health and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from importlib.resources import files
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from mien.web.counters import Counters
+from mien.web.feed import Feed, Shown
+
+MAX_VIEWERS = 50
+"""Open streams, and open event channels, at the same time."""
+PATIENCE = 10.0
+"""Seconds that a viewer may take to accept what was sent before it is dropped."""
+BEAT = 1.0
+"""Seconds between signs of life while nothing new comes."""
+BOUNDARY = b"mien-frame"
+PAGE = {
+    "/": ("index.html", "text/html"),
+    "/style.css": ("style.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/cards.js": ("cards.js", "text/javascript"),
+    "/plane.js": ("plane.js", "text/javascript"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+
+log = logging.getLogger(__name__)
+Drop = Callable[[Scope], None]
+
+
+class Bell:
+    """Wakes everyone who waits. For the server's thread alone."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def ring(self) -> None:
+        self._event.set()
+        self._event = asyncio.Event()
+
+    async def wait(self, seconds: float) -> bool:
+        """Whether it rang within ``seconds``."""
+        try:
+            await asyncio.wait_for(self._event.wait(), seconds)
+        except (TimeoutError, asyncio.TimeoutError):  # two classes before Python 3.11
+            return False
+        return True
+
+
+class Stream(Response):
+    """An endless answer to one viewer. Each part is chosen only when the one before was accepted, so that a slow viewer
+    gets fewer of them and no queue grows; one that accepts nothing for ``PATIENCE`` is dropped."""
+
+    def __init__(self, app: App, kind: str, media_type: str):
+        super().__init__(media_type=media_type, headers={"X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._app = app
+        self._kind = kind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        end = {"type": "http.response.body", "body": b"", "more_body": False}
+        await send(head)
+        if scope["method"] == "HEAD":
+            await send(end)
+            return
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            with self._app.feed.watch(self._kind):
+                async for part in self._app.parts(self._kind):
+                    if gone.done():
+                        return
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+                    # An empty part is sent when the last one went out.
+                    empty = {"type": "http.response.body", "body": b"", "more_body": True}
+                    await asyncio.wait_for(send(empty), PATIENCE)
+            await send(end)
+        except (TimeoutError, asyncio.TimeoutError):
+            self._app.drop(scope)
+            await asyncio.wait([gone], timeout=1)
+        finally:
+            gone.cancel()
+
+
+class App:
+    """The application, without its guard. ``drop`` cuts the connection of a request."""
+
+    def __init__(
+        self, feed: Feed, counters: Counters, *, about: Mapping[str, object], build: Mapping[str, str], drop: Drop
+    ):
+        self.feed = feed
+        self.drop = drop
+        self.bell = Bell()
+        self._closing = False
+        self._counters = counters
+        self._about = dict(about)
+        self._build = build
+        folder = files("mien") / "page"
+        self._page = {path: ((folder / name).read_bytes(), media) for path, (name, media) in PAGE.items()}
+        routes = [Route(path, self._file) for path in PAGE]
+        routes += [Route("/stream", self._stream), Route("/events", self._events)]
+        routes += [Route("/healthz", self._health), Route("/metrics", self._metrics)]
+        self.routes = Starlette(routes=routes)
+
+    def close(self) -> None:
+        """Let every viewer's answer end."""
+        self._closing = True
+        self.bell.ring()
+
+    async def parts(self, kind: str) -> AsyncIterator[bytes]:
+        """What one viewer gets until the server ends: everything new, and a sign of life where nothing is."""
+        seen: Shown | None = None
+        yield self._hello() if kind == "events" else b"--" + BOUNDARY + b"\r\n"
+        while not self._closing:
+            shown = self.feed.shown
+            if shown is not None and shown is not seen and (kind == "events" or shown.jpeg):
+                # An event of a moment that was made once more for its picture is not told twice.
+                if kind == "stream":
+                    yield _part(shown.jpeg)
+                elif seen is None or seen.number != shown.number:
+                    yield b"data: " + shown.event + b"\n\n"
+                seen = shown
+            elif not await self.bell.wait(BEAT):
+                if kind == "events":
+                    yield _event("beat", self._counters.status())
+                else:
+                    yield _part(seen.jpeg) if seen is not None and seen is self.feed.shown else b""
+
+    def _hello(self) -> bytes:
+        # Milliseconds after which a browser comes back when the server is gone.
+        return b"retry: 1000\n" + _event("hello", {**self._about, **self._counters.status()})
+
+    async def _file(self, request: Request) -> Response:
+        content, media = self._page[request.url.path]
+        return Response(content, media_type=media)
+
+    async def _stream(self, request: Request) -> Response:
+        return self._watch("stream", f"multipart/x-mixed-replace; boundary={BOUNDARY.decode()}")
+
+    async def _events(self, request: Request) -> Response:
+        return self._watch("events", "text/event-stream")
+
+    def _watch(self, kind: str, media: str) -> Response:
+        if self.feed.watching[kind] >= MAX_VIEWERS:
+            text = f"{MAX_VIEWERS} viewers are connected, and no more are served; try again later\n"
+            return PlainTextResponse(text, 503, headers={"Retry-After": "10"})
+        return Stream(self, kind, media)
+
+    async def _health(self, request: Request) -> Response:
+        ok = self._counters.healthy
+        return JSONResponse({"ok": ok}, 200 if ok else 503)
+
+    async def _metrics(self, request: Request) -> Response:
+        latest, labels = self.feed.latest, self._about["labels"]
+        assert isinstance(labels, list)
+        text = self._counters.prometheus(latest.faces if latest else (), labels, self.feed.watching, self._build)
+        return Response(text, media_type="text/plain; version=0.0.4")
+
+
+def _part(jpeg: bytes) -> bytes:
+    """One picture. The next boundary follows at once: Chromium shows a picture when it sees the end of it."""
+    head = b"Content-Type: image/jpeg\r\nContent-Length: " + str(len(jpeg)).encode() + b"\r\n\r\n"
+    return head + jpeg + b"\r\n--" + BOUNDARY + b"\r\n"
+
+
+def _event(name: str, data: Mapping[str, object]) -> bytes:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,145 @@
+"""What the live page counts: frames, faces, rate, latency; and its words for Prometheus."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from threading import Lock
+from typing import Protocol
+
+from mien.faces import Face
+
+SILENCE = 10.0
+"""Seconds without a frame after which an open source counts as stuck."""
+RATE_OVER = 2.0
+"""Seconds over which frames per second and latency are told."""
+BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
+"""Upper edges of the latency histogram, in seconds."""
+
+
+class Watched(Protocol):
+    """What the live page asks of a source, from any thread. ``state``: open, lost or ended."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def dropped(self) -> int: ...
+
+
+class Counters:
+    """Counts of one run. Written by the thread that recognises, read by any."""
+
+    def __init__(self, source: Watched):
+        self._source = source
+        self._lock = Lock()
+        self._started = time.monotonic()
+        self._frames = self._faces = 0
+        self._stamps: deque[float] = deque(maxlen=512)
+        self._latencies: deque[tuple[float, float]] = deque(maxlen=512)
+        self._buckets = [0] * (len(BUCKETS) + 1)
+        self._latency_sum = 0.0
+
+    def frame(self, faces: int) -> None:
+        with self._lock:
+            self._frames += 1
+            self._faces += faces
+            self._stamps.append(time.monotonic())
+
+    def latency(self, seconds: float) -> None:
+        with self._lock:
+            self._buckets[bisect_left(BUCKETS, seconds)] += 1
+            self._latency_sum += seconds
+            self._latencies.append((time.monotonic(), seconds))
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last frame or, before the first, since the start."""
+        with self._lock:
+            return time.monotonic() - (self._stamps[-1] if self._stamps else self._started)
+
+    @property
+    def state(self) -> str:
+        """Of the source: waiting (no frame yet), open, stuck (open, and silent), lost or ended."""
+        state = self._source.state
+        if state != "open":
+            return state
+        if not self._frames:
+            return "waiting"
+        return "stuck" if self.silence > SILENCE else "open"
+
+    @property
+    def healthy(self) -> bool:
+        """Whether frames come or, just after the start, may still come."""
+        state = self.state
+        return state == "open" or (state == "waiting" and self.silence < SILENCE)
+
+    def status(self) -> dict[str, object]:
+        """As in every event of the live page. ``latency_ms`` is the median, None where nobody told it."""
+        latency = self._median_latency()
+        return {
+            "state": self.state,
+            "fps": round(self.fps(), 2),
+            "latency_ms": None if latency is None else round(1000 * latency, 1),
+            "dropped": self._source.dropped,
+        }
+
+    def fps(self) -> float:
+        """Frames a second over the last two seconds; 0 when none came for so long."""
+        since = time.monotonic() - RATE_OVER
+        with self._lock:
+            recent = [stamp for stamp in self._stamps if stamp >= since]
+        span = recent[-1] - recent[0] if recent else 0.0
+        return (len(recent) - 1) / span if span > 0 else 0.0
+
+    def _median_latency(self) -> float | None:
+        since = time.monotonic() - RATE_OVER
+        with self._lock:
+            recent = sorted(seconds for stamp, seconds in self._latencies if stamp >= since)
+        return recent[len(recent) // 2] if recent else None
+
+    def prometheus(
+        self, faces: Sequence[Face], labels: Sequence[str], viewers: Mapping[str, int], build: Mapping[str, str]
+    ) -> str:
+        """All of it in the text format 0.0.4. ``faces`` are those in sight now."""
+        now = Counter(face.expression.label for face in faces)
+        with self._lock:
+            frames, seen, total = self._frames, self._faces, self._latency_sum
+            buckets = list(self._buckets)
+        state = self.state
+        text = _metric("mien_frames_total", "counter", "Frames read.", [("", frames)])
+        text += _metric("mien_faces_total", "counter", "Faces read, over all frames.", [("", seen)])
+        dropped = self._source.dropped
+        text += _metric("mien_frames_dropped_total", "counter", "Frames passed over to stay live.", [("", dropped)])
+        text += _metric("mien_frames_per_second", "gauge", "Frames read a second, now.", [("", round(self.fps(), 3))])
+        text += _metric("mien_silence_seconds", "gauge", "Time since the last frame.", [("", round(self.silence, 3))])
+        text += _metric("mien_source_up", "gauge", "1 while the source gives frames.", [("", int(state == "open"))])
+        by_label = [(_label("expression", label), now[label]) for label in dict.fromkeys([*labels, *now])]
+        text += _metric("mien_faces", "gauge", "Faces in sight now, by expression.", by_label)
+        by_kind = [(_label("kind", kind), count) for kind, count in viewers.items()]
+        text += _metric("mien_viewers", "gauge", "Open connections of viewers.", by_kind)
+        pairs = ",".join(_label(key, value)[1:-1] for key, value in build.items())
+        text += _metric("mien_build_info", "gauge", "What runs; always 1.", [(f"{{{pairs}}}", 1)])
+        return text + _histogram(buckets, total)
+
+
+def _metric(name: str, kind: str, help_text: str, samples: Sequence[tuple[str, float]]) -> str:
+    lines = [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
+    return "\n".join([*lines, *(f"{name}{labels} {value}" for labels, value in samples)]) + "\n"
+
+
+def _histogram(buckets: Sequence[int], total: float) -> str:
+    name, count = "mien_latency_seconds", 0
+    lines = [f"# HELP {name} From the arrival of a frame to its written results.", f"# TYPE {name} histogram"]
+    for edge, number in zip((*map(str, BUCKETS), "+Inf"), buckets, strict=True):
+        count += number
+        lines.append(f'{name}_bucket{{le="{edge}"}} {count}')
+    return "\n".join([*lines, f"{name}_sum {total:.6f}", f"{name}_count {count}"]) + "\n"
+
+
+def _label(key: str, value: str) -> str:
+    clean = value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    return f'{{{key}="{clean}"}}'

@@ -1,0 +1,172 @@
+"""The newest frame -> a JPEG and an event, on a thread of its own, and only while somebody watches."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from mien.draw import blur_faces, draw_faces
+from mien.faces import Face, Frame
+from mien.sinks import record
+from mien.web.counters import Counters
+
+RATE = 25
+"""Pictures a second at most."""
+SHARE = 3
+"""Drawing pauses for so many times as long as it took, so that it never has more than a quarter of a core."""
+SENDS = 500
+"""Parts a second to all viewers together: more than ten viewers get fewer pictures each."""
+LONGEST = 1280
+"""Larger pictures are made smaller before they are drawn on, to this longer side in px."""
+QUALITY = 82
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """What was read last, the faces that are only expected there, and how many moments there were before it."""
+
+    frame: Frame
+    faces: Sequence[Face]
+    hidden: Sequence[Face]
+    number: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A moment as viewers get it. ``jpeg`` is empty while nobody looks at pictures."""
+
+    number: int
+    jpeg: bytes
+    event: bytes
+
+
+class Feed:
+    """``put`` only keeps a reference. Who comes late finds the newest moment in ``shown``; there is no queue."""
+
+    def __init__(self, counters: Counters, *, blur: bool):
+        self.latest: Moment | None = None
+        self.shown: Shown | None = None
+        self.changed: Callable[[], None] = lambda: None
+        """Called on the drawing thread after ``shown`` was replaced."""
+        self.watching = {"stream": 0, "events": 0}
+        self._counters = counters
+        self._blur = blur
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._warned = False
+        self._thread = threading.Thread(target=self._run, name="mien-draw", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, frame: Frame, faces: Sequence[Face], hidden: Sequence[Face]) -> None:
+        if self._closing.is_set():
+            return
+        number = self.latest.number + 1 if self.latest else 0
+        self.latest = Moment(frame, faces, hidden, number)
+        if any(self.watching.values()):
+            self._wake.set()
+
+    @contextmanager
+    def watch(self, kind: str) -> Iterator[None]:
+        """Somebody watches the ``stream`` or the ``events``. Called on the server's thread alone."""
+        if not any(self.watching.values()):
+            self.shown = None  # an old picture, which came just after its last viewer left
+        self.watching[kind] += 1
+        self._wake.set()
+        try:
+            yield
+        finally:
+            self.watching[kind] -= 1
+            if not any(self.watching.values()):
+                self.shown = None
+
+    def close(self) -> None:
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(timeout=5)
+        self.latest = self.shown = None
+
+    def _run(self) -> None:
+        step_back()
+        while not self._closing.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            moment, shown = self.latest, self.shown
+            pictures = self.watching["stream"] > 0
+            known = shown is not None and moment is not None and shown.number == moment.number
+            complete = known and shown is not None and (bool(shown.jpeg) or not pictures)
+            if moment is None or complete or not any(self.watching.values()) or self._closing.is_set():
+                continue
+            start = time.monotonic()
+            try:
+                self.shown = self._show(moment, pictures)
+                self.changed()
+            except Exception as error:  # one odd frame must not end the page
+                if not self._warned:
+                    log.warning("the live page cannot show frame %d: %s", moment.frame.index, error)
+                self._warned = True
+            took = time.monotonic() - start
+            pause = max(1 / RATE, sum(self.watching.values()) / SENDS)
+            self._closing.wait(max(pause - took, SHARE * took))
+
+    def _show(self, moment: Moment, pictures: bool) -> Shown:
+        frame, faces = moment.frame, moment.faces
+        height, width = frame.image.shape[:2]
+        told = {
+            "source": frame.name,
+            "frame": frame.index,
+            "time": round(frame.time, 4),
+            "size": [width, height],
+            "faces": [record(frame, number, face) for number, face in enumerate(faces)],
+            **self._counters.status(),
+        }
+        event = json.dumps(told, allow_nan=False).encode()
+        return Shown(moment.number, self._jpeg(moment) if pictures else b"", event)
+
+    def _jpeg(self, moment: Moment) -> bytes:
+        image, faces = moment.frame.image, moment.faces
+        height, width = image.shape[:2]
+        scale = min(1.0, LONGEST / max(height, width))
+        if scale < 1:
+            size = max(1, round(width * scale)), max(1, round(height * scale))
+            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        faces = [_scaled(face, scale) for face in faces]
+        if self._blur:
+            image = blur_faces(image, [*faces, *(_scaled(face, scale) for face in moment.hidden)])
+        ok, data = cv2.imencode(".jpg", draw_faces(image, faces), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        if not ok:
+            raise ValueError(f"OpenCV cannot encode a picture of shape {image.shape}")
+        return data.tobytes()
+
+
+def step_back() -> None:
+    """Let the thread that calls this wait for those that recognise, where the system can."""
+    if sys.platform == "linux":  # where threads have priorities of their own
+        with suppress(OSError):
+            thread = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + 10))
+
+
+def _scaled(face: Face, scale: float) -> Face:
+    if scale == 1:
+        return face
+    factor = np.float32(scale)
+    return replace(
+        face,
+        box=face.box * factor,
+        landmarks=None if face.landmarks is None else face.landmarks * factor,
+        raw=None if face.raw is None else _scaled(face.raw, scale),
+    )
