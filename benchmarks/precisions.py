@@ -99,7 +99,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         left.bar(place + 0.25 * (k - 1), [100 * made[name]["change"] for made in rows], 0.25, label=name)
     left.axhline(-0.5, color="#999", linestyle=":", label="limit")
     left.set(title="accuracy against fp32, in points")
-    left.legend(frameon=False, loc="upper left")
+    left.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)  # below: bars may be anywhere
     for k, threads in enumerate((1, 2)):
         speeds = [made[f"speed, {threads} threads"] for made in rows]
         right.bar(place + 0.35 * (k - 0.5), speeds, 0.35, label=f"{threads} thread{'s' * (threads > 1)}")

@@ -30,7 +30,7 @@ def write_conv_bundle(folder: Path) -> Path:
 
 
 def _model() -> onnx.ModelProto:
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(3)
     shapes = {"first": (8, 3, 3, 3), "second": (WIDTH, 8, 3, 3), "classes": (WIDTH, 8), "feelings": (WIDTH, 2)}
     weights = {name: rng.normal(0, 1 / np.sqrt(np.prod(s[1:])), s).astype(np.float32) for name, s in shapes.items()}
     weights["classes"] *= 12  # clear answers

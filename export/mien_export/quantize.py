@@ -1,18 +1,18 @@
 """INT8: one file with explicit quantise and dequantise nodes, which ONNX Runtime, OpenVINO and TensorRT all read.
 
 Weights are symmetric per channel, activations symmetric per tensor, as TensorRT demands. ONNX Runtime's quantiser does
-the work; what is ours is the choice, by measurement on faces, of how ranges are found and of which layers stay float.
+the work; what is ours are the corrections before and after (correction.py), and the choice, by measurement on faces, of
+how ranges are found and of which layers stay float.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ from onnxruntime.quantization.calibrate import TensorsData, create_calibrator, s
 from mien.engines import load_engine
 from mien.errors import ModelInvalid
 from mien.faces import Image
+from mien_export.correction import correct_biases, equalise, measure_channels, misfits
+from mien_export.proof import outputs
+from mien_export.ranges import Ranges
 
-RANGES = "ranges.json"
 METHODS = {
     "minmax": CalibrationMethod.MinMax,
     "percentile": CalibrationMethod.Percentile,
@@ -41,36 +43,6 @@ MOST_FLOAT = 4
 """Layers that may stay float, and never more than a quarter: what is called INT8 should be it."""
 
 
-@dataclass(frozen=True)
-class Ranges:
-    """What quantising needs to know of faces: numbers, no pictures.
-
-    ``tensors``: lowest and highest value of each activation. ``float_nodes``: layers that stay float. ``method``,
-    ``faces`` and ``origin`` say how and on what they were measured.
-    """
-
-    method: str
-    faces: int
-    origin: str
-    tensors: dict[str, tuple[float, float]]
-    float_nodes: tuple[str, ...] = ()
-
-    def to_json(self) -> str:
-        values = asdict(self)
-        values["tensors"] = {name: [round(v, 6) for v in pair] for name, pair in self.tensors.items()}
-        return json.dumps(values, indent=1) + "\n"
-
-
-def read_ranges(path: Path) -> Ranges:
-    """Raises ModelInvalid for what is not such a file."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        tensors = {name: (float(low), float(high)) for name, (low, high) in values.pop("tensors").items()}
-        return Ranges(**{**values, "tensors": tensors, "float_nodes": tuple(values["float_nodes"])})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelInvalid(f"{path} holds no calibration ranges ({error}); measure them anew with --data") from error
-
-
 def best_ranges(
     model: Path, seen: Image, judged: Image, origin: str, methods: Sequence[str] = tuple(METHODS)
 ) -> Ranges:
@@ -79,15 +51,20 @@ def best_ranges(
 
     Crops are uint8 (N, S, S, 3), and the two sets should be different faces.
     """
-    reference = load_engine(model, device="cpu").run(judged)["expression"]
+    reference, _ = outputs(load_engine(model, device="cpu"), judged)
 
     def error(ranges: Ranges) -> float:
         with tempfile.TemporaryDirectory() as folder:
             quantise(model, ranges, Path(folder) / "int8.onnx")
-            made = load_engine(Path(folder) / "int8.onnx", device="cpu").run(judged)["expression"]
+            made, _ = outputs(load_engine(Path(folder) / "int8.onnx", device="cpu"), judged)
         return float(np.abs(made - reference).mean())
 
-    tried = [Ranges(method, len(seen), origin, measure(model, seen, method)) for method in methods]
+    exact = onnx.load(model)
+    channels = measure_channels(exact, seen)
+    with tempfile.TemporaryDirectory() as folder:
+        equal = Path(folder) / "equal.onnx"
+        onnx.save(equalise(exact, channels)[0], equal)
+        tried = [Ranges(m, len(seen), origin, measure(equal, seen, m), channels=channels) for m in methods]
     best, least = min(((ranges, error(ranges)) for ranges in tried), key=lambda pair: pair[1])
     if least <= TARGET:
         return best
@@ -141,15 +118,20 @@ def quantise(model: Path, ranges: Ranges, out: Path) -> None:
     missing = [name for name in ranges.float_nodes if name not in names] + [
         node.name for node in graph.node if node.op_type == "Conv" and node.input[0] not in tensors
     ]
+    if ranges.channels.means:
+        missing += misfits(graph, ranges.channels)
     if missing:
         raise ModelInvalid(f"the calibration ranges are not those of {model} ({missing[0]}); measure them with --data")
+    exact, channels = equalise(onnx.load(model), ranges.channels)
     data = {name: (np.float32(low), np.float32(high)) for name, (low, high) in tensors.items()}
     with tempfile.TemporaryDirectory() as folder, _quiet():
         kept = Path(folder) / "ranges.json"
         save_tensors_data(TensorsData(CalibrationMethod.MinMax, data), kept)
+        equal, rounded = Path(folder) / "equal.onnx", Path(folder) / "rounded.onnx"
+        onnx.save(exact, equal)
         quantize_static(
-            model,
-            out,
+            equal,
+            rounded,
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=QUANTISED,
             per_channel=True,
@@ -161,17 +143,38 @@ def quantise(model: Path, ranges: Ranges, out: Path) -> None:
             extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
             calibration_cache_path=kept,
         )
-    _strip(out)
+        made = onnx.load(rounded)
+    if channels.means:
+        correct_biases(made, exact, channels.means)
+    _free(made, ranges.float_nodes)
+    _strip(made)
+    onnx.save(made, out)
 
 
-def _strip(path: Path) -> None:
-    """Drop what an engine derives for itself and the exporter's notes on where each node came from."""
-    model = onnx.load(path)
+def _free(model: onnx.ModelProto, layers: Sequence[str]) -> None:
+    """Let ``layers`` read what was not quantised. A float layer between a DequantizeLinear and a QuantizeLinear is
+    taken by ONNX Runtime (WeightBiasQuantization, at any level of optimisation) for one that was to be quantised: it
+    rounds the weights itself, by one scale for all channels, which ruins a depthwise convolution."""
+    makers = {output: node for node in model.graph.node for output in node.output}
+    for node in model.graph.node:
+        reader = makers.get(node.input[0]) if node.name in layers else None
+        if reader is not None and reader.op_type == "DequantizeLinear":
+            node.input[0] = makers[reader.input[0]].input[0]
+    for kind in ("DequantizeLinear", "QuantizeLinear"):  # those that nobody reads any more
+        used = {name for node in model.graph.node for name in node.input} | {item.name for item in model.graph.output}
+        for node in [node for node in model.graph.node if node.op_type == kind and node.output[0] not in used]:
+            model.graph.node.remove(node)
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Drop what an engine derives for itself, what nobody reads, and the exporter's notes on each node's origin."""
     del model.graph.value_info[:]
+    used = {name for node in model.graph.node for name in node.input}
+    for item in [item for item in model.graph.initializer if item.name not in used]:
+        model.graph.initializer.remove(item)
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
-    onnx.save(model, path)
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]

@@ -21,7 +21,7 @@ from mien.golden import GOLDEN, check
 from mien_export.cli import main, parse_args, run
 from mien_export.pack import Wanted, pack
 from mien_export.proof import Limits, ProofError
-from mien_export.quantize import RANGES, read_ranges
+from mien_export.ranges import RANGES, read_ranges
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,9 @@ def test_data_with_labels_calibrate_and_prove(conv: Path, portrait: np.ndarray, 
     assert proof.accuracy is not None
     assert proof.ccc_valence is not None
     assert proof.origin == "faces/test-*.parquet"
-    assert read_ranges(tmp_path / "out" / RANGES).origin == proof.origin
+    ranges = read_ranges(tmp_path / "out" / RANGES)
+    assert ranges.origin == proof.origin
+    assert [len(means) for means in ranges.channels.means.values()] == [3, 8]
     assert proof.faces < 24  # not those that the ranges were measured on
     (proof,), _ = pack(tmp_path / "out", tmp_path / "kept", Wanted(int8=True, data=data, keep_ranges=True,
                                                                  limits=Limits(0.5, 2.0)))  # fmt: skip
