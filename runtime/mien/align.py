@@ -115,6 +115,8 @@ def _fit(landmarks: Floats, rotate: bool) -> tuple[NDArray[np.float64], NDArray[
     ratio = np.vdot(points - mean_p, target - mean_t) / np.vdot(points - mean_p, points - mean_p).real
     if not rotate:
         ratio = complex(max(ratio.real, 1e-6))
+    if abs(ratio) < 1e-6:  # points in no order of a face, such as mirrored ones
+        ratio = complex(1e-6)
     centre = mean_p + (0.5 + 0.5j - mean_t) / ratio
     linear = np.array([[ratio.real, -ratio.imag], [ratio.imag, ratio.real]])
     return linear, np.array([centre.real, centre.imag])

@@ -10,14 +10,15 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from mien.encoder import CODECS, Encoder, open_encoder
 from mien.errors import OutputError
 from mien.faces import Frame
 from mien.sinks import check_folder, check_output
 from mien.sources import Source
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-# Codecs by file suffix, the better one first; what this OpenCV cannot encode is passed over.
-CODECS = {".mp4": ("avc1", "mp4v"), ".mov": ("avc1", "mp4v"), ".mkv": ("avc1", "mp4v"), ".avi": ("MJPG",)}
+LONGEST = 1.0
+"""Seconds for which a frame of a live source may stand in a video."""
 
 
 class PictureSink(Protocol):
@@ -87,59 +88,65 @@ class SavePictures:
 class SaveVideo:
     """A video at the source's frame rate and size.
 
-    A live source is written in real time: a frame is repeated, or left out, so that the video plays as fast as life.
-    FFmpeg encodes even sizes only, so where the size is odd the last row or column is doubled; but an .avi at a whole
-    frame rate keeps an odd size, with OpenCV's own writer.
+    A live source is written in real time: a frame is repeated, or left out, so that the video plays as fast as life;
+    but not for longer than a second, so that an hour without a picture is cut out. A frame of another size is fitted
+    into that of the first. FFmpeg encodes even sizes only, so where the size is odd the last row or column is doubled;
+    but an .avi at a whole frame rate keeps an odd size, with OpenCV's own writer.
+
+    A killed process leaves a video that plays: .mp4 and .mov up to the last second (see ``mien.mp4``), .avi and .mkv up
+    to the last 256 kB that FFmpeg gave away, which are some frames or a few seconds.
     """
 
     def __init__(self, path: Path, *, fps: float | None, live: bool):
         self._path = path
         self._fps = fps or 25.0
         self._live = live
-        self._writer: cv2.VideoWriter | None = None
+        self._encoder: Encoder | None = None
         self._size = self._pad = (0, 0)
+        self._start = 0.0
         self._written = 0
 
     def write(self, frame: Frame) -> None:
         image = frame.image
-        if self._writer is None:
-            self._size = image.shape[1], image.shape[0]
-            self._writer = self._open()
+        if self._encoder is None:
+            self._size, self._start = (image.shape[1], image.shape[0]), frame.time
+            self._encoder = self._open()
         if (image.shape[1], image.shape[0]) != self._size:  # OpenCV would drop it without a word
             image = np.asarray(cv2.resize(image, self._size), dtype=np.uint8)
         if any(self._pad):
             right, bottom = self._pad
             image = np.asarray(cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE), dtype=np.uint8)
-        copies = round(frame.time * self._fps) + 1 - self._written if self._live else 1
-        for _ in range(copies):
-            self._writer.write(image)
+        for _ in range(self._copies(frame.time)):
+            self._encoder.write(image)
             self._written += 1
 
-    def _open(self) -> cv2.VideoWriter:
-        suffix = self._path.suffix.lower()
+    def _copies(self, time: float) -> int:
+        """How often a frame is written; what a live source lost beyond LONGEST is taken out of its time."""
+        if not self._live:
+            return 1
+        wanted = round((time - self._start) * self._fps) + 1 - self._written
+        copies = min(wanted, max(1, round(self._fps * LONGEST)))
+        self._start += max(0, wanted - copies) / self._fps
+        return copies
+
+    def _open(self) -> Encoder:
         odd = self._size[0] % 2 or self._size[1] % 2
-        if suffix == ".avi" and odd and float(self._fps).is_integer():
-            backend = cv2.CAP_OPENCV_MJPEG
-        else:
-            backend, self._pad = cv2.CAP_ANY, (self._size[0] % 2, self._size[1] % 2)
-        size = self._size[0] + self._pad[0], self._size[1] + self._pad[1]
-        for codec in CODECS[suffix]:
-            writer = cv2.VideoWriter(str(self._path), backend, cv2.VideoWriter.fourcc(*codec), self._fps, size)
-            if writer.isOpened():
-                return writer
-        raise OutputError(f"OpenCV {cv2.__version__} cannot write {self._path} ({size[0]}x{size[1]}); save as .avi")
+        if self._path.suffix.lower() == ".avi" and odd and float(self._fps).is_integer():
+            return open_encoder(self._path, self._fps, self._size, cv2.CAP_OPENCV_MJPEG)
+        self._pad = self._size[0] % 2, self._size[1] % 2
+        return open_encoder(self._path, self._fps, (self._size[0] + self._pad[0], self._size[1] + self._pad[1]))
 
     def close(self) -> None:
         """Finish the file. OpenCV reports no full disk, so it is opened once more: OutputError where it is broken."""
-        if self._writer is None:
+        encoder, self._encoder = self._encoder, None
+        if encoder is None:
             return
-        self._writer.release()
-        self._writer = None
+        encoder.close()
         check = cv2.VideoCapture(str(self._path.absolute()))
         count = check.get(cv2.CAP_PROP_FRAME_COUNT) if check.isOpened() else 0
         check.release()
         if count < self._written - 1:
-            raise OutputError(f"{self._path} holds {count:.0f} of {self._written} frames; is the disk full?")
+            raise OutputError(f"{self._path} holds {max(0, count):.0f} of {self._written} frames; is the disk full?")
 
 
 class Window:

@@ -80,10 +80,10 @@ def sha256(path: Path) -> str:
 def find_bundle(model: str | Path = "default") -> Bundle:
     """``default``, the name of a packaged bundle, or a path to a folder with a card."""
     name = DEFAULT if str(model) == "default" else str(model)
-    for folder in (MODELS / name, Path(model)):
-        if (folder / CARD).is_file():
+    for folder in (MODELS / name, Path(name)):
+        if os.path.isfile(folder / CARD):
             return Bundle(folder, read_card(folder))
-    if Path(model).is_dir():
+    if os.path.isdir(name):
         raise ModelInvalid(f"{model} is not a model bundle: it holds no {CARD}; make one with fer-export")
     names = ", ".join(packaged_names())
     raise ModelNotFound(f"no model {str(model)!r}: give the path of a bundle, or one of: {names}")

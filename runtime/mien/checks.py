@@ -1,6 +1,10 @@
-"""What callers hand in, looked at before anything works on it: a frame, boxes, landmarks."""
+"""What callers hand in, looked at before anything works on it: a frame, boxes, landmarks, numbers."""
 
 from __future__ import annotations
+
+import math
+import operator
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,10 +12,18 @@ from numpy.typing import ArrayLike, NDArray
 from mien.errors import InputError
 from mien.faces import Floats, Image
 
+FARTHEST = 1e6
+"""Px from the corner of a frame within which boxes and landmarks make sense; far beyond, float32 loses single px."""
+MOST_THREADS = 256
+"""More only take seconds to start."""
+
 
 def check_frame(frame: ArrayLike) -> Image:
     """The frame as an array, or InputError with what is wrong and how to mend it."""
-    image = np.asarray(frame)
+    try:
+        image = np.asarray(frame)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"frame is no regular array: {error}; give uint8 (height, width, 3) BGR") from error
     if image.dtype != np.uint8:
         hint = "scale it to 0..255 and use .astype('uint8')" if image.dtype.kind == "f" else "convert it to 8 bits"
         if image.dtype == object:
@@ -57,11 +69,39 @@ def check_landmarks(landmarks: ArrayLike, boxes: Floats) -> Floats:
     return array
 
 
+def check_number(value: object, name: str, use: str = "a finite number") -> float:
+    """A finite number as a float, or InputError, which says to ``use`` something else."""
+    number = math.nan
+    if not isinstance(value, (str, bytes)):
+        with suppress(TypeError, ValueError, OverflowError):
+            number = float(value)  # type: ignore[arg-type]
+    if not math.isfinite(number):
+        shown = repr(value)
+        raise InputError(f"{name} is {shown if len(shown) < 40 else type(value).__name__}; use {use}")
+    return number
+
+
+def check_threads(threads: object) -> int | None:
+    """None, or a whole number from 1 to MOST_THREADS, or InputError."""
+    if threads is None:
+        return None
+    try:
+        number = operator.index(threads)  # type: ignore[arg-type]
+    except TypeError:
+        number = 0
+    if not 1 <= number <= MOST_THREADS:
+        shown = f"{threads!r}"[:40]
+        raise InputError(f"threads is {shown}; use a whole number from 1 to {MOST_THREADS}, or None for all cores")
+    return number
+
+
 def _floats(values: ArrayLike, what: str) -> NDArray[np.float32]:
     try:
-        array = np.asarray(values, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+        array = np.asarray(values, dtype=np.float64)  # in which large numbers do not overflow
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{what} must be numbers in one regular array: {error}") from error
     if not np.isfinite(array).all():
         raise InputError(f"{what} hold values that are not finite; drop those detections first")
-    return array
+    if (np.abs(array) > FARTHEST).any():
+        raise InputError(f"{what} reach more than {FARTHEST:g} px away from the frame; give them in px of the frame")
+    return array.astype(np.float32)

@@ -21,12 +21,12 @@ from mien.demo import demo_picture
 from mien.draw import blur_faces, draw_faces
 from mien.errors import InputError, MienError, SourceError
 from mien.faces import Face, Frame
-from mien.journal import Journal, check_summary
+from mien.journal import Journal, check_summary, summary_paths
 from mien.opening import open_source
 from mien.options import parse_args
 from mien.recognizer import Recognizer
 from mien.report import Tally, table
-from mien.sinks import Csv, JsonLines, Sink, check_output
+from mien.sinks import Csv, JsonLines, Sink, check_distinct, check_output
 from mien.sources import Source
 from mien.stream import Stream
 from mien.video import silence
@@ -102,6 +102,7 @@ def _open(args: argparse.Namespace, stack: ExitStack, stop: Stop) -> Job:
         check_output(path, source)
     if args.summary:
         check_summary(args.summary, source)
+        check_distinct([args.save, args.json, args.csv, *map(str, summary_paths(args.summary))])
     if args.serve:
         listen(args.serve).close()
     pictures: list[PictureSink] = [save_to(args.save, source)] if args.save else []

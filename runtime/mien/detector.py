@@ -71,7 +71,7 @@ class Detector:
         found = [
             Detection(boxes[i], landmarks[i], float(scores[i]))
             for i in suppress(boxes, scores)
-            if min(boxes[i, 2:] - boxes[i, :2]) >= self.min_face
+            if float(min(boxes[i, 2:] - boxes[i, :2])) >= self.min_face
         ]
         return sorted(found, key=lambda face: -float((face.box[2:] - face.box[:2]).prod()))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 import cv2
 import numpy as np
@@ -12,6 +14,10 @@ from mien.faces import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jp2", ".png", ".bmp", ".webp", ".avif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 """What counts as a picture in a folder."""
+LARGEST = 2**30
+"""Bytes of a file."""
+MOST_PIXELS = 2**28
+"""Of a JPEG or PNG; they take up to 2 GB while they are decoded."""
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 EXIF_TAGS = (b"Exif\0\0", b"eXIf", b"EXIF")
@@ -24,13 +30,20 @@ def read_image(path: Path) -> Image:
     orientation is applied. Raises SourceError for what is missing, empty, cut off or no picture.
     """
     try:
-        data = path.read_bytes()
+        found = path.stat()
+        whole = S_ISREG(found.st_mode) and found.st_size <= LARGEST
+        data = path.read_bytes() if whole or S_ISDIR(found.st_mode) else None
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from error
+    if data is None:  # a pipe or device might never end
+        what = "larger than 1 GiB" if found.st_size > LARGEST else "no file but a pipe or device"
+        raise SourceError(f"{path} is {what}; give the file of one picture")
     if not data:
         raise SourceError(f"{path} is empty (0 bytes); copy or download it again")
     if cut_off(data):
         raise SourceError(f"{path} is cut off: the end of the picture is missing; copy or download it again")
+    if announced(data) > MOST_PIXELS:
+        raise SourceError(f"{path} has more than {MOST_PIXELS // 10**6} megapixels; make it smaller")
     try:
         return _to_bgr(_decode(data), path)
     except (cv2.error, MemoryError) as error:  # OpenCV refuses more than 2**30 pixels
@@ -43,13 +56,36 @@ def cut_off(data: bytes) -> bool:
         return b"IEND" not in data
     if not data.startswith(JPEG):
         return False
-    # Walk over the header's segments, which may hold a whole thumbnail, to the start of the scan.
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        if data[at + 1] == 0xDA:
-            return data.find(b"\xff\xd9", at) < 0
-        at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return at + 4 > len(data)
+    scans = [place for kind, place in _segments(data) if kind == 0xDA]
+    return not scans or data.find(b"\xff\xd9", scans[0]) < 0
+
+
+def announced(data: bytes) -> int:
+    """Pixels that the header of a JPEG or PNG promises, 0 where it is another format. A few bytes may promise a picture
+    of gigabytes, and these decoders would fill it with grey."""
+    sizes = [(0, 0)]
+    if data.startswith(PNG):
+        sizes.append((int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")))
+    elif data.startswith(JPEG):
+        for kind, place in _segments(data):
+            if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+                height, width = data[place + 5 : place + 7], data[place + 7 : place + 9]
+                sizes.append((int.from_bytes(width, "big"), int.from_bytes(height, "big")))
+    return max(width * height for width, height in sizes)
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Kind and place of the segments of a JPEG, up to its first scan: as libjpeg finds them, over rubbish between."""
+    place = 2
+    while 0 <= (place := data.find(b"\xff", place)) <= len(data) - 4:
+        kind = data[place + 1]
+        if kind in (0x00, 0xFF) or 0xD0 <= kind <= 0xD8:
+            place += 1
+            continue
+        yield kind, place
+        if kind == 0xDA:
+            return
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
 
 
 def _decode(data: bytes) -> np.ndarray | None:

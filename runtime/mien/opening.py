@@ -149,13 +149,18 @@ def _open_address(address: str) -> Source:
 
 
 def _is_camera(text: str) -> bool:
-    return text.isdigit() or text.startswith("/dev/")
+    return _is_number(text) or text.startswith("/dev/")
+
+
+def _is_number(text: str) -> bool:
+    """Whether it can be the number of a camera; isdigit alone is true of ², which is none, too."""
+    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def _camera(text: str) -> cv2.VideoCapture:
     # A link such as /dev/v4l/by-id/... is followed each time: a camera that was unplugged may get another number.
-    device = text if text.isdigit() else re.sub(r"^/dev/video", "", os.path.realpath(text))
-    capture = cv2.VideoCapture(int(device)) if device.isdigit() else None
+    device = text if _is_number(text) else re.sub(r"^/dev/video", "", os.path.realpath(text))
+    capture = cv2.VideoCapture(int(device)) if _is_number(device) else None
     if capture is None or not capture.isOpened():
         raise SourceError(f"cannot open camera {text}: {_camera_remedy()}")
     capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest picture, not a queue of old ones

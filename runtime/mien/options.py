@@ -44,7 +44,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     what.add_argument("--camera", metavar="N", type=_camera, help="camera number, mostly 0")
     what.add_argument("--demo", action="store_true", help="a portrait that scikit-image brings")
     out = parser.add_argument_group("what to write (without any: a table, or a summary)")
-    out.add_argument("--save", metavar="PATH", help="annotated picture, video (.mp4, .avi) or folder")
+    out.add_argument("--save", metavar="PATH", help="annotated picture, video (.mp4, .mov, .mkv, .avi) or folder")
     out.add_argument("--json", metavar="PATH", help="JSON lines, one a face; - for stdout")
     out.add_argument("--csv", metavar="PATH", help="CSV, one row a face; - for stdout")
     out.add_argument("--summary", metavar="PATH", help="JSON: for each person the time in each expression; and a plot")

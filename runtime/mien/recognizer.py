@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from mien.align import crop, crop_matrix
 from mien.bundle import find_bundle
 from mien.card import ModelCard
-from mien.checks import check_boxes, check_frame, check_landmarks
+from mien.checks import check_boxes, check_frame, check_landmarks, check_number, check_threads
 from mien.choice import choose, open_way
 from mien.detector import load_detector
 from mien.errors import InputError
@@ -49,11 +49,13 @@ class Recognizer:
 
         Raises ModelNotFound, ModelInvalid, EngineUnavailable or InputError.
         """
+        min_score, min_face = check_number(min_score, "min_score"), check_number(min_face, "min_face")
+        min_confidence, threads = check_number(min_confidence, "min_confidence"), check_threads(threads)
         if not 0.0 < min_score < 1.0:
             raise InputError(f"min_score is {min_score}; use a value between 0 and 1")
         if not 0.0 <= min_confidence < 1.0:
             raise InputError(f"min_confidence is {min_confidence}; use 0, or a probability below 1")
-        if not 0.0 <= min_face < float("inf"):
+        if min_face < 0.0:
             raise InputError(f"min_face is {min_face}; use 0 or a number of px")
         bundle = find_bundle(model)
         self._choice = choose(bundle, device, precision, threads)

@@ -24,19 +24,21 @@ class Tally:
         self.labels.update(face.expression.label for face in faces)
         self.seconds = time.monotonic() - self._start
 
-    def status(self, faces: Sequence[Face]) -> str:
-        """Behind a progress bar that shows the frames per second: faces per second, and the largest face now."""
+    def status(self, faces: Sequence[Face], dropped: int = 0) -> str:
+        """Behind a progress bar that shows the frames per second: faces per second, the largest face now, and the
+        frames that a live source let go."""
         rate = self.labels.total() / max(self.seconds, 1e-6)
         now = f"{faces[0].expression.label} {faces[0].expression.confidence:.0%}" if faces else "no face"
-        return f"{rate:.1f} faces/s, {now}"
+        return f"{rate:.1f} faces/s, {now}" + (f", {dropped} dropped" if dropped else "")
 
-    def summary(self, engine: str) -> str:
+    def summary(self, engine: str, dropped: int = 0) -> str:
         faces = self.labels.total()
         rate = self.frames / max(self.seconds, 1e-6)
         text = (
             f"{_count(self.frames, 'frame')}, {_count(faces, 'face')} in {self.seconds:.1f} s, "
             f"{rate:.1f} frames/s on {engine}"
         )
+        text += f", {_count(dropped, 'frame')} dropped for newer ones" if dropped else ""
         shares = ", ".join(f"{label} {count / faces:.0%}" for label, count in self.labels.most_common(3))
         return f"{text}: {shares}" if faces > 1 else text
 

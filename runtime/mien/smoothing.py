@@ -58,10 +58,11 @@ class OneEuro:
 class Clock:
     """Time stamps of any kind -> seconds that rise, for filters that divide by their difference.
 
-    A step that is not above 0 (a source that stands still or runs backwards) counts as a usual one.
+    A step that is not above 0 (a source that stands still or runs backwards) counts as a usual one, and one of more
+    than an hour as an hour: beside a time of 1e18 s later steps would be lost, and everything would stand still.
     """
 
-    USUAL = 1 / 25
+    USUAL, LONGEST = 1 / 25, 3600.0
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -70,7 +71,7 @@ class Clock:
 
     def tick(self, time: float) -> float:
         """Seconds since the last call, above 0. ``time``: finite, in seconds."""
-        step = self.USUAL if self._last is None else time - self._last
+        step = self.USUAL if self._last is None else min(time - self._last, self.LONGEST)
         if not step > 1e-6:
             step = self.USUAL if self._usual.value is None else float(self._usual.value)
         elif self._last is not None:

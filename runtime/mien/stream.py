@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mien.align import crop, crop_matrix
-from mien.checks import check_frame
+from mien.checks import check_frame, check_number
 from mien.detector import Detector
 from mien.errors import InputError
 from mien.expression import ExpressionModel
@@ -18,6 +18,7 @@ from mien.person import Person
 from mien.smoothing import Clock
 from mien.tracker import Track, Tracker
 
+SECONDS = "a number of seconds from 0"
 STAGES = ("detect", "crop", "engine", "smooth")
 RETRY = 0.2
 """Seconds between searches of the whole frame while a face is missing."""
@@ -40,8 +41,8 @@ class StreamOptions:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not 0 <= value < float("inf"):
-                raise InputError(f"{name} is {value}; use a number of seconds from 0")
+            if check_number(value, name, SECONDS) < 0:
+                raise InputError(f"{name} is {value}; use {SECONDS}")
 
 
 class Stream:
@@ -72,11 +73,10 @@ class Stream:
         Times should rise; one that does not counts as a usual step. After a step longer than ``max_gap`` every face
         is a new one. Raises InputError for a frame or time that is none.
         """
-        if not np.isfinite(time):
-            raise InputError(f"time is {time}; give the seconds since any moment, for example time.monotonic()")
+        seconds = check_number(time, "time", "the seconds since any moment, for example time.monotonic()")
         image = check_frame(image)
         times = [clock.perf_counter()]
-        step = self._clock.tick(float(time))
+        step = self._clock.tick(seconds)
         found = self._find(image, step)
         known = [pair for pair in zip(found, self._tracker.update(found, step), strict=True) if pair[1]]
         detections, tracks = [face for face, _ in known], [track for _, track in known if track]

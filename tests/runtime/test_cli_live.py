@@ -74,6 +74,12 @@ def test_a_summary_that_cannot_be_written_is_refused_first(fer_run: Run, tmp_pat
     assert not (tmp_path / "o.jsonl").exists()
 
 
+def test_two_outputs_of_one_name_are_refused(fer_run: Run, tmp_path: Path, make_clip: MakeClip) -> None:
+    clip = make_clip(tmp_path / "in.mp4")
+    assert fer_run("--source", clip, "--summary", tmp_path / "o.png", "--json", tmp_path / "o.json") == 2
+    assert not (tmp_path / "o.json").exists()
+
+
 def test_a_loop_goes_on_after_the_end(fer_run: Run, tmp_path: Path, make_clip: MakeClip) -> None:
     clip = make_clip(tmp_path / "in.mp4", frames=6)
     assert fer_run("--source", clip, "--loop", "--json", tmp_path / "o.jsonl", "--max-frames", 15) == 0

@@ -3,20 +3,23 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from tiny_disk import tiny_disk
 
-from mien.annotated import Window, save_to
-from mien.errors import OutputError
+from mien.errors import InputError, MienError, OutputError
 from mien.faces import Face, Frame, Image
-from mien.sinks import Csv, JsonLines, check_output
-from mien.sources import Source, open_source
+from mien.opening import open_source
+from mien.sinks import Callback, Csv, JsonLines, check_output, record
+from mien.sources import Source
 
-MakeClip = Callable[..., Path]
 MakeFace = Callable[..., Face]
 
 LABELS = ("neutral", "happiness")
@@ -30,14 +33,6 @@ def frame(index: int = 0, size: tuple[int, int] = (64, 48), name: str = "a.mp4")
 def picture(tmp_path: Path, portrait: Image) -> Source:
     cv2.imwrite(str(tmp_path / "portrait.png"), portrait)
     return open_source(tmp_path / "portrait.png")
-
-
-@pytest.fixture
-def folder(tmp_path: Path, portrait: Image) -> Source:
-    (tmp_path / "pictures").mkdir()
-    for name in ("a.png", "b.jpg", "c.ppm"):
-        cv2.imwrite(str(tmp_path / "pictures" / name), portrait[:90, :91])
-    return open_source(tmp_path / "pictures")
 
 
 def test_json_lines_hold_everything_and_come_at_once(tmp_path: Path, make_face: MakeFace) -> None:
@@ -101,90 +96,122 @@ def test_a_read_only_folder_is_told(tmp_path: Path, picture: Source) -> None:
         check_output(str(tmp_path / "locked" / "out.jsonl"), picture)
 
 
-def test_save_fits_the_source(tmp_path: Path, picture: Source, folder: Source, make_clip: MakeClip) -> None:
-    video = open_source(make_clip(tmp_path / "a.mp4"))
-    (tmp_path / "file").write_text("x")
-    for source, path, message in [
-        (picture, "out.mp4", "cannot save a picture"),
-        (picture, "out", "cannot save a picture"),
-        (picture, "", "would overwrite them"),
-        (video, "out.png", "cannot save a video"),
-        (video, "a.mp4", "would be overwritten"),
-        (folder, "out.jpg", "name a folder"),
-        (folder, "file", "name a folder"),
-        (folder, "missing/out", "does not exist"),
-        (folder, "pictures", "would overwrite them"),
-    ]:
-        with pytest.raises(OutputError, match=message):
-            save_to(str(tmp_path / path), source)
-    video.close()
-
-
-def test_pictures_keep_their_names_in_a_folder(tmp_path: Path, folder: Source) -> None:
-    sink = save_to(str(tmp_path / "out"), folder)
-    for item in folder:
-        sink.write(item)
-    sink.write(Frame(frame().image, 0.0, 9, "elsewhere/a.png"))
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a-9.png", "a.png", "b.jpg", "c.png"]
-
-
-def test_one_picture_into_a_folder(tmp_path: Path, picture: Source) -> None:
-    save_to(f"{tmp_path}/new/", picture).write(next(iter(picture)))
-    assert (tmp_path / "new" / "portrait.png").stat().st_size > 0
-
-
-@pytest.mark.parametrize(
-    ("name", "fps", "size", "saved"),
-    [
-        ("out.mp4", 23.976, (640, 360), (640, 360)),
-        ("out.mp4", 30.0, (641, 359), (642, 360)),
-        ("out.mkv", 12.5, (640, 360), (640, 360)),
-        ("out.avi", 29.97, (640, 360), (640, 360)),
-        ("out.avi", 29.97, (641, 359), (642, 360)),
-        ("out.avi", 25.0, (641, 359), (641, 359)),
-    ],
-)
-def test_a_video_keeps_rate_size_and_frames(
-    tmp_path: Path, make_clip: MakeClip, name: str, fps: float, size: tuple[int, int], saved: tuple[int, int]
-) -> None:
-    with open_source(make_clip(tmp_path / "in.avi", size=size, frames=8)) as source:
-        source.fps = fps
-        sink = save_to(str(tmp_path / name), source)
-        originals = list(source)
-        for item in originals:
-            sink.write(item)
-        sink.close()
-    with open_source(tmp_path / name) as source:
-        frames = list(source)
-    assert (source.size, len(frames)) == (saved, 8)
-    assert source.fps == pytest.approx(fps, abs=0.01)
-    last = frames[-1].image[: size[1], : size[0]].astype(int)
-    assert abs(last - originals[-1].image).mean() < 6
-
-
-def test_a_live_video_plays_as_fast_as_life(tmp_path: Path, picture: Source) -> None:
-    picture.kind, picture.fps = "live", 25.0
-    sink = save_to(str(tmp_path / "out.mp4"), picture)
-    for time in (0.0, 0.2, 0.21, 1.0):
-        sink.write(Frame(frame().image, time, 0, "camera"))
-    sink.write(Frame(frame(size=(32, 32)).image, 1.2, 0, "camera"))  # a size that changes is fitted
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_a_disk_that_fills_leaves_whole_records(tmp_path: Path, make_face: MakeFace, kind: str) -> None:
+    path = tmp_path / "faces"
+    sink = JsonLines(str(path)) if kind == "jsonl" else Csv(str(path), LABELS)
+    faces = [make_face((1, 2, 31, 42))] * 3
+    sink.write(frame(0), faces)
+    with tiny_disk(path.stat().st_size + 10), pytest.raises(OutputError, match=r"cannot write .*free some space"):
+        sink.write(frame(1), faces)
+    sink.write(frame(2), faces)  # there is room again
     sink.close()
-    with open_source(tmp_path / "out.mp4") as source:
-        assert len(list(source)) == 31
-        assert source.size == (64, 48)
+    text = path.read_text()
+    assert text.endswith("\n")
+    assert len(text.splitlines()) == 6 + (kind == "csv")
 
 
-def test_a_broken_video_is_not_passed_off_as_whole(tmp_path: Path, picture: Source) -> None:
-    picture.kind = "video"
-    sink = save_to(str(tmp_path / "out.mp4"), picture)
-    for i in range(5):
-        sink.write(frame(i))
-    (tmp_path / "out.mp4").unlink()
-    with pytest.raises(OutputError, match="0 of 5"):
-        sink.close()
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_a_frame_is_one_write_even_where_the_system_takes_it_in_parts(
+    tmp_path: Path, make_face: MakeFace, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    sink = JsonLines(str(tmp_path / "a")) if kind == "jsonl" else Csv(str(tmp_path / "a"), LABELS)
+    real, calls = os.write, []
+
+    def whole(file: int, data: bytes) -> int:
+        calls.append(len(data))
+        return real(file, data)
+
+    monkeypatch.setattr(os, "write", whole)
+    sink.write(frame(0), [make_face((1, 2, 31, 42))] * 2)
+    sink.write(frame(1), [])
+    assert len(calls) == 1
+    monkeypatch.setattr(os, "write", lambda file, data: real(file, bytes(data[:7])))
+    sink.write(frame(2), [make_face((1, 2, 31, 42))])
+    monkeypatch.undo()
+    sink.close()
+    lines = (tmp_path / "a").read_text().splitlines()[kind == "csv" :]
+    assert [len(line.split(",")) for line in lines] == [len(lines[0].split(","))] * 3
 
 
-@pytest.mark.skipif(bool(cv2.currentUIFramework()), reason="this OpenCV has windows")
-def test_a_window_without_gui_names_the_remedy() -> None:
-    with pytest.raises(OutputError, match="pip uninstall -y opencv-python-headless && pip install opencv-python"):
-        Window("mien", wait=False)
+def test_a_killed_writer_leaves_whole_lines(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys, numpy as np
+from mien.faces import Affect, Expression, Face, Frame
+from mien.sinks import Csv, JsonLines
+lines, rows = JsonLines(sys.argv[1] + "/a.jsonl"), Csv(sys.argv[1] + "/a.csv", ["x"])
+face = Face(np.zeros(4, np.float32), None, 1.0, Expression("x", 1.0, {"x": 1.0}), Affect(0, 0), np.zeros(1, np.float32))
+for i in range(50):
+    for sink in (lines, rows):
+        sink.write(Frame(np.zeros((1, 1, 3), np.uint8), i / 25, i, "a"), [face])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert [json.loads(line)["frame"] for line in (tmp_path / "a.jsonl").read_text().splitlines()] == list(range(50))
+    rows = list(csv.DictReader((tmp_path / "a.csv").open(newline="")))
+    assert [row["frame"] for row in rows] == [str(i) for i in range(50)]
+    assert rows[-1]["arousal"] == "0"
+
+
+def test_stdout_takes_lines_in_turn_with_print(make_face: MakeFace) -> None:
+    code = """
+import numpy as np
+from mien.faces import Affect, Expression, Face, Frame
+from mien.sinks import JsonLines
+sink = JsonLines("-")
+face = Face(np.zeros(4, np.float32), None, 1.0, Expression("x", 1.0, {"x": 1.0}), Affect(0, 0), np.zeros(1, np.float32))
+print("before", end="|")
+sink.write(Frame(np.zeros((1, 1, 3), np.uint8), 0.0, 0, "caf\\udce9.mp4"), [face])
+sink.close()
+print("after")
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, last = result.stdout.splitlines()
+    assert (first[:7], last) == ("before|", "after")
+    assert json.loads(first[7:])["source"] == "caf\udce9.mp4"
+
+
+def test_stdout_without_a_file_works_too(make_face: MakeFace, capsys: pytest.CaptureFixture[str]) -> None:
+    JsonLines("-").write(frame(), [make_face((1, 2, 31, 42))])
+    assert json.loads(capsys.readouterr().out)["frame"] == 0
+
+
+def test_names_that_are_no_text_come_back_from_csv(tmp_path: Path, make_face: MakeFace) -> None:
+    sink = Csv(str(tmp_path / "a.csv"), LABELS)
+    sink.write(frame(name="caf\udce9.mp4"), [make_face((1, 2, 31, 42))])
+    sink.close()
+    sink.close()
+    assert b"\ncaf\xe9.mp4,0," in (tmp_path / "a.csv").read_bytes()
+
+
+def test_a_track_and_an_uncertain_label_are_recorded(tmp_path: Path, make_face: MakeFace) -> None:
+    face = make_face((1, 2, 31, 42))
+    face = replace(face, track_id=7, expression=replace(face.expression, label="uncertain"))
+    assert (record(frame(), 0, face)["track"], record(frame(), 0, face)["expression"]) == (7, "uncertain")
+    sink = Csv(str(tmp_path / "a.csv"), LABELS)
+    sink.write(frame(), [face])
+    sink.close()
+    (row,) = csv.DictReader((tmp_path / "a.csv").open(newline=""))
+    assert (row["track"], row["expression"], row["p_happiness"]) == ("7", "uncertain", "0.75")
+
+
+def test_a_callback_gets_every_frame_and_its_errors_come_out(make_face: MakeFace) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def look(frame: Frame, faces: Sequence[Face]) -> None:
+        seen.append((frame.index, len(faces)))
+        if frame.index == 2:
+            raise ZeroDivisionError("no such luck")
+        if frame.index == 3:
+            raise InputError("as it is")
+
+    sink = Callback(look)
+    sink.write(frame(0), [make_face((1, 2, 31, 42))])
+    sink.write(frame(1), [])
+    with pytest.raises(MienError, match=r"look failed on frame 2 of a.mp4: ZeroDivisionError: no such luck") as caught:
+        sink.write(frame(2), [])
+    with pytest.raises(InputError, match="as it is"):
+        sink.write(frame(3), [])
+    sink.close()
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert seen == [(0, 1), (1, 0), (2, 0), (3, 0)]

@@ -245,3 +245,9 @@ def test_pictures_can_be_stopped(tmp_path: Path, portrait: Image) -> None:
     with open_source(tmp_path) as source:
         source.stop()
         assert not list(source)
+
+
+@pytest.mark.parametrize("name", ["\u00b2", "9" * 5000, "12345678901"])
+def test_digits_that_number_no_camera_are_taken_for_a_file(name: str) -> None:
+    with pytest.raises(SourceError, match="no file"):
+        open_source(name)
