@@ -13,7 +13,7 @@ import numpy as np
 from mien.encoder import CODECS, Encoder, open_encoder
 from mien.errors import OutputError
 from mien.faces import Frame
-from mien.sinks import check_folder, check_output
+from mien.sinks import check_folder, check_name, check_output
 from mien.sources import Source
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -30,6 +30,7 @@ class PictureSink(Protocol):
 
 def save_to(path: str, source: Source) -> PictureSink:
     """What ``--save path`` means for this source. OutputError, before anything is written, where it cannot work."""
+    check_name(path)
     target, suffix = Path(path), Path(path).suffix.lower()
     if source.kind == "images" or (source.kind == "image" and (target.is_dir() or path.endswith(("/", os.sep)))):
         if target.is_file() or suffix in (*PICTURES, *CODECS):

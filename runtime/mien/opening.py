@@ -48,7 +48,7 @@ def open_source(spec: str | int | Path, *, loop: bool = False) -> Source:
         return _open_pipeline(text)
     if "://" in text:
         return _open_address(text)
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if os.path.isdir(path):
         return _open_folder(path)
     if os.path.exists(path):
@@ -108,7 +108,7 @@ def replay(path: Path) -> Shots:
 
 
 def _open_loop(text: str) -> Live:
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if not os.path.exists(path) and not (_is_camera(text) or " ! " in text or "://" in text or glob.has_magic(text)):
         raise SourceError(_no_file(text))
     if _is_camera(text) or not os.path.exists(path) or os.path.isdir(path) or _is_picture(path):

@@ -136,6 +136,7 @@ def check_output(path: str, source: Source) -> None:
     """
     if path == "-":
         return
+    check_name(path)
     target = Path(path)
     if target.is_dir():
         raise OutputError(f"{path} is a folder; give the name of a file")
@@ -144,6 +145,17 @@ def check_output(path: str, source: Source) -> None:
         raise OutputError(f"no permission to write {path}; choose another name")
     if any(target.exists() and target.samefile(read) for read in source.paths):
         raise OutputError(f"{path} is what is read, and would be overwritten; choose another name")
+
+
+def check_name(path: str) -> None:
+    """OutputError for a name that no file can have."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # told better elsewhere
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise OutputError(f"cannot write {path[:80]}...: {why}; choose another name") from error
 
 
 def check_distinct(paths: Sequence[str | None]) -> None:

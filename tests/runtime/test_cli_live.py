@@ -80,6 +80,17 @@ def test_two_outputs_of_one_name_are_refused(fer_run: Run, tmp_path: Path, make_
     assert not (tmp_path / "o.json").exists()
 
 
+@pytest.mark.parametrize("option", ["--json", "--csv", "--save", "--summary", "--source", "--model"])
+def test_names_that_no_file_can_have_are_refused(
+    option: str, tmp_path: Path, make_clip: MakeClip, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = make_clip(tmp_path / "in.mp4")
+    for name in ("a" * 5000 + ".mp4", "x/" * 3000 + "a.mp4", "~" + "a" * 300):
+        args = {"--source": str(clip), "--model": str(tiny_bundle), option: name}
+        assert run(parse_args([word for pair in args.items() for word in pair])) == 2
+        assert "fer-run: error:" in capsys.readouterr().err
+
+
 def test_a_loop_goes_on_after_the_end(fer_run: Run, tmp_path: Path, make_clip: MakeClip) -> None:
     clip = make_clip(tmp_path / "in.mp4", frames=6)
     assert fer_run("--source", clip, "--loop", "--json", tmp_path / "o.jsonl", "--max-frames", 15) == 0
