@@ -84,3 +84,22 @@ def test_padding_reaches_whole_strides_and_nothing_more() -> None:
     assert pad_to_stride(np.ones((33, 64, 3), np.uint8)).shape == (64, 64, 3)
     image = np.ones((32, 64, 3), np.uint8)
     assert pad_to_stride(image) is image
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(0.05, 0), (0.1, 0), (0.1, 200), (0.08, 110)])
+def test_finds_a_face_in_dim_light_and_in_fog(portrait: np.ndarray, gain: float, offset: int) -> None:
+    detector = load_detector()
+    faint = np.clip(portrait * gain + offset, 0, 255).astype(np.uint8)
+    (clear,) = detector.detect(portrait)
+    (found,) = detector.detect(faint)
+    np.testing.assert_allclose(found.box, clear.box, atol=8)
+    (near,) = detector.detect_near(faint, [clear.box])
+    np.testing.assert_allclose(near.box, clear.box, atol=8)
+
+
+@pytest.mark.parametrize("shade", [0, 3, 128, 255])
+def test_finds_nothing_in_a_blank_picture_or_faint_noise(shade: int) -> None:
+    random, detector = np.random.default_rng(0), load_detector()
+    assert detector.detect(np.full((360, 640, 3), shade, np.uint8)) == []
+    noise = np.clip(random.normal(shade, 3, (360, 640, 3)), 0, 255).astype(np.uint8)
+    assert detector.detect(noise) == []
