@@ -19,6 +19,10 @@ Anchor = Literal["box", "landmarks"]
 TEMPLATE = np.array([[0.295, 0.375], [0.705, 0.375], [0.5, 0.6], [0.33, 0.775], [0.67, 0.775]], dtype=np.float32)
 
 
+FAINT = 64
+"""Difference of the 1st and 99th percentile of grey values below which a picture is stretched."""
+
+
 @dataclass(frozen=True)
 class CropSpec:
     """How a face becomes the square that the network sees.
@@ -61,11 +65,28 @@ def crop_matrix(spec: CropSpec, box: Floats, landmarks: Floats | None) -> NDArra
 def crop(image: Image, matrix: NDArray[np.float64], size: int, out: Image | None = None) -> Image:
     """Cut one crop: uint8 BGR (H, W, 3) -> uint8 RGB (size, size, 3). Outside of the picture its border repeats.
 
-    ``out``: where to write it, for example a row of a batch.
+    A crop of little contrast is stretched (``lit``). ``out``: where to write it, for example a row of a batch.
     """
     made = np.empty((size, size, 3), np.uint8) if out is None else out
-    cv2.cvtColor(warp(image, matrix, size), cv2.COLOR_BGR2RGB, dst=made)
+    cv2.cvtColor(lit(warp(image, matrix, size)), cv2.COLOR_BGR2RGB, dst=made)
     return made
+
+
+def lit(image: Image) -> Image:
+    """A picture of little contrast, as in dim light or fog, stretched to the full range; any other as it is.
+
+    Where grey values span less than a tenth of the range YuNet finds next to nothing, and networks trained on web
+    pictures lose a third of their accuracy.
+    """
+    rows, columns = (max(1, size // 40) for size in image.shape[:2])
+    some = np.ascontiguousarray(image[::rows, ::columns])
+    if float(cv2.meanStdDev(some)[1].max()) > FAINT / 2:  # nothing that spans less can deviate more; quicker to see
+        return image
+    low, high = np.percentile(some, (1, 99))
+    if high - low >= FAINT or high == low:
+        return image
+    table = np.clip((np.arange(256) - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(image, table), dtype=np.uint8)
 
 
 def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:

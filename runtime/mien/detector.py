@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.align import warp
+from mien.align import lit, warp
 from mien.engines import Engine, has_library, load_engine
 from mien.errors import ModelNotFound
 from mien.faces import Detection, Floats, Image
@@ -20,8 +20,6 @@ SMALLEST_FACE = 16
 """Side in px, in the picture that the network sees, under which YuNet misses many faces."""
 SMALLEST_PICTURE = 160
 """Pictures whose longer side is under this many px are enlarged to it before the search."""
-FAINT = 64
-"""Difference of the 1st and 99th percentile of grey values below which a picture is stretched before the search."""
 WINDOW, WINDOW_MARGIN = 160, 1.5
 """Px of a window in which an expected face is looked for, and its side in face sides."""
 ENLARGED, BORDER = 160, 0.3
@@ -122,19 +120,6 @@ def find_in_crop(detector: Detector, image: Image) -> Detection | None:
     best = min(found, key=lambda d: float(np.abs((d.box[:2] + d.box[2:]) / 2 - middle).sum()) / d.score)
     points = None if best.landmarks is None else (best.landmarks - margin) / scale
     return Detection((best.box - margin) / scale, points, best.score)
-
-
-def lit(image: Image) -> Image:
-    """A picture of little contrast, as in dim light or fog, stretched to the full range; any other as it is.
-
-    YuNet finds next to nothing where the grey values span less than about a tenth of the range.
-    """
-    rows, columns = (max(1, size // 40) for size in image.shape[:2])
-    low, high = np.percentile(image[::rows, ::columns], (1, 99))
-    if high - low >= FAINT or high == low:
-        return image
-    table = np.clip((np.arange(256) - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
-    return np.asarray(cv2.LUT(image, table), dtype=np.uint8)
 
 
 def pad_to_stride(image: Image) -> Image:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -93,23 +92,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     for name in ("save", "json", "csv", "summary", "serve", "token"):
         if getattr(args, name) == "":
             parser.error(f"--{name} is empty; leave it out, or say where")
-    _refuse_twins(parser, args)
+    if args.json and args.json == args.csv:
+        parser.error("--json and --csv name the same output")
     if args.save == "-":
         parser.error("--save needs a path; only --json and --csv can write to stdout")
     if args.token and not args.serve:
         parser.error("--token is for --serve")
     return args
-
-
-def _refuse_twins(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """One file for two outputs would lose one of them."""
-    named: dict[str, str] = {}
-    for name in ("json", "csv", "save", "summary"):
-        path = getattr(args, name)
-        for place in {path, os.path.splitext(path)[0] + ".png"} if name == "summary" and path else {path}:
-            real = place if place in (None, "-") else os.path.realpath(place)
-            if real and named.setdefault(real, name) != name:
-                parser.error(f"--{named[real]} and --{name} name the same output")
 
 
 def _camera(text: str) -> int:

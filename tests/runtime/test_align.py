@@ -2,8 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.align import TEMPLATE, CropSpec, crop, crop_matrix
+from mien.align import TEMPLATE, CropSpec, crop, crop_matrix, lit, warp
 from mien.errors import InputError
+from mien.faces import Image
 
 BOX = np.array([100, 80, 200, 200], dtype=np.float32)
 
@@ -65,11 +66,11 @@ def test_shrinking_stays_in_place_and_does_not_alias(factor: float) -> None:
     noisy = np.clip(big + rng.normal(0, 40, big.shape), 0, 255).astype(np.uint8)
     box = np.array([16, 16, 64, 64], np.float32)
     spec = CropSpec(48)
-    reference = crop(small, crop_matrix(spec, box, None), 48).astype(float)
+    reference = warp(small, crop_matrix(spec, box, None), 48).astype(float)
     scaled = (box + 0.5) * factor - 0.5
-    assert np.abs(crop(big, crop_matrix(spec, scaled, None), 48) - reference).mean() < 2.5
+    assert np.abs(warp(big, crop_matrix(spec, scaled, None), 48) - reference).mean() < 2.5
     if factor >= 3:
-        assert np.abs(crop(noisy, crop_matrix(spec, scaled, None), 48) - reference).mean() < 40 / factor
+        assert np.abs(warp(noisy, crop_matrix(spec, scaled, None), 48) - reference).mean() < 40 / factor
 
 
 def test_crop_of_a_face_at_the_very_corner() -> None:
@@ -82,3 +83,21 @@ def test_crop_of_a_face_at_the_very_corner() -> None:
 def test_unusable_specs_are_refused(bad: dict) -> None:
     with pytest.raises(InputError):
         CropSpec(**{"size": 112, **bad})
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(0.08, 0), (0.1, 120)])
+def test_a_faint_crop_is_stretched_and_another_stays_as_it_is(portrait: Image, gain: float, offset: int) -> None:
+    spec, box = CropSpec(size=112, scale=0.9), np.array([178, 63, 268, 176], np.float32)
+    matrix = crop_matrix(spec, box, None)
+    clear = crop(portrait, matrix, 112)
+    assert (crop(portrait, matrix, 112) == warp(portrait, matrix, 112)[..., ::-1]).all()
+    faint = np.clip(portrait * gain + offset, 0, 255).astype(np.uint8)
+    made = crop(faint, matrix, 112).astype(float)
+    assert np.ptp(np.percentile(made, (1, 99))) > 250
+    assert np.corrcoef(made.ravel(), clear.ravel())[0, 1] > 0.97
+
+
+@pytest.mark.parametrize("shade", [0, 7, 255])
+def test_a_blank_picture_is_not_stretched(shade: int) -> None:
+    blank = np.full((90, 90, 3), shade, np.uint8)
+    assert (lit(blank) == blank).all()
