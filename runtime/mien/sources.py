@@ -121,4 +121,5 @@ class Pictures(Source):
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
     """Sorts frame2 before frame10."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"([0-9]+)", str(path))]
+    parts = re.split(r"([0-9]{1,99})", str(path))
+    return [(0, int(part), "") if i % 2 else (1, 0, part) for i, part in enumerate(parts)]  # isdigit is true of ², too

@@ -251,3 +251,10 @@ def test_pictures_can_be_stopped(tmp_path: Path, portrait: Image) -> None:
 def test_digits_that_number_no_camera_are_taken_for_a_file(name: str) -> None:
     with pytest.raises(SourceError, match="no file"):
         open_source(name)
+
+
+def test_pictures_named_with_other_digits_are_sorted_too(tmp_path: Path, portrait: Image) -> None:
+    for name in ("a10", "a9", "a\u00b2", "1" * 200):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), portrait[:64, :64])
+    _, frames = read(tmp_path)
+    assert [Path(frame.name).stem for frame in frames[-3:]] == ["a9", "a10", "a\u00b2"]
