@@ -12,6 +12,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,28 +37,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, help="of the model (default: all cores)")
+    parser.add_argument("--devices", nargs="+", default=["cpu", "openvino"], help="engines (default: cpu openvino)")
     args = parser.parse_args()
-    recognizer = Recognizer(threads=args.threads)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        small, large = tile(args.clip, folder / "small.mp4", 0.5), tile(args.clip, folder / "large.mp4", 1.0)
-        one = tile(args.clip, folder / "one.mp4", None)  # by the same encoder as the tilings
-        covered = tile(args.clip, folder / "covered.mp4", 1.0, hidden=HIDDEN)
-        ways: dict[str, Callable[[], object]] = {
-            "pipeline": lambda: pipeline(recognizer, args.clip, folder),
-            "naive loop": lambda: naive(recognizer, args.clip, folder),
-            "one face": lambda: pipeline(recognizer, one, folder),
-            "four faces, 640x360": lambda: pipeline(recognizer, small, folder),
-            "four faces, 1280x720": lambda: pipeline(recognizer, large, folder),
-            **bare(recognizer, args.clip),
-        }
-        seconds = in_turn(ways, args.rounds)
-        faces, raw, fps = pipeline(recognizer, args.clip, folder), naive(recognizer, args.clip, folder), rate(args.clip)
-        ids = ids_of(pipeline(recognizer, covered, folder))
     report = {
         "command": f"python benchmarks/realtime.py {args.clip.name} --rounds {args.rounds}",
         "machine": processor(),
+        "engines": [measure(Recognizer(device=device), args.clip, args.rounds) for device in args.devices],
+    }
+    print(json.dumps(report, indent=2))
+    (RESULTS / "realtime.json").write_text(json.dumps(report, indent=2) + "\n")
+
+
+def measure(recognizer: Recognizer, clip: Path, rounds: int) -> dict[str, Any]:
+    """All figures with one engine."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        small, large = tile(clip, folder / "small.mp4", 0.5), tile(clip, folder / "large.mp4", 1.0)
+        one = tile(clip, folder / "one.mp4", None)  # by the same encoder as the tilings
+        covered = tile(clip, folder / "covered.mp4", 1.0, hidden=HIDDEN)
+        ways: dict[str, Callable[[], object]] = {
+            "pipeline": lambda: pipeline(recognizer, clip, folder),
+            "naive loop": lambda: naive(recognizer, clip, folder),
+            "one face": lambda: pipeline(recognizer, one, folder),
+            "four faces, 640x360": lambda: pipeline(recognizer, small, folder),
+            "four faces, 1280x720": lambda: pipeline(recognizer, large, folder),
+            **bare(recognizer, clip),
+        }
+        seconds = in_turn(ways, rounds)
+        faces, raw, fps = pipeline(recognizer, clip, folder), naive(recognizer, clip, folder), rate(clip)
+        ids = ids_of(pipeline(recognizer, covered, folder))
+    return {
         "engine": recognizer.engine,
         "frames": len(faces),
         **figures(seconds, len(faces) / fps),
@@ -65,8 +74,6 @@ def main() -> None:
         "ids of four faces, one hidden for half a second": ids,
         "milliseconds a frame": {name: round(1e3 * value / len(faces), 2) for name, value in seconds.items()},
     }
-    print(json.dumps(report, indent=2))
-    (RESULTS / "realtime.json").write_text(json.dumps(report, indent=2) + "\n")
 
 
 def in_turn(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -162,7 +169,7 @@ def agreement(a: list[Face], b: list[Face]) -> float:
 
 
 def changes(values: list[str]) -> int:
-    return sum(a != b for a, b in zip(values, values[1:], strict=False))
+    return sum(a != b for a, b in pairwise(values))
 
 
 def delay(smoothed: np.ndarray, raw: np.ndarray, fps: float) -> float:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
+from itertools import repeat
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.align import lit, warp
+from mien.align import lit, window
 from mien.engines import Engine, has_library, load_engine
 from mien.errors import ModelNotFound
 from mien.faces import Detection, Floats, Image
@@ -29,16 +31,26 @@ ENLARGED, BORDER = 160, 0.3
 class Detector:
     """Finds faces in pictures of any size. Stateless after construction, so threads may share it."""
 
-    def __init__(self, engine: Engine, *, search_size: int = 640, min_face: float = 0.0, min_score: float = 0.6):
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        search_size: int = 640,
+        min_face: float = 0.0,
+        min_score: float = 0.6,
+        at_once: int = 1,
+    ):
         """``search_size``: the longer side of a picture is shrunk to this many px before the search.
 
         ``min_face``: where above 0, smaller faces (px of the original picture) are not reported, and the picture is
-        shrunk just so far that faces of this size can still be found. ``min_score`` in [0, 1].
+        shrunk just so far that faces of this size can still be found. ``min_score`` in [0, 1]. ``at_once``: windows
+        that are searched at a time, each on a thread.
         """
         self.engine = engine
         self.search_size = search_size
         self.min_face = min_face
         self.min_score = min_score
+        self._workers = ThreadPoolExecutor(at_once, "mien windows") if at_once > 1 else None
 
     def detect(self, image: Image) -> list[Detection]:
         """uint8 BGR (H, W, 3) -> detections in px of that picture, the largest face first."""
@@ -54,17 +66,24 @@ class Detector:
         A face may be off by up to a quarter of its side. Costs about a tenth of the search of a whole 640 x 360
         picture for each box.
         """
-        found = []
-        for box in expected:
-            side = WINDOW_MARGIN * max(float((box[2:] - box[:2]).max()), 8.0)
-            corner, zoom = (box[:2] + box[2:]) / 2 - side / 2, np.float32(WINDOW / side)
-            part = warp(image, np.array([[zoom, 0, -zoom * corner[0]], [0, zoom, -zoom * corner[1]]]), WINDOW)
-            boxes, landmarks, scores = decode(self.engine.run(lit(part)[None]), WINDOW, self.min_score)
-            found.append((boxes / zoom + np.tile(corner, 2), landmarks / zoom + corner, scores))
+        if len(expected) > 1 and self._workers:
+            found = list(self._workers.map(self._look, repeat(image), expected))
+        else:
+            found = [self._look(image, box) for box in expected]
         if not found:
             return []
-        boxes, landmarks, scores = (np.concatenate(parts).astype(np.float32) for parts in zip(*found, strict=True))
+        boxes, landmarks, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return self._detections(boxes, landmarks, scores)
+
+    def _look(self, image: Image, box: Floats) -> tuple[Floats, Floats, Floats]:
+        """Boxes, landmarks and scores in the window around one box."""
+        side = WINDOW_MARGIN * max(float((box[2:] - box[:2]).max()), 8.0)
+        middle = np.asarray((box[:2] + box[2:]) / 2, dtype=np.float32)
+        part, corner, zoom = window(image, middle, side, WINDOW)
+        boxes, landmarks, scores = decode(self.engine.run(lit(part)[None]), WINDOW, self.min_score)
+        both = np.concatenate([corner, corner], dtype=np.float32)
+        points = landmarks / zoom + corner
+        return np.asarray(boxes / zoom + both, np.float32), np.asarray(points, np.float32), scores
 
     def _detections(self, boxes: Floats, landmarks: Floats, scores: Floats) -> list[Detection]:
         """Without doubles and faces that are too small, the largest first."""
@@ -90,7 +109,7 @@ class Detector:
 
 
 def load_detector(
-    *, threads: int = 1, search_size: int = 640, min_face: float = 0.0, min_score: float = 0.6
+    *, threads: int = 1, search_size: int = 640, min_face: float = 0.0, min_score: float = 0.6, at_once: int = 1
 ) -> Detector:
     """The packaged YuNet. One thread by default: on its small layers two are slower (``benchmarks/detector.py``)."""
     path = Path(str(files("mien") / "models" / "yunet" / "yunet.onnx"))
@@ -98,7 +117,7 @@ def load_detector(
         raise ModelNotFound(f"the face detector {path} is missing; install mien with pip, which builds it")
     device = next((name for name in ("cpu", "openvino", "tensorrt") if has_library(name)), "cpu")
     engine = load_engine(path, device=device, threads=threads)
-    return Detector(engine, search_size=search_size, min_face=min_face, min_score=min_score)
+    return Detector(engine, search_size=search_size, min_face=min_face, min_score=min_score, at_once=at_once)
 
 
 def find_in_crop(detector: Detector, image: Image) -> Detection | None:
@@ -142,6 +161,8 @@ def decode(outputs: Mapping[str, Floats], width: int, min_score: float) -> tuple
     for stride in STRIDES:
         score = np.sqrt(outputs[f"cls_{stride}"][0, :, 0] * outputs[f"obj_{stride}"][0, :, 0])
         found = np.flatnonzero(score >= min_score)
+        if not len(found) and stride != STRIDES[-1]:
+            continue
         row, column = np.divmod(found, width // stride)
         cell = np.stack([column, row], axis=1).astype(np.float32)
         place = outputs[f"bbox_{stride}"][0, found]

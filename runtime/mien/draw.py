@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mien.faces import Face, Floats, Image
 from mien.sprites import COLOURS as COLOURS
-from mien.sprites import INK, SMALLEST_DIAL, colour_of, dial_sprite, label_sprite
+from mien.sprites import INK, SMALLEST_DIAL, colour_of, dial_sprite, draw_needle, label_sprite
 from mien.sprites import LINES as LINES
 from mien.sprites import OTHER as OTHER
 from mien.sprites import WHITE as WHITE
@@ -53,11 +53,12 @@ def draw_faces(image: Image, faces: Sequence[Face]) -> Image:
             _blend(canvas, label, taken[-1])
     for face, box in zip(faces, boxes, strict=True):
         radius = round(float(np.clip(0.19 * _side(box), SMALLEST_DIAL, max(SMALLEST_DIAL, 0.07 * short))))
-        dial = dial_sprite(face.affect, colour_of(face), radius)
+        dial = dial_sprite(radius)
         rect, free = _place(dial, box, boxes, taken, (width, height), beside=True)
         if free:
             taken.append(rect)
             _blend(canvas, dial, rect)
+            draw_needle(canvas, rect[:2], face.affect, colour_of(face), radius)
     return canvas
 
 

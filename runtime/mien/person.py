@@ -16,7 +16,7 @@ AFFECT_BETA = 1.0
 PLACE_BETA = 10.0
 """How far a motion of one face side a second raises the cutoff for boxes and landmarks, in Hz."""
 
-LEAD = 0.05
+LEAD = 0.1
 """By how much another class must be likelier before the label changes: without it, two that are level take turns."""
 FIRST = 1e-6
 """Seconds that the first frame of a track stands for."""

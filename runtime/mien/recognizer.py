@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,7 +62,9 @@ class Recognizer:
         self._choice = choose(bundle, device, precision, threads)
         engine = open_way(bundle, (self._choice.device, self._choice.precision), threads)
         self._model = ExpressionModel(bundle.card, engine, min_confidence)
-        self._detector = load_detector(min_face=min_face, min_score=min_score)
+        self._detector = load_detector(
+            min_face=min_face, min_score=min_score, at_once=1 if threads == 1 else min(os.cpu_count() or 1, 4)
+        )
 
     @property
     def card(self) -> ModelCard:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.faces import Affect, Face, Floats
+from mien.faces import Affect, Face, Floats, Image
 
 Colour = tuple[int, int, int]
 Mask = NDArray[np.uint8]
@@ -60,7 +60,7 @@ def label_sprite(face: Face, letters: float, room: int) -> Floats | None:
     return _label((track, face.expression.label, share), colour_of(face), round(letters * 2) / 2, room)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=256)
 def _label(words: tuple[str, str, str], colour: Colour, letters: float, room: int) -> Floats | None:
     bold, plain = cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_SIMPLEX
     # Small ones are drawn larger and averaged down, which smooths better than cv2 does.
@@ -93,23 +93,12 @@ def _label(words: tuple[str, str, str], colour: Colour, letters: float, room: in
     return _layers([(pill, colour, 0.95), (text, ink, 1.0)], fine)
 
 
-def dial_sprite(affect: Affect, colour: Colour, radius: int) -> Floats:
-    """Russell's circumplex: pleasant to the right, excited up; the ring is 1. (H, W, 4)."""
-    fine, size, middle, ring, line = _measures(radius)
-    dot = (
-        round(middle + 0.8 * ring * float(np.clip(affect.valence, -1, 1))),
-        round(middle - 0.8 * ring * float(np.clip(affect.arousal, -1, 1))),
-    )
-    ray, edge, core = (np.zeros((size, size), dtype=np.uint8) for _ in range(3))
-    cv2.line(ray, (middle, middle), dot, 255, 3 * line, cv2.LINE_AA)
-    cv2.circle(edge, dot, round(0.105 * size), 255, -1, cv2.LINE_AA)
-    cv2.circle(core, dot, round(0.08 * size), 255, -1, cv2.LINE_AA)
-    return _layers([(ray, colour, 0.9), (edge, WHITE, 1.0), (core, colour, 1.0)], fine, _ground(radius))
-
-
 @lru_cache(maxsize=16)
-def _ground(radius: int) -> Floats:
-    fine, size, middle, ring, line = _measures(radius)
+def dial_sprite(radius: int) -> Floats:
+    """Russell's circumplex without its needle: pleasant to the right, excited up; the ring is 1. (H, W, 4)."""
+    fine = 4 if radius < 40 else 1
+    size = 2 * radius * fine
+    middle, ring, line = size // 2, round(0.44 * size), max(1, round(0.012 * size))
     disc, axes, rim = (np.zeros((size, size), dtype=np.uint8) for _ in range(3))
     cv2.circle(disc, (middle, middle), middle - 1, 255, -1, cv2.LINE_AA)
     cv2.circle(rim, (middle, middle), ring, 255, 2 * line, cv2.LINE_AA)
@@ -118,17 +107,21 @@ def _ground(radius: int) -> Floats:
     return _layers([(disc, INK, 0.62), (axes, WHITE, 0.45), (rim, WHITE, 0.85)], fine)
 
 
-def _measures(radius: int) -> tuple[int, int, int, int, int]:
-    """How many times as large the dial is drawn and, at that size, its side, middle, ring and line."""
-    fine = 4 if radius < 40 else 1
-    size = 2 * radius * fine
-    return fine, size, size // 2, round(0.44 * size), max(1, round(0.012 * size))
+def draw_needle(canvas: Image, corner: tuple[int, int], affect: Affect, colour: Colour, radius: int) -> None:
+    """Lay valence and arousal on the picture, where ``dial_sprite`` of this radius has its upper left ``corner``."""
+    middle = np.array(corner) + radius - 0.5
+    reach = 0.8 * 0.88 * radius * np.clip([affect.valence, -affect.arousal], -1, 1)
+    start, end = (tuple(round(16 * value) for value in point) for point in (middle.tolist(), (middle + reach).tolist()))
+    thick = max(1, round(0.072 * radius))
+    cv2.line(canvas, start, end, colour, thick, cv2.LINE_AA, 4)
+    cv2.circle(canvas, end, round(16 * 0.21 * radius), WHITE, -1, cv2.LINE_AA, 4)
+    cv2.circle(canvas, end, round(16 * 0.16 * radius), colour, -1, cv2.LINE_AA, 4)
 
 
-def _layers(layers: Sequence[tuple[Mask, Colour, float]], fine: int, ground: Floats | None = None) -> Floats:
+def _layers(layers: Sequence[tuple[Mask, Colour, float]], fine: int) -> Floats:
     """Shrink (mask, colour, opacity) by ``fine`` and lay them on each other: (H, W, 4), colour times alpha, alpha."""
     height, width = (side // fine for side in layers[0][0].shape)
-    result = np.zeros((height, width, 4), dtype=np.float32) if ground is None else ground.copy()
+    result = np.zeros((height, width, 4), dtype=np.float32)
     for mask, colour, opacity in layers:
         small = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA) if fine > 1 else mask
         alpha = small[..., None] * np.float32(opacity / 255)

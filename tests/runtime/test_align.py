@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.align import TEMPLATE, CropSpec, crop, crop_matrix, lit, warp
+from mien.align import TEMPLATE, CropSpec, crop, crop_matrix, lit, warp, window
 from mien.errors import InputError
 from mien.faces import Image
 
@@ -101,3 +101,15 @@ def test_a_faint_crop_is_stretched_and_another_stays_as_it_is(portrait: Image, g
 def test_a_blank_picture_is_not_stretched(shade: int) -> None:
     blank = np.full((90, 90, 3), shade, np.uint8)
     assert (lit(blank) == blank).all()
+
+
+@pytest.mark.parametrize("side", [40, 100, 160, 333, 1000])
+@pytest.mark.parametrize("middle", [(250, 200), (5, 10), (511, 300), (-400, 700), (10_000, -10_000)])
+def test_a_window_shows_what_a_warp_would(portrait: Image, side: int, middle: tuple[int, int]) -> None:
+    part, corner, zoom = window(portrait, np.array(middle, np.float32), side, 160)
+    assert part.shape == (160, 160, 3)
+    assert zoom == pytest.approx(160 / side, rel=0.02)
+    # Pixel centres: px p of the window has its middle at (p + 0.5) / zoom - 0.5 of the picture.
+    offset = 0.5 * zoom - 0.5 - zoom * corner
+    expected = warp(portrait, np.array([[zoom, 0, offset[0]], [0, zoom, offset[1]]]), 160)
+    assert np.abs(part.astype(float) - expected).mean() < 6

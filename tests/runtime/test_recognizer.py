@@ -142,7 +142,14 @@ def test_grey_portrait_in_colour_format(recognizer: Recognizer, portrait: np.nda
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"threads": 0}, {"threads": -1}, {"min_face": -1}, {"min_face": float("nan")}, {"min_score": 1.5}, {"min_confidence": 1.0}],
+    [
+        {"threads": 0},
+        {"threads": -1},
+        {"min_face": -1},
+        {"min_face": float("nan")},
+        {"min_score": 1.5},
+        {"min_confidence": 1.0},
+    ],
 )
 def test_bad_arguments(tiny_bundle: Path, arguments: dict) -> None:
     with pytest.raises(InputError):

@@ -1,0 +1,168 @@
+"""Runs inputs of ``fuzz.py`` one after the other and judges each. It is told their numbers on stdin."""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fuzz_cases import Case, Maker
+
+from mien import cli
+from mien.errors import MienError
+
+GIB = 2**30
+LIMIT = 12 * GIB
+"""Of the address space; what is mapped but not used counts, too."""
+PEAK = 3 * GIB
+"""Of memory in use."""
+SLOW = 27.0
+"""Seconds after which the threads' stacks are printed: soon the parent gives up."""
+OURS = re.compile(r"fer-run:|usage:|live page:|written:| |[0-9]+ frames?, |$")
+"""How lines of stderr may begin; anything else is the chatter of a library."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--base", type=Path, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--model", required=True)
+    args = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
+    warnings.filterwarnings("error", category=RuntimeWarning)  # numpy's: what overflows was not looked at
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # OpenVINO would tell of each import
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    orders, answers = os.fdopen(os.dup(0), "r"), os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(args.folder / name, os.O_RDWR | os.O_CREAT | os.O_APPEND), number)
+    faulthandler.enable()
+    maker = Maker(args.seed, args.base, args.model)
+    for line in orders:
+        answers.write(json.dumps(judge(maker, int(line), args.folder)) + "\n")
+        answers.flush()
+
+
+def judge(maker: Maker, index: int, folder: Path) -> dict[str, Any]:
+    """``result``: ok, refused or failed; ``why`` it failed; the ``noise`` on stderr; seconds and peak memory."""
+    work = folder / str(index)
+    work.mkdir()
+    os.chdir(work)
+    for name in ("stdout", "stderr"):
+        os.truncate(folder / name, 0)
+    case = maker.make(index, work)
+    threads = set(threading.enumerate())
+    Path("/proc/self/clear_refs").write_text("5")  # forget the highest memory so far
+    faulthandler.dump_traceback_later(SLOW)
+    start = time.monotonic()
+    try:
+        result, why = command(case) if case.argv is not None else called(case)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+    seconds = time.monotonic() - start
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(UnicodeError):
+            stream.flush()
+    out, err = ((folder / name).read_text("utf-8", "backslashreplace") for name in ("stdout", "stderr"))
+    why = why or left_behind(work, threads) or lines_broken(case, work, out)
+    peak = _status("VmHWM")
+    if not why and peak > PEAK:
+        why = f"took {peak / GIB:.1f} GiB of memory"
+    if not why and ("Traceback" in err or "Exception ignored" in err):
+        why = "a traceback on stderr"
+    if not why and result == "refused" and case.argv is not None and "fer-run: error: " not in err:
+        why = "no message on stderr"
+    noise = [line for line in err.splitlines() if not OURS.match(line)]
+    os.chdir(folder)
+    shutil.rmtree(work)
+    told = {"index": index, "kind": case.kind, "result": "failed" if why else result, "seconds": round(seconds, 3)}
+    if why:
+        told |= {"why": why, "shown": case.shown, "stderr": err[-3000:]}
+    return told | {"peak": peak, "noise": noise[:3] if case.argv is not None and not why else []}
+
+
+def command(case: Case) -> tuple[str, str]:
+    """``fer-run`` as the shell starts it, in this process."""
+    sys.argv = ["fer-run", *(case.argv or [])]
+    timer = threading.Timer(case.stop, os.kill, (os.getpid(), signal.SIGTERM)) if case.stop else None
+    if timer:
+        timer.daemon = True
+        timer.start()
+    try:
+        cli.main()
+        code: Any = "no exit"
+    except SystemExit as left:
+        code = left.code
+    except BaseException as error:
+        traceback.print_exc()
+        return "failed", f"raised {type(error).__name__}: {error}"[:500]
+    finally:
+        if timer:
+            timer.cancel()
+            timer.join()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if code in (0, None, 128 + signal.SIGTERM):
+        return "ok", ""
+    return ("refused", "") if code in (1, 2) else ("failed", f"exit code {code}")
+
+
+def called(case: Case) -> tuple[str, str]:
+    assert case.call is not None
+    try:
+        case.call()
+    except MienError as error:
+        return ("refused", "") if str(error) else ("failed", "an error without a message")
+    except BaseException as error:
+        traceback.print_exc()
+        return "failed", f"raised {type(error).__name__}: {error}"[:500]
+    return "ok", ""
+
+
+def left_behind(work: Path, before: set[threading.Thread]) -> str:
+    until = time.monotonic() + 5
+    while (left := _threads() - before) and time.monotonic() < until:
+        time.sleep(0.01)
+    if left:
+        return f"threads left behind: {sorted(thread.name for thread in left)}"
+    hidden = [path.name for path in work.rglob(".*") if path.is_file() and not path.name.startswith((".json", ".csv"))]
+    return f"files left behind: {hidden}" if hidden else ""
+
+
+def lines_broken(case: Case, work: Path, out: str) -> str:
+    """Whole JSON lines, and no NaN in them."""
+    texts = [path.read_text("utf-8", "surrogateescape") for path in work.glob("out.jsonl")]
+    if case.argv is not None and case.kind in ("images", "clips") and "-" in case.argv:
+        texts.append("".join(line for line in out.splitlines(True) if line.startswith("{")))
+    try:
+        for text in texts:
+            for line in text.splitlines():
+                json.loads(line, parse_constant=float.fromhex)
+    except ValueError as error:
+        return f"a JSON line that is none: {error}"
+    return ""
+
+
+def _threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name != "tqdm_monitor"}  # one for the process
+
+
+def _status(name: str) -> int:
+    return int(Path("/proc/self/status").read_text().split(f"{name}:")[1].split()[0]) * 1024
+
+
+if __name__ == "__main__":
+    main()
