@@ -193,7 +193,7 @@ def _predict(job: Job, frame: Frame) -> list[Face]:
 def _summarise(tally: Tally, job: Job, args: argparse.Namespace) -> None:
     out = sys.stderr if "-" in (args.json, args.csv) else sys.stdout
     print(tally.summary(job.recognizer.engine, job.source.dropped), file=out)
-    files = (args.save, args.json, args.csv, args.summary)
+    files = (args.save, args.json, args.csv, *(map(str, summary_paths(args.summary)) if args.summary else ()))
     written = [os.path.abspath(path) for path in files if path not in (None, "-")]
     if written:
         print(f"written: {', '.join(written)}", file=out)
