@@ -102,7 +102,8 @@ def _open(args: argparse.Namespace, stack: ExitStack, stop: Stop) -> Job:
         check_output(path, source)
     if args.summary:
         check_summary(args.summary, source)
-        check_distinct([args.save, args.json, args.csv, *map(str, summary_paths(args.summary))])
+    summary = map(str, summary_paths(args.summary)) if args.summary else ()
+    check_distinct([args.save, args.json, args.csv, *summary])
     if args.serve:
         listen(args.serve).close()
     pictures: list[PictureSink] = [save_to(args.save, source)] if args.save else []
@@ -187,7 +188,9 @@ def _predict(job: Job, frame: Frame) -> list[Face]:
         raise
     except Exception as error:  # the engines' errors share no class
         where = f"frame {frame.index} of {frame.name}"
-        raise MienError(f"{job.recognizer.engine} failed on {where}: {error}; try --device cpu") from error
+        raise MienError(
+            f"{job.recognizer.engine} failed on {where}: {error or type(error).__name__}; try --device cpu"
+        ) from error
 
 
 def _summarise(tally: Tally, job: Job, args: argparse.Namespace) -> None:

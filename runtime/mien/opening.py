@@ -194,9 +194,9 @@ def _open_pipeline(pipeline: str) -> Live:
 
 
 def _is_picture(path: Path) -> bool:
-    """By its name or, for other names, by its first bytes. An animated GIF is a video."""
+    """By its name or, for other names, by its first bytes. An animated GIF and raw MJPEG are videos."""
     suffix = path.suffix.lower()
-    return suffix in SUFFIXES or (suffix != ".gif" and cv2.haveImageReader(str(path)))
+    return suffix in SUFFIXES or (suffix not in (".gif", ".mjpeg", ".mjpg") and cv2.haveImageReader(str(path)))
 
 
 def _no_file(text: str) -> str:

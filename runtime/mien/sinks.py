@@ -178,8 +178,12 @@ def check_folder(folder: Path) -> None:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file aside, then move it into place, so that it is whole or not there. OutputError where that fails."""
+    path = Path(os.path.realpath(path))
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        if path.exists() and not path.is_file():  # a device or pipe, which must not be replaced
+            path.write_bytes(data)
+            return
         aside.write_bytes(data)
         os.replace(aside, path)
     except OSError as error:

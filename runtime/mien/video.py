@@ -13,7 +13,7 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 
-from mien.errors import InputError, SourceError
+from mien.errors import InputError, MienError, SourceError
 from mien.faces import Frame, Image
 from mien.sources import POLL, THREADED, Source
 from mien.timestamps import FileClock
@@ -72,8 +72,10 @@ class Video(Source):
                     got = ahead.get(timeout=POLL)
                 except queue.Empty:
                     continue
-                if isinstance(got, cv2.error):
-                    raise SourceError(f"{self.name} cannot be decoded after frame {index}: {got}") from got
+                if isinstance(got, Exception) and not isinstance(got, MienError):
+                    raise SourceError(
+                        f"{self.name} cannot be decoded after frame {index}: {got or type(got).__name__}"
+                    ) from got
                 if isinstance(got, BaseException):
                     raise got
                 if got is None:

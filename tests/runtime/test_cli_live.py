@@ -178,3 +178,22 @@ def test_a_served_loop_tells_its_address_and_ends_on_sigterm(
         process.communicate()
     assert len(lines(out)) >= 20
     assert json.loads((tmp_path / "s.json").read_text())["frames"] >= 20
+
+
+def test_a_summary_replaces_no_device_and_no_link(fer_run: Run, tmp_path: Path, make_clip: MakeClip) -> None:
+    clip, link, real = make_clip(tmp_path / "in.mp4"), tmp_path / "s.json", tmp_path / "real.json"
+    link.symlink_to(real)
+    assert fer_run("--source", clip, "--summary", link) == 0
+    assert link.is_symlink()
+    assert json.loads(real.read_text())["frames"] == 12
+    os.mkfifo(tmp_path / "pipe.json")
+    reader = os.open(tmp_path / "pipe.json", os.O_RDONLY | os.O_NONBLOCK)
+    assert fer_run("--source", clip, "--summary", tmp_path / "pipe.json") == 0
+    assert json.loads(os.read(reader, 100_000))["frames"] == 12
+    os.close(reader)
+
+
+def test_two_names_of_one_file_are_refused(fer_run: Run, tmp_path: Path, make_clip: MakeClip) -> None:
+    clip = make_clip(tmp_path / "in.mp4")
+    assert fer_run("--source", clip, "--json", tmp_path / "a", "--csv", f"{tmp_path}/./a") == 2
+    assert not (tmp_path / "a").exists()

@@ -69,6 +69,13 @@ def test_onnx_runtime_is_told_to_send_nothing_before_it_loads(statement: str, tm
     assert not (tmp_path / ".ses").exists()
 
 
+def test_openvino_is_given_nothing_to_send_with() -> None:
+    pytest.importorskip("openvino")
+    code = "import sys, mien.engines.ov; print(sys.modules.get('openvino_telemetry'))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "None"
+
+
 def test_the_runtime_imports_downward_only() -> None:
     for path in (ROOT / "runtime/mien").rglob("*.py"):
         name = module_name(path)

@@ -258,3 +258,10 @@ def test_pictures_named_with_other_digits_are_sorted_too(tmp_path: Path, portrai
         cv2.imwrite(str(tmp_path / f"{name}.png"), portrait[:64, :64])
     _, frames = read(tmp_path)
     assert [Path(frame.name).stem for frame in frames[-3:]] == ["a9", "a10", "a\u00b2"]
+
+
+@pytest.mark.parametrize("suffix", [".mjpeg", ".mjpg"])
+def test_raw_mjpeg_is_a_video(tmp_path: Path, portrait: Image, suffix: str) -> None:
+    data = cv2.imencode(".jpg", portrait[:64, :64])[1].tobytes()
+    (tmp_path / f"in{suffix}").write_bytes(data * 5)
+    assert len(read(tmp_path / f"in{suffix}")[1]) == 5

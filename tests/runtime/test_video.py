@@ -154,7 +154,7 @@ def test_decoding_ahead_changes_no_pixel_and_no_order(tmp_path: Path, make_clip:
 
 
 def test_an_error_of_the_decoder_comes_out_of_the_iteration() -> None:
-    for error, expected in ((cv2.error("codec"), SourceError), (MemoryError("full"), MemoryError)):
+    for error, expected in ((cv2.error("codec"), SourceError), (MemoryError("full"), SourceError)):
         source, stand_in = film(3, error)
         seen: list[int] = []
         with source, pytest.raises(expected, match=r"codec|full"):  # type: ignore[arg-type]

@@ -84,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell turns it off for what it starts with &
     try:
         code = run(parse_args())
         sys.stdout.flush()

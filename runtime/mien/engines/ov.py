@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 
-from mien.errors import InputError, ModelInvalid
-from mien.faces import Floats, Image
+# Importing OpenVINO sends a usage event to Google Analytics; without this package it has nothing to send with.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+import openvino as ov  # noqa: E402
+
+from mien.errors import InputError, ModelInvalid  # noqa: E402
+from mien.faces import Floats, Image  # noqa: E402
 
 
 @cache
