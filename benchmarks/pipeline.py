@@ -45,6 +45,7 @@ STAGES = ("decode", "detect", "align", "engine", "smooth", "draw", "write", "enc
 NAMES = {"crop": "align"}
 """What ``Stream.timings`` calls a stage, where it has another name here."""
 SMALL = ("align", "smooth", "draw", "write")
+SHARE = "share of align, smooth, draw and write, encoding aside"
 LIMIT = 0.15  # of the time of one face at 640 x 360, encoding aside, for SMALL together
 COLOURS = ("#8d99ae", "#264653", "#2a9d8f", "#c0392b", "#e9c46a", "#f4a261", "#e76f51", "#b9c0c9", "#e3e6ea")
 Case = tuple[int, int]
@@ -127,7 +128,7 @@ def figures(rounds: list[dict[str, float]], case: Case) -> dict[str, Any]:
         "size": f"{2 * (case[1] * 16 // 9 // 2)}x{case[1]}",
         "faces found in a frame": round(made["faces"] / made["frames"], 2),
         "ms a frame": {**each, "total": round(total, 3)},
-        "share of align, smooth, draw and write, encoding aside": round(float(np.median(shares)), 4),
+        SHARE: round(float(np.median(shares)), 4),
         "of single rounds, from and to": [round(min(shares), 4), round(max(shares), 4)],
         "share with encoding": round(float(np.median(whole)), 4),
         "frames a second without encoding": round(1e3 / (total - each["encode"]), 1),
@@ -237,14 +238,12 @@ def main() -> None:
     print("  ".join(["faces", "     size", "found", *(stage.rjust(7) for stage in (*STAGES, "total")), "small"]))
     for row in report["cases"]:
         cells = "  ".join(f"{value:7.2f}" for value in row["ms a frame"].values())
-        part = row["share of align, smooth, draw and write, encoding aside"]
-        print(f"{row['faces']:5}  {row['size']:>9}  {row['faces found in a frame']:5.2f}  {cells}  {part:5.1%}")
+        print(f"{row['faces']:5}  {row['size']:>9}  {row['faces found in a frame']:5.2f}  {cells}  {row[SHARE]:5.1%}")
     one = next((row for row in report["cases"] if (row["faces"], row["size"]) == (1, "640x360")), None)
     if one and one["faces found in a frame"] < 0.9:
         print(f"\nthe face of {args.clip.name} is found in too few frames to judge a share by; give another clip")
     elif one:
-        part = one["share of align, smooth, draw and write, encoding aside"]
-        print(f"\nalign, smooth, draw and write of one face at 640x360: {part:.1%}, at most {LIMIT:.0%}")
+        print(f"\n{SHARE}, of one face at 640x360: {one[SHARE]:.1%}, at most {LIMIT:.0%}")
 
 
 if __name__ == "__main__":

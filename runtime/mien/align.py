@@ -80,7 +80,7 @@ def lit(image: Image) -> Image:
     """
     rows, columns = (max(1, size // 40) for size in image.shape[:2])
     some = np.ascontiguousarray(image[::rows, ::columns])
-    if float(cv2.meanStdDev(some)[1].max()) > FAINT / 2:  # nothing that spans less can deviate more; quicker to see
+    if float(cv2.meanStdDev(some)[1].max()) > FAINT / 2:  # what spans less hardly deviates more; quicker to see
         return image
     low, high = np.percentile(some, (1, 99))
     if high - low >= FAINT or high == low:

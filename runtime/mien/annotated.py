@@ -13,7 +13,7 @@ import numpy as np
 from mien.encoder import CODECS, Encoder, open_encoder
 from mien.errors import OutputError
 from mien.faces import Frame
-from mien.sinks import check_folder, check_name, check_output
+from mien.outputs import check_folder, check_name, check_output
 from mien.sources import Source
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")

@@ -24,9 +24,10 @@ from mien.faces import Face, Frame
 from mien.journal import Journal, check_summary, summary_paths
 from mien.opening import open_source
 from mien.options import parse_args
+from mien.outputs import check_distinct, check_output
 from mien.recognizer import Recognizer
 from mien.report import Tally, table
-from mien.sinks import Csv, JsonLines, Sink, check_distinct, check_output
+from mien.sinks import Csv, JsonLines, Sink
 from mien.sources import Source
 from mien.stream import Stream
 from mien.video import silence
@@ -102,8 +103,7 @@ def _open(args: argparse.Namespace, stack: ExitStack, stop: Stop) -> Job:
         check_output(path, source)
     if args.summary:
         check_summary(args.summary, source)
-    summary = map(str, summary_paths(args.summary)) if args.summary else ()
-    check_distinct([args.save, args.json, args.csv, *summary])
+    check_distinct(_files(args))
     if args.serve:
         listen(args.serve).close()
     pictures: list[PictureSink] = [save_to(args.save, source)] if args.save else []
@@ -196,10 +196,15 @@ def _predict(job: Job, frame: Frame) -> list[Face]:
 def _summarise(tally: Tally, job: Job, args: argparse.Namespace) -> None:
     out = sys.stderr if "-" in (args.json, args.csv) else sys.stdout
     print(tally.summary(job.recognizer.engine, job.source.dropped), file=out)
-    files = (args.save, args.json, args.csv, *(map(str, summary_paths(args.summary)) if args.summary else ()))
-    written = [os.path.abspath(path) for path in files if path not in (None, "-")]
+    written = [os.path.abspath(path) for path in _files(args)]
     if written:
         print(f"written: {', '.join(written)}", file=out)
+
+
+def _files(args: argparse.Namespace) -> list[str]:
+    """Every file or folder that was asked for."""
+    summary = map(str, summary_paths(args.summary)) if args.summary else ()
+    return [path for path in (args.save, args.json, args.csv, *summary) if path not in (None, "-")]
 
 
 class _Warnings(logging.Handler):

@@ -12,8 +12,8 @@ import numpy as np
 
 from mien.errors import OutputError
 from mien.faces import Affect, Face, Frame
+from mien.outputs import check_output, write_whole
 from mien.plot import WIDTH, Panel, Series, bar_plot, line_plot, shorten
-from mien.sinks import check_output, write_whole
 from mien.sources import Source
 
 LONGEST = 1.0

@@ -16,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 
 from mien.errors import OutputError
-from mien.sinks import write_all
+from mien.outputs import write_all
 
 SYNC, DEPENDENT = 0x02000000, 0x01010000
 """Flags of a sample that can be decoded alone, and of one that cannot."""

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mien.draw import LINES, WHITE, Colour
 from mien.faces import Image
-from mien.sinks import write_whole
+from mien.outputs import write_whole
 
 Points = NDArray[np.float64]
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from mien.faces import Affect, Expression, Face, Image
+from mien.opening import open_source
+from mien.sources import Source
 
 ClipMaker = Callable[..., Path]
 
@@ -33,6 +35,13 @@ def make_clip(portrait: Image) -> ClipMaker:
         return path
 
     return make
+
+
+@pytest.fixture
+def picture(tmp_path: Path, portrait: Image) -> Source:
+    """The portrait as a source of one picture."""
+    cv2.imwrite(str(tmp_path / "portrait.png"), portrait)
+    return open_source(tmp_path / "portrait.png")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from tiny_disk import tiny_disk
+from tiny_frame import frame
 
 import mien.encoder
 from mien.annotated import SaveVideo, Window, save_to
@@ -21,16 +22,6 @@ from mien.opening import open_source
 from mien.sources import Source
 
 MakeClip = Callable[..., Path]
-
-
-def frame(index: int = 0, size: tuple[int, int] = (64, 48), name: str = "a.mp4") -> Frame:
-    return Frame(np.full((size[1], size[0], 3), 40, dtype=np.uint8), index / 25, index, name)
-
-
-@pytest.fixture
-def picture(tmp_path: Path, portrait: Image) -> Source:
-    cv2.imwrite(str(tmp_path / "portrait.png"), portrait)
-    return open_source(tmp_path / "portrait.png")
 
 
 @pytest.fixture

@@ -9,30 +9,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from tiny_disk import tiny_disk
+from tiny_frame import frame
 
 from mien.errors import InputError, MienError, OutputError
-from mien.faces import Face, Frame, Image
-from mien.opening import open_source
-from mien.sinks import Callback, Csv, JsonLines, check_output, record
+from mien.faces import Face, Frame
+from mien.outputs import check_output
+from mien.sinks import Callback, Csv, JsonLines, record
 from mien.sources import Source
 
 MakeFace = Callable[..., Face]
 
 LABELS = ("neutral", "happiness")
-
-
-def frame(index: int = 0, size: tuple[int, int] = (64, 48), name: str = "a.mp4") -> Frame:
-    return Frame(np.full((size[1], size[0], 3), 40, dtype=np.uint8), index / 25, index, name)
-
-
-@pytest.fixture
-def picture(tmp_path: Path, portrait: Image) -> Source:
-    cv2.imwrite(str(tmp_path / "portrait.png"), portrait)
-    return open_source(tmp_path / "portrait.png")
 
 
 def test_json_lines_hold_everything_and_come_at_once(tmp_path: Path, make_face: MakeFace) -> None:

@@ -20,8 +20,8 @@ from mien.bundle import FILES, Bundle, find_bundle
 from mien.engines import DEVICES
 from mien.errors import EngineUnavailable, InputError, MienError, ModelInvalid, OutputError, SourceError
 from mien.machine import Facts
+from mien.outputs import check_folder, write_whole
 from mien.plot import save_png
-from mien.sinks import check_folder, write_whole
 from mien.video import silence
 
 EPILOG = """What is compared is measured in turn. cores, and figures a core, come from the processor time that the
