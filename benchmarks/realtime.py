@@ -94,8 +94,7 @@ def pipeline(recognizer: Recognizer, clip: Path, folder: Path) -> list[list[Face
     made = []
     with open_source(clip) as source, recognizer.stream() as stream:
         sink = JsonLines(str(folder / "pipeline.jsonl"))
-        for frame in source:
-            faces = stream.update(frame.image, frame.time)
+        for frame, faces in stream.read(source):
             sink.write(frame, faces)
             made.append(faces)
         sink.close()

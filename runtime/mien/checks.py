@@ -91,7 +91,9 @@ def check_threads(threads: object) -> int | None:
         number = 0
     if not 1 <= number <= MOST_THREADS:
         shown = f"{threads!r}"[:40]
-        raise InputError(f"threads is {shown}; use a whole number from 1 to {MOST_THREADS}, or None for all cores")
+        raise InputError(
+            f"threads is {shown}; use a whole number from 1 to {MOST_THREADS}, or None for all cores but one"
+        )
     return number
 
 

@@ -64,7 +64,7 @@ def choose(
     the bundle lacks the precision, ModelInvalid where no engine can use the bundle's files, InputError for ``threads``.
     """
     if threads is not None and threads < 1:
-        raise InputError(f"threads is {threads}; use 1 or more, or leave it out for all cores")
+        raise InputError(f"threads is {threads}; use 1 or more, or leave it out for all cores but one")
     possible = ways(bundle, device, precision)
     if len(possible) == 1:
         asked = device != "auto" and precision != "auto"

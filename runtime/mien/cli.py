@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -29,7 +29,7 @@ from mien.recognizer import Recognizer
 from mien.report import Tally, table
 from mien.sinks import Csv, JsonLines, Sink
 from mien.sources import Source
-from mien.stream import Stream
+from mien.stream import Stream, engine_failed
 from mien.video import silence
 from mien.web import LivePage
 from mien.web.address import listen
@@ -62,6 +62,13 @@ class Stop:
         self.signal = number
         if self.source:
             self.source.stop()
+
+    def heeded_by(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """``frames``, no further than the one that comes when the signal does."""
+        for frame in frames:
+            yield frame
+            if self.signal:
+                return
 
 
 def run(args: argparse.Namespace) -> int:
@@ -149,18 +156,17 @@ def _read(job: Job, args: argparse.Namespace, stop: Stop) -> Tally:
     tally = Tally()
     # tqdm's None: no bar where stderr is no terminal.
     with tqdm(total=total, unit=" frames", disable=args.quiet or job.source.kind == "image" or None) as bar:
-        for frame in islice(job.source, args.max_frames):
+        for frame, faces in _faces(job, stop.heeded_by(islice(job.source, args.max_frames))):
             started = time.perf_counter()
-            faces = _predict(job, frame)
             _write(job, frame, faces, blur=args.blur)
-            if job.page:
-                job.page.note(time.perf_counter() - started)
+            if job.page and job.stream:
+                job.page.note(sum(job.stream.timings.values()) + time.perf_counter() - started)
             if tables:
                 tqdm.write(table(frame, faces), file=sys.stdout)
             tally.add(faces)
             bar.set_postfix_str(tally.status(faces, job.source.dropped), refresh=False)
             bar.update()
-            if stop.signal or (job.window and job.window.closed):
+            if job.window and job.window.closed:
                 break
     return tally
 
@@ -181,16 +187,19 @@ def _write(job: Job, frame: Frame, faces: Sequence[Face], *, blur: bool) -> None
         job.window.write(replace(frame, image=draw_faces(frame.image, faces)))
 
 
-def _predict(job: Job, frame: Frame) -> list[Face]:
-    try:
-        return job.stream.update(frame.image, frame.time) if job.stream else job.recognizer.predict(frame.image)
-    except MienError:
-        raise
-    except Exception as error:  # the engines' errors share no class
-        where = f"frame {frame.index} of {frame.name}"
-        raise MienError(
-            f"{job.recognizer.engine} failed on {where}: {error or type(error).__name__}; try --device cpu"
-        ) from error
+def _faces(job: Job, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[Face]]]:
+    """Each frame with its faces: a file's two at a time, a live source's at once."""
+    if job.stream and job.source.kind == "video":
+        yield from job.stream.read(frames)
+        return
+    for frame in frames:
+        try:
+            faces = job.stream.update(frame.image, frame.time) if job.stream else job.recognizer.predict(frame.image)
+        except MienError:
+            raise
+        except Exception as error:  # the engines' errors share no class
+            raise engine_failed(job.recognizer.engine, frame, error) from error
+        yield frame, faces
 
 
 def _summarise(tally: Tally, job: Job, args: argparse.Namespace) -> None:

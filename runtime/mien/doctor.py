@@ -35,13 +35,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", metavar="M", default="default", help="packaged model, or the folder of a bundle")
     parser.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="find out whether this one works")
     parser.add_argument("--precision", choices=("auto", *FILES), default="auto", help="and this one (default: auto)")
-    parser.add_argument("--threads", metavar="N", type=int, help="of the model (default: all cores)")
+    parser.add_argument("--threads", metavar="N", type=int, help="of the model (default: all cores but one)")
     parser.add_argument("--fresh", action="store_true", help="measure again what auto remembers")
     parser.add_argument("--json", action="store_true", help="the same report as JSON")
     parser.add_argument("--version", action="version", version=f"mien {version('mien')}")
     args = parser.parse_args(argv)
     if args.threads is not None and args.threads < 1:
-        parser.error(f"--threads is {args.threads}; use 1 or more, or leave it out for all cores")
+        parser.error(f"--threads is {args.threads}; use 1 or more, or leave it out for all cores but one")
     return args
 
 

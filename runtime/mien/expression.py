@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from mien.engines import Engine
 from mien.errors import ModelInvalid
 from mien.faces import Affect, Expression, Floats, Image
 
+Reading: TypeAlias = tuple[Expression, Affect, Floats]
+"""What the model tells of one crop; the last is the embedding (D,)."""
 OUTPUTS = ("expression", "affect", "embedding")
 UNCERTAIN = "uncertain"
 """The label of an expression whose probability is lower than what was asked for."""
@@ -35,7 +38,7 @@ class ExpressionModel:
             if shape != (1, width):
                 raise ModelInvalid(f"the model's output {name} is {shape}, but its card promises (1, {width})")
 
-    def read(self, crops: Image) -> list[tuple[Expression, Affect, Floats]]:
+    def read(self, crops: Image) -> list[Reading]:
         """uint8 RGB crops (N, size, size, 3) -> N results, in one engine call."""
         if not len(crops):
             return []

@@ -11,17 +11,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any
 
 import cv2
 import numpy as np
 
+from mien import cores
 from mien.choice import processor
+from mien.cores import read, usable_cores
 from mien.engines import has_library
 
-ROOT = Path("/")
 FEATURES = {
     **{name: name for name in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")},
     **{"asimd": "asimd", "asimddp": "dotprod", "i8mm": "i8mm"},
@@ -110,13 +110,6 @@ def _known(fact: Callable[[], Any]) -> Any:
         return f"not known ({type(error).__name__}: {error})"
 
 
-def _read(path: str) -> str:
-    """A file of the system as text, empty where there is none."""
-    with suppress(OSError):
-        return (ROOT / path).read_text(encoding="utf-8", errors="replace").strip("\0\n ")
-    return ""
-
-
 def _python() -> str:
     kind = f"{platform.python_implementation()}, {sys.maxsize.bit_length() + 1} bit"
     return f"{platform.python_version()} {kind}, {'virtual' if sys.prefix != sys.base_prefix else 'system'} environment"
@@ -131,31 +124,20 @@ def _system() -> str:
 
 def _board() -> str | None:
     """Of Jetsons and other boards, which name themselves."""
-    tegra = _read("etc/nv_tegra_release").splitlines()
-    return ", ".join(filter(None, (_read("proc/device-tree/model"), *tegra[:1]))) or None
+    tegra = read("etc/nv_tegra_release").splitlines()
+    return ", ".join(filter(None, (read("proc/device-tree/model"), *tegra[:1]))) or None
 
 
 def _features() -> list[str] | str:
-    lines = (line.partition(":") for line in _read("proc/cpuinfo").splitlines())
+    lines = (line.partition(":") for line in read("proc/cpuinfo").splitlines())
     flags = {flag for key, _, value in lines if key.strip() in ("flags", "Features") for flag in value.split()}
     if not flags:
         return "not known (no list in /proc/cpuinfo)"
     return [usual for name, usual in FEATURES.items() if name in flags]
 
 
-def usable_cores() -> float:
-    """What the process may use: its affinity, and the quota of a container or service, which may be part of a core."""
-    count = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    group = next((line[3:] for line in _read("proc/self/cgroup").splitlines() if line.startswith("0::")), "/")
-    places = [place.strip("/") for place in (group, *map(str, PurePosixPath(group).parents), "/")]
-    quotas = [_read(f"sys/fs/cgroup/{place}/cpu.max").split() for place in dict.fromkeys(places)]
-    quotas.append([_read(f"sys/fs/cgroup/cpu/cpu.cfs_{name}_us") for name in ("quota", "period")])  # of cgroups v1
-    known = [int(pair[0]) / int(pair[1]) for pair in quotas if len(pair) == 2 and all(map(str.isdigit, pair))]
-    return min([count, *known])
-
-
 def _memory() -> str:
-    lines = (line.split() for line in _read("proc/meminfo").splitlines())
+    lines = (line.split() for line in read("proc/meminfo").splitlines())
     kilobytes = {words[0]: int(words[1]) for words in lines if len(words) > 1}
     if "MemTotal:" in kilobytes:
         total, free = (kilobytes.get(name, 0) * 1024 / 1e9 for name in ("MemTotal:", "MemAvailable:"))
@@ -171,9 +153,9 @@ def _gpus() -> list[str]:
         done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
         lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
         return lines if done.returncode == 0 else [f"nvidia-smi fails: {' '.join((done.stdout + done.stderr).split())}"]
-    models = sorted(ROOT.glob("proc/driver/nvidia/gpus/*/information"))
-    found = [line.partition(":")[2].strip() for path in models for line in _read(str(path)).splitlines()[:1]]
-    return found + _read("proc/driver/nvidia/version").splitlines()[:1]
+    models = sorted(cores.ROOT.glob("proc/driver/nvidia/gpus/*/information"))
+    found = [line.partition(":")[2].strip() for path in models for line in read(str(path)).splitlines()[:1]]
+    return found + read("proc/driver/nvidia/version").splitlines()[:1]
 
 
 def _video_backends() -> list[str]:

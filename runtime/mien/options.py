@@ -56,7 +56,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     how.add_argument("--model", metavar="M", default="default", help="packaged model, or the folder of a bundle")
     how.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="what runs the model (default: auto)")
     how.add_argument("--precision", choices=("auto", *FILES), default="auto", help="of the model (default: auto)")
-    how.add_argument("--threads", metavar="N", type=_threads, help="of the model (default: all cores)")
+    how.add_argument("--threads", metavar="N", type=_threads, help="of the model (default: all cores but one)")
     how.add_argument(
         "--min-face",
         metavar="PX",

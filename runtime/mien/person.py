@@ -34,33 +34,36 @@ class Person:
         self._place = OneEuro(2 * cutoff(smoothing), PLACE_BETA)
         self._leader: str | None = None
         self._side = 0.0
-        self._seen = 0.0
-        self._step = FIRST
+        self._seen: float | None = None
         self._rest = _Rest(baseline) if baseline else None
 
-    def settle(self, found: Detection, now: float) -> Detection:
-        """Where the face is at ``now`` s, which rises from call to call, without the tremble of the detector."""
-        self._step = FIRST if self.face is None else max(now - self._seen, FIRST)
+    def settle(self, found: Detection, now: float) -> tuple[Detection, float]:
+        """Where the face is at ``now`` s, which rises from call to call, without the tremble of the detector.
+
+        Also the seconds since the last call, for ``update``. The next call may come before that one.
+        """
+        step = FIRST if self._seen is None else max(now - self._seen, FIRST)
         self._seen = now
         if not self._smoothing:
-            return found
+            return found, step
         # In face sides, so that it works alike for near and far faces.
         self._side = self._side or max(float((found.box[2:] - found.box[:2]).mean()), 1.0)
         points = np.zeros((5, 2), np.float32) if found.landmarks is None else found.landmarks
         both = np.concatenate([found.box, points.ravel()]) / self._side
-        settled = (self._place.update(both, self._step) * self._side).astype(np.float32)
-        return Detection(settled[:4], None if found.landmarks is None else settled[4:].reshape(5, 2), found.score)
+        settled = (self._place.update(both, step) * self._side).astype(np.float32)
+        landmarks = None if found.landmarks is None else settled[4:].reshape(5, 2)
+        return Detection(settled[:4], landmarks, found.score), step
 
-    def update(self, raw: Face, place: Detection, min_confidence: float) -> Face:
-        """What this frame alone shows, and what ``settle`` made of its place -> the smoothed face."""
+    def update(self, raw: Face, place: Detection, step: float, min_confidence: float) -> Face:
+        """What this frame alone shows, and what ``settle`` made of its place and time -> the smoothed face."""
         probabilities, affect = raw.expression.probabilities, raw.affect
-        baseline = self._rest.update(raw, self._step) if self._rest else None
+        baseline = self._rest.update(raw, step) if self._rest else None
         if baseline:
             probabilities, affect = baseline.correct(probabilities), baseline.shift(affect)
         if self._smoothing:
-            values = self._probabilities.update(list(probabilities.values()), self._step)
+            values = self._probabilities.update(list(probabilities.values()), step)
             probabilities = dict(zip(probabilities, values.tolist(), strict=True))
-            affect = Affect(*self._affect.update([affect.valence, affect.arousal], self._step).tolist())
+            affect = Affect(*self._affect.update([affect.valence, affect.arousal], step).tolist())
             self._leader = max(probabilities, key=lambda label: probabilities[label] + LEAD * (label == self._leader))
         expression = likeliest(probabilities, min_confidence, self._leader)
         self.face = replace(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from mien.bundle import find_bundle
 from mien.card import ModelCard
 from mien.checks import check_boxes, check_frame, check_landmarks, check_number, check_threads
 from mien.choice import choose, open_way
+from mien.cores import usable_cores
 from mien.detector import load_detector
 from mien.errors import InputError
 from mien.expression import ExpressionModel
@@ -42,9 +42,10 @@ class Recognizer:
         remembers (choice.py). What was chosen is in ``engine``; a device asked for by name that cannot be had raises
         EngineUnavailable.
 
-        ``threads``: of the expression model; None for all cores. ``min_face``: smallest face reported, in px of the
-        frame; 0 searches the frame at 640 px, which finds faces from about a fortieth of its longer side. A larger
-        value makes the search cheaper, a smaller one dearer. ``min_score``: of the face detector, in (0, 1).
+        ``threads``: of the expression model; None for all cores but one, which decodes and looks for faces.
+        ``min_face``: smallest face reported, in px of the frame; 0 searches the frame at 640 px, which finds faces from
+        about a fortieth of its longer side. A larger value makes the search cheaper, a smaller one dearer.
+        ``min_score``: of the face detector, in (0, 1).
 
         ``min_confidence``: in [0, 1); an expression whose calibrated probability is lower is labelled ``uncertain``.
 
@@ -63,7 +64,7 @@ class Recognizer:
         engine = open_way(bundle, (self._choice.device, self._choice.precision), threads)
         self._model = ExpressionModel(bundle.card, engine, min_confidence)
         self._detector = load_detector(
-            min_face=min_face, min_score=min_score, at_once=1 if threads == 1 else min(os.cpu_count() or 1, 4)
+            min_face=min_face, min_score=min_score, at_once=1 if threads == 1 else max(1, min(int(usable_cores()), 4))
         )
 
     @property

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from mien.align import crop, crop_matrix
 from mien.checks import check_frame, check_number
 from mien.detector import Detector
-from mien.errors import InputError
-from mien.expression import ExpressionModel
-from mien.faces import Detection, Face, Image
+from mien.errors import InputError, MienError
+from mien.expression import ExpressionModel, Reading
+from mien.faces import Detection, Face, Floats, Frame, Image
 from mien.person import Person
 from mien.smoothing import Clock
 from mien.tracker import Track, Tracker
@@ -45,18 +48,40 @@ class StreamOptions:
                 raise InputError(f"{name} is {value}; use {SECONDS}")
 
 
+class _One(NamedTuple):
+    """One face of a frame before the model reads it. ``step``: seconds since the person was last seen."""
+
+    id: int
+    person: Person
+    detection: Detection
+    place: Detection
+    step: float
+
+
+class _Seen(NamedTuple):
+    """One frame before the model reads it. ``absent``: who is out of sight, and the box (4,) where the face should be.
+    ``seconds``: what the stages took so far."""
+
+    faces: list[_One]
+    crops: Image
+    absent: list[tuple[Person, Floats]]
+    seconds: tuple[float, float]
+
+
 class Stream:
     """Faces of one camera or video, frame by frame, with ids that stay and values that do not flicker.
 
     Made by ``Recognizer.stream``. Not for several threads at once; but many streams may share a recognizer.
-    ``timings`` says where the seconds of the last update went: detect, crop, engine, smooth.
+    ``timings`` says where the seconds of the last frame went: detect, crop, engine, smooth. ``hidden``: faces out of
+    sight for less than ``max_gap``, as last seen, moved to where they should be now.
     """
 
     def __init__(self, detector: Detector, model: ExpressionModel, options: StreamOptions):
         self._detector = detector
         self._model = model
         self._options = options
-        self._crops = np.empty((1, model.card.crop.size, model.card.crop.size, 3), np.uint8)
+        # Two: the crops of one frame are read while those of the next are cut.
+        self._crops = [np.empty((0, model.card.crop.size, model.card.crop.size, 3), np.uint8)] * 2
         self.timings: dict[str, float] = {}
         self.reset()
 
@@ -66,6 +91,7 @@ class Stream:
         self._tracker = Tracker(self._options.max_gap)
         self._persons: dict[int, Person] = {}
         self._searched = -float("inf")
+        self.hidden: list[Face] = []
 
     def update(self, image: Image, time: float) -> list[Face]:
         """uint8 BGR (H, W, 3) at ``time`` s -> faces in sight, the largest first, each with ``track_id`` and ``raw``.
@@ -73,38 +99,97 @@ class Stream:
         Times should rise; one that does not counts as a usual step. After a step longer than ``max_gap`` every face
         is a new one. Raises InputError for a frame or time that is none.
         """
+        seen = self._look(image, time)
+        start = clock.perf_counter()
+        return self._tell(seen, self._model.read(seen.crops), clock.perf_counter() - start)
+
+    def read(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[Face]]]:
+        """Each frame with what ``update`` would tell of it, in order: for files, where more throughput is worth more
+        than a frame's delay. While the engine reads one frame, the faces of the next are looked for.
+
+        Raises what ``frames`` and ``update`` raise, after the frames before; MienError, which names the frame, for an
+        engine that fails.
+        """
+        waiting: tuple[Frame, _Seen, Future[tuple[list[Reading], float]]] | None = None
+        failure: Exception | None = None
+        source = iter(frames)
+        with ThreadPoolExecutor(1, "mien engine") as worker:
+            while failure is None:
+                try:
+                    frame = next(source)
+                    with self._named(frame):
+                        seen = self._look(frame.image, frame.time)
+                except StopIteration:
+                    break
+                except Exception as error:
+                    failure = error
+                    break
+                now = frame, seen, worker.submit(self._timed, seen.crops)
+                if waiting:
+                    yield self._told(*waiting)
+                waiting = now
+            if waiting:
+                yield self._told(*waiting)
+        if failure:
+            raise failure
+
+    def _timed(self, crops: Image) -> tuple[list[Reading], float]:
+        start = clock.perf_counter()
+        return self._model.read(crops), clock.perf_counter() - start
+
+    def _told(
+        self, frame: Frame, seen: _Seen, results: Future[tuple[list[Reading], float]]
+    ) -> tuple[Frame, list[Face]]:
+        with self._named(frame):
+            return frame, self._tell(seen, *results.result())
+
+    @contextmanager
+    def _named(self, frame: Frame) -> Iterator[None]:
+        """Errors of engines share no class, and do not say where they happened."""
+        try:
+            yield
+        except MienError:
+            raise
+        except Exception as error:
+            raise engine_failed(self._model.engine.name, frame, error) from error
+
+    def _look(self, image: Image, time: float) -> _Seen:
+        """All that comes before the model."""
         seconds = check_number(time, "time", "the seconds since any moment, for example time.monotonic()")
         image = check_frame(image)
-        times = [clock.perf_counter()]
+        start = clock.perf_counter()
         step = self._clock.tick(seconds)
         found = self._find(image, step)
-        known = [pair for pair in zip(found, self._tracker.update(found, step), strict=True) if pair[1]]
-        detections, tracks = [face for face, _ in known], [track for _, track in known if track]
-        times.append(clock.perf_counter())
-        persons = self._persons_of(tracks)
-        places = [person.settle(face, self._clock.now) for person, face in zip(persons, detections, strict=True)]
-        crops = self._cut(image, places)
-        times.append(clock.perf_counter())
-        results = self._model.read(crops)
-        times.append(clock.perf_counter())
-        faces = [
-            person.update(
-                Face(face.box, face.landmarks, face.score, *result, track.id), place, self._model.min_confidence
-            )
-            for person, face, place, track, result in zip(persons, detections, places, tracks, results, strict=True)
-        ]
-        times.append(clock.perf_counter())
-        self.timings = dict(zip(STAGES, np.diff(times).tolist(), strict=True))
-        return faces
-
-    @property
-    def hidden(self) -> list[Face]:
-        """Faces out of sight for less than ``max_gap``: as last seen, moved to where they should be now."""
-        return [
-            replace(person.face, box=track.expected(), landmarks=None)
+        known = [(face, track) for face, track in zip(found, self._tracker.update(found, step), strict=True) if track]
+        persons = self._persons_of([track for _, track in known])
+        absent = [
+            (self._persons[track.id], track.expected())
             for track in self._tracker.tracks
-            if track.missing > 0 and (person := self._persons.get(track.id)) and person.face
+            if track.missing > 0 and track.id in self._persons
         ]
+        tracked = clock.perf_counter()
+        faces = [
+            _One(track.id, person, face, *person.settle(face, self._clock.now))
+            for person, (face, track) in zip(persons, known, strict=True)
+        ]
+        crops = self._cut(image, [face.place for face in faces])
+        return _Seen(faces, crops, absent, (tracked - start, clock.perf_counter() - tracked))
+
+    def _tell(self, seen: _Seen, results: Sequence[Reading], engine: float) -> list[Face]:
+        """All that comes after the model, which took ``engine`` s."""
+        start = clock.perf_counter()
+        faces = [
+            one.person.update(
+                Face(one.detection.box, one.detection.landmarks, one.detection.score, *result, one.id),
+                one.place,
+                one.step,
+                self._model.min_confidence,
+            )
+            for one, result in zip(seen.faces, results, strict=True)
+        ]
+        self.hidden = [replace(person.face, box=box, landmarks=None) for person, box in seen.absent if person.face]
+        self.timings = dict(zip(STAGES, (*seen.seconds, engine, clock.perf_counter() - start), strict=True))
+        return faces
 
     def _persons_of(self, tracks: Sequence[Track]) -> list[Person]:
         """Those of ``tracks``, in their order; forgets those whose track has ended."""
@@ -114,13 +199,15 @@ class Stream:
         return [self._persons.setdefault(track.id, Person(options.smoothing, options.baseline)) for track in tracks]
 
     def _cut(self, image: Image, places: Sequence[Detection]) -> Image:
-        """The crops (N, S, S, 3) in a buffer that the next frame uses again."""
+        """The crops (N, S, S, 3) in a buffer that the frame after the next uses again."""
         spec = self._model.card.crop
-        if len(places) > len(self._crops):
-            self._crops = np.empty((len(places), spec.size, spec.size, 3), np.uint8)
-        for place, out in zip(places, self._crops, strict=False):
+        crops, other = self._crops
+        if len(places) > len(crops):
+            crops = np.empty((len(places), spec.size, spec.size, 3), np.uint8)
+        self._crops = [other, crops]
+        for place, out in zip(places, crops, strict=False):
             crop(image, crop_matrix(spec, place.box, place.landmarks), spec.size, out)
-        return self._crops[: len(places)]
+        return crops[: len(places)]
 
     def _find(self, image: Image, step: float) -> list[Detection]:
         """The whole frame now and then; in between a window for each known face."""
@@ -143,3 +230,9 @@ class Stream:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def engine_failed(engine: str, frame: Frame, error: Exception) -> MienError:
+    """What to raise where ``engine`` failed on ``frame``."""
+    where = f"frame {frame.index} of {frame.name}"
+    return MienError(f"{engine} failed on {where}: {error or type(error).__name__}; try --device cpu")

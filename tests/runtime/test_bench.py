@@ -21,6 +21,7 @@ from tiny_card import change
 import mien.bench.engines
 import mien.bench.report
 import mien.bench.timing
+import mien.cores
 import mien.machine
 from mien.bench import parse_args, run
 from mien.bench.clip import Child, clip_turns
@@ -561,12 +562,12 @@ def test_doubts() -> None:
 def test_usable_cores(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], cores: float | None
 ) -> None:
-    free = mien.machine.usable_cores()
+    free = mien.cores.usable_cores()
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(mien.machine, "ROOT", tmp_path)
-    assert mien.machine.usable_cores() == (cores if cores is not None else max(free, 1.0))
+    monkeypatch.setattr(mien.cores, "ROOT", tmp_path)
+    assert mien.cores.usable_cores() == (cores if cores is not None else max(free, 1.0))
 
 
 def test_the_drawn_scene_has_a_face_where_it_says() -> None:

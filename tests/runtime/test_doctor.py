@@ -16,6 +16,7 @@ import pytest
 from tiny_card import add_golden, change
 
 import mien.choice
+import mien.cores
 import mien.machine
 import mien.selftest
 from mien.bundle import FILES, cache_folder
@@ -402,7 +403,7 @@ def test_a_system_that_shows_nothing(doctor: Doctor, monkeypatch: pytest.MonkeyP
     def fail(*_: object) -> Any:
         raise OSError("not on this system")
 
-    monkeypatch.setattr(mien.machine, "ROOT", tmp_path / "nothing")
+    monkeypatch.setattr(mien.cores, "ROOT", tmp_path / "nothing")
     monkeypatch.setattr(mien.machine.platform, "freedesktop_os_release", fail)
     monkeypatch.setattr(mien.machine.os, "sysconf", fail)
     monkeypatch.setattr(mien.machine.shutil, "which", lambda _: None)
@@ -425,7 +426,7 @@ def test_a_jetson(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(mien.machine, "ROOT", tmp_path)
+    monkeypatch.setattr(mien.cores, "ROOT", tmp_path)
     monkeypatch.setattr(mien.machine.shutil, "which", lambda _: None)
     machine = mien.machine.machine()
     assert machine["features"] == ["asimd", "dotprod", "i8mm"]

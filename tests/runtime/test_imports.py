@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = [
-    "errors", "faces", "checks", "align", "card", "bundle", "engines", "engines.ort", "engines.ov",
+    "errors", "faces", "checks", "cores", "align", "card", "bundle", "engines", "engines.ort", "engines.ov",
     "engines.trt_plan", "engines.trt", "choice", "detector", "expression", "tracker", "smoothing", "baseline",
     "person", "stream", "recognizer", "images", "timestamps", "sources", "video", "live", "opening", "outputs",
     "sprites", "draw", "sinks", "mp4", "encoder", "annotated", "plot", "journal", "web.address", "web.counters",

@@ -203,9 +203,9 @@ def reading(probabilities: dict[str, float], valence: float = 0.0) -> Face:
 
 def feed(person: Person, faces: list[Face], min_confidence: float = 0.0) -> list[Face]:
     made = []
-    for i, face in enumerate(faces, start=round(person._seen * FPS) + 1):
-        place = person.settle(Detection(face.box, None, 0.9), i / FPS)
-        made.append(person.update(face, place, min_confidence))
+    for i, face in enumerate(faces, start=round((person._seen or 0) * FPS) + 1):
+        place, step = person.settle(Detection(face.box, None, 0.9), i / FPS)
+        made.append(person.update(face, place, step, min_confidence))
     return made
 
 

@@ -6,6 +6,7 @@ import csv
 import gc
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -109,7 +110,7 @@ def test_a_stream_forgets_who_has_left(tiny_bundle: Path, portrait: Image, monke
             known.append((len(stream._persons), len(stream._tracker.tracks), len(stream.hidden)))
     assert latest > 200
     assert max(max(counts) for counts in known) < 80
-    assert stream._crops.shape[0] <= 4
+    assert max(map(len, stream._crops)) <= 4
 
 
 @linux
@@ -178,7 +179,7 @@ def test_an_engine_call_that_raises_is_told_and_ends_it(
     threads = set(threading.enumerate())
     assert fer_run("--source", clip, *loop, *everything(tmp_path / "out")) == 1
     err = capsys.readouterr().err
-    assert err.startswith("fer-run: error: onnxruntime/cpu fp32 failed on frame ")
+    assert re.match(r"fer-run: error: onnxruntime/cpu( fp32)? failed on frame \d", err)
     assert str(error) in err
     assert err.count("\n") == 1
     wait_for(lambda: not set(threading.enumerate()) - threads)

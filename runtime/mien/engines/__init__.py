@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
+from mien.cores import model_threads
 from mien.errors import EngineUnavailable
 from mien.faces import Floats, Image
 
@@ -37,12 +38,13 @@ def has_library(device: str) -> bool:
 
 def load_engine(path: Path, *, device: str = "cpu", threads: int | None = None, precision: str = "fp32") -> Engine:
     """Open the model file ``path``, which is of ``precision``, on ``device``. TensorRT builds a plan of it first, for
-    minutes, unless it has one.
+    minutes, unless it has one. ``threads``: None for all cores but one.
 
     Raises EngineUnavailable where the device or its library cannot be had: nothing falls back to another in silence.
     """
     if device not in DEVICES:
         raise EngineUnavailable(f"unknown device {device!r}; choose one of auto, {', '.join(DEVICES)}")
+    threads = model_threads() if threads is None else threads
     try:
         if device == "openvino":
             from mien.engines.ov import OvEngine

@@ -28,7 +28,7 @@ class OrtEngine:
     """One ONNX file in one session. Its ``run`` may be called from several threads at once."""
 
     def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None):
-        """``threads``: for one operator; None lets ONNX Runtime use every physical core.
+        """``threads``: for one operator; None leaves that to ONNX Runtime.
 
         ``device``: cpu, cuda, or ort-tensorrt, which builds TensorRT engines in the first call, for some minutes.
         """
@@ -39,7 +39,7 @@ class OrtEngine:
                 'pip uninstall -y onnxruntime && pip install "mien[gpu]"'
             )
         if threads is not None and threads < 1:
-            raise InputError(f"threads is {threads}; use 1 or more, or leave it out for all cores")
+            raise InputError(f"threads is {threads}; use 1 or more, or leave it out for all cores but one")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3

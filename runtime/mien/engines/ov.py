@@ -28,9 +28,9 @@ class OvEngine:
     """One model in one compiled form. Its ``run`` may be called from several threads at once."""
 
     def __init__(self, path: Path, *, threads: int | None = None):
-        """``threads``: for one inference; None lets OpenVINO use every physical core."""
+        """``threads``: for one inference; None leaves that to OpenVINO."""
         if threads is not None and threads < 1:
-            raise InputError(f"threads is {threads}; use 1 or more, or leave it out for all cores")
+            raise InputError(f"threads is {threads}; use 1 or more, or leave it out for all cores but one")
         # One crop as soon as possible, and in the precision of the file: on CPUs that know bfloat16 OpenVINO would
         # otherwise compute float32 models in that.
         config: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}

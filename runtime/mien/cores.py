@@ -1,0 +1,32 @@
+"""How many processor cores this process may use."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+ROOT = Path("/")
+
+
+def usable_cores() -> float:
+    """What the process may use: its affinity, and the quota of a container or service, which may be part of a core."""
+    count = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    group = next((line[3:] for line in read("proc/self/cgroup").splitlines() if line.startswith("0::")), "/")
+    places = [place.strip("/") for place in (group, *map(str, PurePosixPath(group).parents), "/")]
+    quotas = [read(f"sys/fs/cgroup/{place}/cpu.max").split() for place in dict.fromkeys(places)]
+    quotas.append([read(f"sys/fs/cgroup/cpu/cpu.cfs_{name}_us") for name in ("quota", "period")])  # of cgroups v1
+    known = [int(pair[0]) / int(pair[1]) for pair in quotas if len(pair) == 2 and all(map(str.isdigit, pair))]
+    return min([count, *known])
+
+
+def model_threads() -> int:
+    """The threads of a model where none are asked for: all cores but one, which decodes and looks for faces."""
+    return max(1, int(usable_cores()) - 1)
+
+
+def read(path: str) -> str:
+    """A file of the system as text, empty where there is none."""
+    with suppress(OSError):
+        return (ROOT / path).read_text(encoding="utf-8", errors="replace").strip("\0\n ")
+    return ""
