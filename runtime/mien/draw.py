@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mien.faces import Face, Floats, Image
 from mien.sprites import COLOURS as COLOURS
-from mien.sprites import INK, SMALLEST_DIAL, colour_of, dial_sprite, draw_needle, label_sprite
+from mien.sprites import INK, SMALLEST_DIAL, Sprite, colour_of, dial_sprite, draw_needle, label_sprite
 from mien.sprites import LINES as LINES
 from mien.sprites import OTHER as OTHER
 from mien.sprites import WHITE as WHITE
@@ -101,23 +101,26 @@ def _blur(canvas: Image, box: NDArray[np.float64]) -> None:
 
 
 def _draw_box(canvas: Image, box: Rect, colour: Colour, short: int) -> None:
-    """A thin rounded frame with stronger corners, over a soft dark line that parts it from a bright picture."""
+    """A thin rounded frame with stronger corners, which a dark line parts from a bright picture."""
     x1, y1, x2, y2 = box
-    thick = max(1, round(min(short / 260, _side(box) / 28)))
-    margin = 2 * thick + 2
-    part, left, top = _part(canvas, (x1 - margin, y1 - margin, x2 + margin, y2 + margin))
-    if part.size == 0:
-        return
-    frame = np.array([x1 - left, y1 - top, x2 - left, y2 - top], dtype=np.float64)
-    radius = 0.12 * _side(box)
-    corners = list(_corners(frame, radius, 0.10 * _side(box)))
-    soft = part.copy()
-    cv2.polylines(soft, corners, False, INK, thick + 2, cv2.LINE_AA, 4)
-    cv2.polylines(soft, [_corners(frame, radius, 0.0).reshape(-1, 2)], True, colour, max(1, thick // 2), cv2.LINE_AA, 4)
-    part[:] = cv2.addWeighted(soft, 0.55, part, 0.45, 0)
-    strong = np.ascontiguousarray(part)
-    cv2.polylines(strong, corners, False, colour, thick, cv2.LINE_AA, 4)
-    part[:] = strong
+    side = _side(box)
+    thick = max(1, round(min(short / 260, side / 28)))
+    corners = list(_corners(np.array(box, dtype=np.float64), 0.12 * side, 0.10 * side))
+    cv2.polylines(canvas, corners, False, INK, thick + 2, cv2.LINE_AA, 4)
+    cv2.polylines(canvas, corners, False, colour, thick, cv2.LINE_AA, 4)
+    along = round(0.22 * side) + thick
+    for start, end in (
+        ((x1 + along, y1), (x2 - along, y1)),
+        ((x1 + along, y2), (x2 - along, y2)),
+        ((x1, y1 + along), (x1, y2 - along)),
+        ((x2, y1 + along), (x2, y2 - along)),
+    ):
+        cv2.line(canvas, start, end, _darker(colour), max(1, thick // 2))
+
+
+def _darker(colour: Colour) -> Colour:
+    blue, green, red = (round(0.6 * value) for value in colour)
+    return blue, green, red
 
 
 def _corners(box: NDArray[np.float64], radius: float, leg: float) -> NDArray[np.int32]:
@@ -130,11 +133,11 @@ def _corners(box: NDArray[np.float64], radius: float, leg: float) -> NDArray[np.
 
 
 def _place(
-    sprite: Floats, box: Rect, boxes: Sequence[Rect], taken: Sequence[Rect], room: tuple[int, int], *, beside: bool
+    sprite: Sprite, box: Rect, boxes: Sequence[Rect], taken: Sequence[Rect], room: tuple[int, int], *, beside: bool
 ) -> tuple[Rect, bool]:
     """Where a sprite fits best around its box, inside of the picture, and whether it covers nothing there."""
     x1, y1, x2, y2 = box
-    height, width = sprite.shape[:2]
+    height, width = sprite.colours.shape[:2]
     gap = max(3, min(room) // 100)
     left, right, above, below = x1 - gap - width, x2 + gap, y1 - gap - height, y2 + gap
     places = [(x1, above), (x2 - width, above), (x1, below), (x2 - width, below), (right, y1), (left, y1)]
@@ -152,10 +155,13 @@ def _place(
     return best, least == 0 and best[2] <= room[0] and best[3] <= room[1]
 
 
-def _blend(canvas: Image, sprite: Floats, rect: Rect) -> None:
+def _blend(canvas: Image, sprite: Sprite, rect: Rect) -> None:
     part, left, top = _part(canvas, rect)
-    cut = sprite[top - rect[1] :, left - rect[0] :][: part.shape[0], : part.shape[1]]
-    part[:] = np.round(part * (1 - cut[..., 3:]) + cut[..., :3])
+    if part.size:
+        colours, cover, rest = (
+            layer[top - rect[1] :, left - rect[0] :][: part.shape[0], : part.shape[1]] for layer in sprite
+        )
+        part[:] = cv2.blendLinear(colours, part, cover, rest)
 
 
 def _part(canvas: Image, rect: Rect) -> tuple[Image, int, int]:

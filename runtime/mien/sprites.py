@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -46,12 +47,20 @@ SMALLEST_DIAL = 11
 """Height of capitals and radius, in px, below which label and dial are left out."""
 
 
+class Sprite(NamedTuple):
+    """A small picture to lay on another: ``colours`` BGR (H, W, 3), ``cover`` (H, W) in [0, 1], ``rest`` 1 - cover."""
+
+    colours: Image
+    cover: Floats
+    rest: Floats
+
+
 def colour_of(face: Face) -> Colour:
     return COLOURS.get(face.expression.label, OTHER)
 
 
-def label_sprite(face: Face, letters: float, room: int) -> Floats | None:
-    """A pill with the track, the class in bold and its confidence, capitals ``letters`` px high: (H, W, 4).
+def label_sprite(face: Face, letters: float, room: int) -> Sprite | None:
+    """A pill with the track, the class in bold and its confidence, capitals ``letters`` px high.
 
     At most ``room`` px wide; None where that would be too small to read. Not to be changed: it is kept and given again.
     """
@@ -61,7 +70,7 @@ def label_sprite(face: Face, letters: float, room: int) -> Floats | None:
 
 
 @lru_cache(maxsize=256)
-def _label(words: tuple[str, str, str], colour: Colour, letters: float, room: int) -> Floats | None:
+def _label(words: tuple[str, str, str], colour: Colour, letters: float, room: int) -> Sprite | None:
     bold, plain = cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_SIMPLEX
     # Small ones are drawn larger and averaged down, which smooths better than cv2 does.
     fine = 4 if letters < 16 else 1
@@ -94,8 +103,8 @@ def _label(words: tuple[str, str, str], colour: Colour, letters: float, room: in
 
 
 @lru_cache(maxsize=16)
-def dial_sprite(radius: int) -> Floats:
-    """Russell's circumplex without its needle: pleasant to the right, excited up; the ring is 1. (H, W, 4)."""
+def dial_sprite(radius: int) -> Sprite:
+    """Russell's circumplex without its needle: pleasant to the right, excited up; the ring is 1."""
     fine = 4 if radius < 40 else 1
     size = 2 * radius * fine
     middle, ring, line = size // 2, round(0.44 * size), max(1, round(0.012 * size))
@@ -118,8 +127,8 @@ def draw_needle(canvas: Image, corner: tuple[int, int], affect: Affect, colour: 
     cv2.circle(canvas, end, round(16 * 0.16 * radius), colour, -1, cv2.LINE_AA, 4)
 
 
-def _layers(layers: Sequence[tuple[Mask, Colour, float]], fine: int) -> Floats:
-    """Shrink (mask, colour, opacity) by ``fine`` and lay them on each other: (H, W, 4), colour times alpha, alpha."""
+def _layers(layers: Sequence[tuple[Mask, Colour, float]], fine: int) -> Sprite:
+    """Shrink (mask, colour, opacity) by ``fine`` and lay them on each other."""
     height, width = (side // fine for side in layers[0][0].shape)
     result = np.zeros((height, width, 4), dtype=np.float32)
     for mask, colour, opacity in layers:
@@ -127,7 +136,9 @@ def _layers(layers: Sequence[tuple[Mask, Colour, float]], fine: int) -> Floats:
         alpha = small[..., None] * np.float32(opacity / 255)
         result *= 1 - alpha
         result += alpha * np.array([*colour, 1], dtype=np.float32)
-    return result
+    cover = np.ascontiguousarray(result[..., 3])
+    colours = np.round(result[..., :3] / np.maximum(cover, 1e-6)[..., None]).astype(np.uint8)
+    return Sprite(colours, cover, 1 - cover)
 
 
 def _luminance(colour: Colour) -> float:
