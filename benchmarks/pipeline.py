@@ -38,7 +38,7 @@ from mien.draw import draw_faces
 from mien.faces import Frame
 from mien.opening import open_source
 from mien.sinks import JsonLines
-from mien.video import silence
+from mien.video import quiet_opencv
 
 RESULTS = Path(__file__).parent / "results"
 STAGES = ("decode", "detect", "align", "engine", "smooth", "draw", "write", "encode", "rest")
@@ -202,12 +202,12 @@ def main() -> None:
     )
     parser.add_argument("--frames", type=int, default=100, help="of the clip (default: 100)")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, help="of the model (default: all cores)")
+    parser.add_argument("--threads", type=int, help="of the model (default: all cores but one)")
     parser.add_argument("--out", type=Path, default=RESULTS / "pipeline.json", help="the plot lies beside it")
     args = parser.parse_args()
     if min(*args.faces, *args.lines, args.frames, args.rounds) < 1 or min(args.lines) < 90:
         parser.error("--faces, --frames and --rounds are 1 or more, --lines 90 or more")
-    silence()  # of what an encoder that is not there has to say
+    quiet_opencv()  # of what an encoder that is not there has to say
     recognizer = Recognizer(threads=args.threads)
     cases = [(faces, lines) for lines in sorted(set(args.lines)) for faces in sorted(set(args.faces))]
     rounds: dict[Case, list[dict[str, float]]] = {case: [] for case in cases}

@@ -26,6 +26,7 @@ from mien.detector import WINDOW
 from mien.faces import Face, Frame, Image
 from mien.opening import open_source
 from mien.sinks import JsonLines
+from mien.video import quiet_opencv
 
 RESULTS = Path(__file__).parent / "results"
 SECOND = 1.0
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--devices", nargs="+", default=["cpu", "openvino"], help="engines (default: cpu openvino)")
     args = parser.parse_args()
+    quiet_opencv()
     report = {
         "command": f"python benchmarks/realtime.py {args.clip.name} --rounds {args.rounds}",
         "machine": processor(),

@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("clip", type=Path)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--video", action="store_true", help="save an annotated video, too (some MB a minute)")
-    parser.add_argument("--threads", type=int, help="of the model (default: all cores)")
+    parser.add_argument("--threads", type=int, help="of the model (default: all cores but one)")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS / "soak.json")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as name:

@@ -30,7 +30,7 @@ from mien.report import Tally, table
 from mien.sinks import Csv, JsonLines, Sink
 from mien.sources import Source
 from mien.stream import Stream, engine_failed
-from mien.video import silence
+from mien.video import quiet_opencv
 from mien.web import LivePage
 from mien.web.address import listen
 
@@ -226,7 +226,7 @@ class _Warnings(logging.Handler):
 @contextmanager
 def _messages() -> Iterator[None]:
     """mien's warnings in place of those of OpenCV, FFmpeg and the codecs, which name no remedy."""
-    silence()
+    quiet_opencv()
     handler, logger = _Warnings(logging.WARNING), logging.getLogger("mien")
     logger.addHandler(handler)
     try:

@@ -10,21 +10,14 @@ from numpy.typing import NDArray
 
 from mien.faces import Face, Floats, Image
 from mien.sprites import COLOURS as COLOURS
-from mien.sprites import INK, SMALLEST_DIAL, Sprite, colour_of, dial_sprite, draw_needle, label_sprite
 from mien.sprites import LINES as LINES
 from mien.sprites import OTHER as OTHER
+from mien.sprites import SMALLEST_DIAL, Sprite, colour_of, corner_sprites, dial_sprite, draw_needle, label_sprite
 from mien.sprites import WHITE as WHITE
 from mien.sprites import Colour as Colour
 
 Rect = tuple[int, int, int, int]
 """x1 y1 x2 y2, whole px."""
-
-TURNS = np.linspace(0, np.pi / 2, 12)
-ANGLES = np.pi + np.arange(4)[:, None] * np.pi / 2 + TURNS
-"""(4, 12): of the arcs at the corners left top, right top, right bottom, left bottom."""
-ARCS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=2)
-ALONG = np.stack([-np.sin(ANGLES), np.cos(ANGLES)], axis=2)
-INWARD = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]])
 
 COVER = (1.5, 1.65)
 """Half axes of what blurring covers, over those of the box: ears, hair and chin stand out of a face's box."""
@@ -101,19 +94,21 @@ def _blur(canvas: Image, box: NDArray[np.float64]) -> None:
 
 
 def _draw_box(canvas: Image, box: Rect, colour: Colour, short: int) -> None:
-    """A thin rounded frame with stronger corners, which a dark line parts from a bright picture."""
+    """A thin frame with strong round corners, which a dark line parts from a bright picture."""
     x1, y1, x2, y2 = box
     side = _side(box)
     thick = max(1, round(min(short / 260, side / 28)))
-    corners = list(_corners(np.array(box, dtype=np.float64), 0.12 * side, 0.10 * side))
-    cv2.polylines(canvas, corners, False, INK, thick + 2, cv2.LINE_AA, 4)
-    cv2.polylines(canvas, corners, False, colour, thick, cv2.LINE_AA, 4)
-    along = round(0.22 * side) + thick
+    reach, margin = round(0.22 * side), thick + 2
+    for sprite, x, y in zip(corner_sprites(reach, thick, colour), (x1, x2, x2, x1), (y1, y1, y2, y2), strict=True):
+        # Each corner lies inside of the box but for the margin.
+        left, top = (x - margin if x == x1 else x - reach), (y - margin if y == y1 else y - reach)
+        size = reach + margin + 1
+        _blend(canvas, sprite, (left, top, left + size, top + size))
     for start, end in (
-        ((x1 + along, y1), (x2 - along, y1)),
-        ((x1 + along, y2), (x2 - along, y2)),
-        ((x1, y1 + along), (x1, y2 - along)),
-        ((x2, y1 + along), (x2, y2 - along)),
+        ((x1 + reach, y1), (x2 - reach, y1)),
+        ((x1 + reach, y2), (x2 - reach, y2)),
+        ((x1, y1 + reach), (x1, y2 - reach)),
+        ((x2, y1 + reach), (x2, y2 - reach)),
     ):
         cv2.line(canvas, start, end, _darker(colour), max(1, thick // 2))
 
@@ -121,15 +116,6 @@ def _draw_box(canvas: Image, box: Rect, colour: Colour, short: int) -> None:
 def _darker(colour: Colour) -> Colour:
     blue, green, red = (round(0.6 * value) for value in colour)
     return blue, green, red
-
-
-def _corners(box: NDArray[np.float64], radius: float, leg: float) -> NDArray[np.int32]:
-    """Four arcs in order around the box, each with straight legs of ``leg`` px: (4, 14, 2) in 16ths of a px."""
-    x1, y1, x2, y2 = box
-    middles = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)]) + radius * INWARD
-    arcs = middles[:, None] + radius * ARCS
-    ends = arcs[:, :1] - leg * ALONG[:, :1], arcs, arcs[:, -1:] + leg * ALONG[:, -1:]
-    return np.asarray(np.round(np.concatenate(ends, axis=1) * 16), dtype=np.int32)
 
 
 def _place(

@@ -42,6 +42,7 @@ LINES: tuple[Colour, ...] = (
 INK: Colour = (26, 22, 20)
 WHITE: Colour = (255, 255, 255)
 
+BOLD, PLAIN = cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_SIMPLEX
 SMALLEST_LETTERS = 5
 SMALLEST_DIAL = 11
 """Height of capitals and radius, in px, below which label and dial are left out."""
@@ -54,6 +55,11 @@ class Sprite(NamedTuple):
     cover: Floats
     rest: Floats
 
+    def flipped(self, axis: int) -> Sprite:
+        """Upside down (0) or left to right (1)."""
+        colours, cover, rest = (np.ascontiguousarray(np.flip(layer, axis)) for layer in self)
+        return Sprite(colours.astype(np.uint8), cover.astype(np.float32), rest.astype(np.float32))
+
 
 def colour_of(face: Face) -> Colour:
     return COLOURS.get(face.expression.label, OTHER)
@@ -62,42 +68,49 @@ def colour_of(face: Face) -> Colour:
 def label_sprite(face: Face, letters: float, room: int) -> Sprite | None:
     """A pill with the track, the class in bold and its confidence, capitals ``letters`` px high.
 
-    At most ``room`` px wide; None where that would be too small to read. Not to be changed: it is kept and given again.
+    At most ``room`` px wide; None where that would be too small to read.
     """
-    track = "" if face.track_id is None else f"#{face.track_id}"
-    share = f"{100 * face.expression.confidence:.0f}%"
-    return _label((track, face.expression.label, share), colour_of(face), round(letters * 2) / 2, room)
+    left = (face.expression.label, BOLD)
+    words = (left,) if face.track_id is None else ((f"#{face.track_id}", PLAIN), left)
+    share = ((f"{100 * face.expression.confidence:.0f}%", PLAIN),)
+    letters = round(letters * 2) / 2
+    while letters >= SMALLEST_LETTERS:
+        # Two pieces that are kept: the first hardly changes from frame to frame, and the second has a hundred forms.
+        pieces = [_half_pill(part, colour_of(face), letters, i == 0) for i, part in enumerate((words, share))]
+        joined = Sprite(*(np.concatenate(layers, axis=1) for layers in zip(*pieces, strict=True)))
+        if joined.colours.shape[1] <= room:
+            return joined
+        letters *= 0.98 * room / joined.colours.shape[1]
+    return None
 
 
-@lru_cache(maxsize=256)
-def _label(words: tuple[str, str, str], colour: Colour, letters: float, room: int) -> Sprite | None:
-    bold, plain = cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_SIMPLEX
+@lru_cache(maxsize=512)
+def _half_pill(words: tuple[tuple[str, int], ...], colour: Colour, letters: float, first: bool) -> Sprite:
+    """The left (``first``) or right half of a pill, with words, each in its font. Not to be changed: it is kept."""
     # Small ones are drawn larger and averaged down, which smooths better than cv2 does.
     fine = 4 if letters < 16 else 1
-    unit = cv2.getTextSize("H", bold, 1.0, 1)[0][1]
+    unit = cv2.getTextSize("H", BOLD, 1.0, 1)[0][1]
     wanted = letters * fine
-    set_in = [(word, font) for word, font in zip(words, (plain, bold, plain), strict=True) if word]
-    widths = [cv2.getTextSize(word, font, wanted / unit, 1)[0][0] for word, font in set_in]
+    widths = [cv2.getTextSize(word, font, wanted / unit, 1)[0][0] for word, font in words]
     pad, gap = 0.75 * wanted, 0.5 * wanted
-    total = sum(widths) + gap * (len(widths) - 1) + 2 * pad
-    if total > room * fine:
-        letters *= room * fine / total
-        return _label(words, colour, letters * 0.98, room) if letters >= SMALLEST_LETTERS else None
+    total = sum(widths) + gap * (len(widths) - 0.5) + pad
     width, height = int(np.ceil(total / fine)) * fine, round(2.1 * letters) * fine
-    pill = np.zeros((height, width), dtype=np.uint8)
     radius = round(0.36 * height)
-    cv2.rectangle(pill, (radius, 0), (width - 1 - radius, height - 1), 255, -1)
-    cv2.rectangle(pill, (0, radius), (width - 1, height - 1 - radius), 255, -1)
-    for x in (radius, width - 1 - radius):
-        for y in (radius, height - 1 - radius):
-            cv2.circle(pill, (x, y), radius, 255, -1, cv2.LINE_AA)
+    whole = np.zeros((height, width + 2 * radius), dtype=np.uint8)
+    right, bottom = whole.shape[1] - 1, height - 1
+    cv2.rectangle(whole, (radius, 0), (right - radius, bottom), 255, -1)
+    cv2.rectangle(whole, (0, radius), (right, bottom - radius), 255, -1)
+    for x in (radius, right - radius):
+        for y in (radius, bottom - radius):
+            cv2.circle(whole, (x, y), radius, 255, -1, cv2.LINE_AA)
+    pill = np.ascontiguousarray(whole[:, :width] if first else whole[:, -width:])
     text = np.zeros_like(pill)
     base = round((height + wanted) / 2)
     thick = max(1, round(wanted / 14)) if cv2.__version__ < "5" else 1  # cv2 4 draws letters as strokes
-    left = pad
-    for (word, font), wide in zip(set_in, widths, strict=True):
-        cv2.putText(text, word, (round(left), base), font, wanted / unit, 255, thick, cv2.LINE_AA)
-        left += wide + gap
+    place = pad if first else gap / 2
+    for (word, font), wide in zip(words, widths, strict=True):
+        cv2.putText(text, word, (round(place), base), font, wanted / unit, 255, thick, cv2.LINE_AA)
+        place += wide + gap
     ink = INK if _luminance(colour) > 0.3 else WHITE
     return _layers([(pill, colour, 0.95), (text, ink, 1.0)], fine)
 
@@ -114,6 +127,25 @@ def dial_sprite(radius: int) -> Sprite:
     cv2.line(axes, (middle - ring, middle), (middle + ring, middle), 255, line, cv2.LINE_AA)
     cv2.line(axes, (middle, middle - ring), (middle, middle + ring), 255, line, cv2.LINE_AA)
     return _layers([(disc, INK, 0.62), (axes, WHITE, 0.45), (rim, WHITE, 0.85)], fine)
+
+
+@lru_cache(maxsize=128)
+def corner_sprites(reach: int, thick: int, colour: Colour) -> tuple[Sprite, Sprite, Sprite, Sprite]:
+    """Round corners over a dark line: left top, right top, right bottom, left bottom.
+
+    Their legs go ``reach`` px along the sides, and their points are ``thick`` + 2 px away from the sprite's border.
+    """
+    margin = thick + 2
+    size, radius = reach + margin + 1, 0.55 * reach
+    turns = np.linspace(np.pi, 1.5 * np.pi, 12)
+    arc = margin + radius + radius * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    line = np.vstack([(margin, size), arc, (size, margin)])
+    dark, strong = np.zeros((size, size), np.uint8), np.zeros((size, size), np.uint8)
+    for mask, width in ((dark, thick + 2), (strong, thick)):
+        cv2.polylines(mask, [np.round(16 * line).astype(np.int32)], False, 255, width, cv2.LINE_AA, 4)
+    first = _layers([(dark, INK, 0.55), (strong, colour, 1.0)], 1)
+    second = first.flipped(1)
+    return first, second, second.flipped(0), first.flipped(0)
 
 
 def draw_needle(canvas: Image, corner: tuple[int, int], affect: Affect, colour: Colour, radius: int) -> None:

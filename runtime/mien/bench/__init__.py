@@ -22,7 +22,7 @@ from mien.errors import EngineUnavailable, InputError, MienError, ModelInvalid, 
 from mien.machine import Facts
 from mien.outputs import check_folder, write_whole
 from mien.plot import save_png
-from mien.video import silence
+from mien.video import quiet_opencv
 
 EPILOG = """What is compared is measured in turn. cores, and figures a core, come from the processor time that the
 process used, in all its threads (time.process_time); those of engines use some more while they wait for the next call.
@@ -68,7 +68,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def run(args: argparse.Namespace) -> int:
     """Measure, and tell. Returns the exit code; what went wrong stands on stderr."""
     report: Facts | None = None
-    silence()
+    quiet_opencv()
     try:
         bundle, clip = _check(args)
         report = header(args)

@@ -21,7 +21,7 @@ from mien.recognizer import Recognizer
 from mien.selftest import words
 from mien.sinks import JsonLines
 from mien.stream import Stream
-from mien.video import silence
+from mien.video import quiet_opencv
 
 WARM_UP = 8
 """Frames before each turn that are not counted: a thread may have decoded them ahead."""
@@ -106,7 +106,7 @@ def main() -> None:
     """The child: a job on stdin, then seconds; an answer to each on stdout."""
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
-    silence()
+    quiet_opencv()
     kept = _Kept()
     logging.getLogger("mien").addHandler(kept)
     way: Way | None = None
