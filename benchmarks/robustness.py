@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 from corruptions import KINDS, Shown
 from numpy.typing import NDArray
-from robustness_report import limits, plot, table
+from robustness_report import limits, plot, table, write_card
 from tqdm import tqdm
 
 from mien.align import CropSpec, crop, crop_matrix
@@ -148,6 +148,7 @@ def main() -> None:
     parser.add_argument("--model", default="default", help="a bundle; its precisions are all measured")
     parser.add_argument("--faces", type=int, default=600, help="of each set, evenly spread; 0: all (default: 600)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="threads (default: one a core)")
+    parser.add_argument("--card", action="store_true", help="write the worst cases into the card of the bundle")
     parser.add_argument("--out", type=Path, default=RESULTS / "robustness.json", help="the plot lies beside it")
     args = parser.parse_args()
     cv2.setNumThreads(1)
@@ -173,6 +174,8 @@ def main() -> None:
     report["limits"] = limits(report)
     args.out.write_text(json.dumps(report, indent=2) + "\n")
     plot(report, args.out.with_suffix(".png"))
+    if args.card:
+        write_card(report, bundle.folder)
     print(table(report))
     print("\nPoints of accuracy lost, mean of the sets, for the model card:\n" + "\n".join(report["limits"]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from corruptions import KINDS, Kind
 from numpy.typing import NDArray
+
+from mien.card import CARD, read_card
+from mien_export.model_card import FILE, model_card
 
 TITLES = {"rafdb/test": "RAF-DB", "ferplus/test": "FER+", "affectnet-subset/test": "AffectNet subset"}
 WORTH_SAYING = 5.0
@@ -36,6 +40,12 @@ def means(report: dict[str, Any], value: Callable[[dict[str, Any]], float]) -> N
     return made
 
 
+PREFACE = (
+    "Points of accuracy lost under corruptions, mean of the test sets, a face that is not found counting as wrong "
+    "(these sets are tight crops, so faces are harder to find in them than in scenes):"
+)
+
+
 def limits(report: dict[str, Any]) -> list[str]:
     """What a model card should say, the worst first: each kind's losses from where they are worth saying."""
     first = report["precisions"][0]
@@ -56,6 +66,15 @@ def limits(report: dict[str, Any]) -> list[str]:
     if harmless:
         lines.append(f"under {WORTH_SAYING:g} points: {', '.join(harmless)}")
     return lines
+
+
+def write_card(report: dict[str, Any], folder: Path) -> None:
+    """Put the worst cases behind the limits that the card of a bundle names, in place of those of an earlier run."""
+    card = read_card(folder)
+    told = " ".join((card.limits.split(PREFACE)[0].strip(), PREFACE, "; ".join(report["limits"]) + "."))
+    card = dataclasses.replace(card, limits=told)
+    (folder / CARD).write_text(card.to_json(), encoding="utf-8")
+    (folder / FILE).write_text(model_card(card), encoding="utf-8")
 
 
 def plot(report: dict[str, Any], path: Path) -> None:

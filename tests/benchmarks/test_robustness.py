@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from tiny_data import write_split
 
 from mien.align import CropSpec, crop, crop_matrix
 from mien.bundle import find_bundle
+from mien.card import read_card
 from mien.detector import load_detector
 from mien.engines import load_engine
 from mien.faces import Image
@@ -155,3 +158,15 @@ def test_the_model_card_hears_of_losses_worth_saying_the_worst_first() -> None:
     assert last.startswith("under 5 points: ")
     assert "noise" not in last
     assert "small face up to 24 px" in last
+
+
+def test_the_card_tells_the_worst_cases_of_the_last_run_only(tiny_bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, folder)
+    before = read_card(folder)
+    for lines in (["noise: 6"], ["blur: 7", "under 5 points: grey"]):
+        report.write_card({"limits": lines}, folder)
+    card = read_card(folder)
+    assert card.limits == f"{before.limits} {report.PREFACE} blur: 7; under 5 points: grey."
+    assert replace(card, limits="") == replace(before, limits="")
+    assert "blur: 7" in (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
