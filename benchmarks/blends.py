@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from mien.engines import load_engine
 from mien.faces import EXPRESSIONS
 from mien_train.duplicates import difference_hashes
 from mien_train.sets import load_with_landmarks
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 COMPOUNDS = (
     ("fear", "surprise"),
@@ -31,7 +34,7 @@ BATCH = 32
 @dataclass(frozen=True, eq=False)
 class Embedded:
     """N images as the model sees them: ``probabilities`` (N, 8), ``embedding`` (N, D), ``expression`` (N,) or -1,
-    ``compound`` (N,) index of COMPOUNDS or -1, ``blend`` (N,) whether it is a compound of any two, ``hashes`` (N, 4)."""
+    ``compound`` (N,) index of COMPOUNDS or -1, ``blend`` (N,) whether it is one of any two, ``hashes`` (N, 4)."""
 
     probabilities: NDArray[np.float32]
     embedding: NDArray[np.float32]
@@ -40,11 +43,11 @@ class Embedded:
     blend: NDArray[np.bool_]
     hashes: NDArray[np.uint64]
 
-    def take(self, rows: NDArray[Any]) -> Embedded:
-        return Embedded(*(values[rows] for values in vars(self).values()))
+    def take(self, rows: NDArray[Any]) -> Self:
+        return type(self)(*(values[rows] for values in vars(self).values()))
 
     @property
-    def basic(self) -> Embedded:
+    def basic(self) -> Self:
         """Those with a basic expression that is no blend."""
         return self.take((self.expression >= 0) & ~self.blend)
 

@@ -1,4 +1,4 @@
-"""What ``personal.py`` found, as a picture: the trade between new and basic classes, and figures by number of classes."""
+"""What ``personal.py`` found, as a picture: the trade between new and basic classes, and figures by their number."""
 
 from __future__ import annotations
 

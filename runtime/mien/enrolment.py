@@ -21,6 +21,8 @@ AGREEING = 8
 AGREE = 0.85
 """How often an example that was not learned must look more like the class than a basic face does. Faces drawn at random
 reach 0.8, compound expressions 0.9 and more."""
+MIXED = 0.4
+"""Share of its examples that another learned class may claim; of two that are the same each claims half."""
 SAME = 0.02
 """Examples nearer than this, in standard deviations a direction, are the same picture."""
 
@@ -54,7 +56,7 @@ class Enrolment:
     def __str__(self) -> str:
         worst = max(self.losses, key=self.losses.__getitem__)
         told = f"{self.label}: {self.examples} example{'s' * (self.examples != 1)}"
-        told += f" ({self.skipped} pictures without a face left out)" if self.skipped else ""
+        told += f" ({self.skipped} picture{'s' * (self.skipped != 1)} without a face left out)" if self.skipped else ""
         told += f", {self.recognised:.0%} recognised; basic expressions lose {100 * self.loss:.1f} points"
         told += f" of {100 * self.basic_before:.1f}"
         told += f", most of them {worst} ({100 * self.losses[worst]:.1f})" if self.losses[worst] > 0 else ""
@@ -81,16 +83,21 @@ def learn(
     sides = {name: fitter.inputs(held) for name, held in examples.items()}
     _check_free(label, sides, count - len(new), fitter.basic)
     fits = fitter.fit_all(sides)
-    scores, agreement = _judge(fitter, sides, fits, label)
+    scores, rivals, agreement = _judge(fitter, sides, fits, label)
     if agreement is not None and agreement < AGREE:
         raise EnrolmentRefused(
             f"the {count} examples of {label!r} do not agree: basic faces look as much like it as they do. Give "
             "examples of one expression, or enrol what differs under a name of its own"
         )
-    rivals = {name: sides[label] @ fitted for name, fitted in fits.items() if name != label}
+    _check_apart(label, scores, rivals)
     known = _won(fitter, sides[label], scores, rivals)
     if not known.any():
-        raise EnrolmentRefused(_why_not(fitter, sides[label], scores, rivals, personal, label, max_loss))
+        basic = personal.basic[int(np.exp(sides[label][:, : fitter.basic]).mean(axis=0).argmax())]
+        raise EnrolmentRefused(
+            f"{label!r} looks too much like {basic}: none of its examples would be recognised while the basic "
+            f"expressions lose no more than {100 * max_loss:g} points{' to all that is learned' * bool(rivals)}. Give "
+            "more or clearer examples, or allow a larger loss"
+        )
     weak = tuple(
         name
         for name in before
@@ -126,21 +133,22 @@ def _check_free(label: str, sides: Mapping[str, Values], old: int, basic: int) -
 
 def _judge(
     fitter: Fitter, sides: Mapping[str, Values], fits: Mapping[str, Values], label: str
-) -> tuple[Values, float | None]:
-    """The score of each example of a class, (N,), and how well the examples agree: where there are enough, by two fits
-    that each saw the other half."""
+) -> tuple[Values, dict[str, Values], float | None]:
+    """The score of each example of a class, (N,), those that the other classes give it, and how well the examples
+    agree: where there are enough, by two fits of everything that each saw one half of them."""
     mine = sides[label]
+    made = {name: mine @ fitted for name, fitted in fits.items()}
     if len(mine) < AGREEING:
-        return mine @ fits[label], None
-    others = [side for name, side in sides.items() if name != label]
-    scores, ranks = np.zeros(len(mine)), np.zeros(len(mine))
+        return made.pop(label), made, None
+    ranks = np.zeros(len(mine))
     for half in (0, 1):
         seen = np.arange(len(mine)) % 2 == half
-        fitted = fitter.fit(mine[seen], others)
-        scores[~seen] = mine[~seen] @ fitted
-        basic = np.sort(fitter.lead(fitter.judged[fitter.right], fitted))
-        ranks[~seen] = np.searchsorted(basic, fitter.lead(mine[~seen], fitted)) / len(basic)
-    return scores, float(ranks.mean())
+        again = fitter.fit_all({**sides, label: mine[seen]})
+        for name, fitted in again.items():
+            made[name][~seen] = mine[~seen] @ fitted
+        basic = np.sort(fitter.lead(fitter.judged[fitter.right], again[label]))
+        ranks[~seen] = np.searchsorted(basic, fitter.lead(mine[~seen], again[label])) / len(basic)
+    return made.pop(label), made, float(ranks.mean())
 
 
 def _won(fitter: Fitter, rows: Values, scores: Values, rivals: Mapping[str, Values]) -> NDArray[np.bool_]:
@@ -149,21 +157,10 @@ def _won(fitter: Fitter, rows: Values, scores: Values, rivals: Mapping[str, Valu
     return np.asarray(scores > best)
 
 
-def _why_not(
-    fitter: Fitter,
-    rows: Values,
-    scores: Values,
-    rivals: Mapping[str, Values],
-    personal: Personal,
-    label: str,
-    max_loss: float,
-) -> str:
-    likest = max(rivals, key=lambda name: float(np.median(rivals[name])), default="")
-    if likest and (rivals[likest] > scores).mean() > 0.5:
-        return f"{label!r} looks like {likest!r}, learned before: give clearer examples, or add these to {likest!r}"
-    basic = personal.basic[int(np.exp(rows[:, : fitter.basic]).mean(axis=0).argmax())]
-    shared = " with the classes learned before" if rivals else ""
-    return (
-        f"{label!r} looks too much like {basic}: none of its examples would be recognised while the basic expressions "
-        f"lose no more than {100 * max_loss:g} points{shared}. Give more or clearer examples, or allow a larger loss"
-    )
+def _check_apart(label: str, scores: Values, rivals: Mapping[str, Values]) -> None:
+    """EnrolmentRefused where another learned class claims too many examples for two that differ."""
+    for name, theirs in rivals.items():
+        if (theirs > scores).mean() > MIXED:
+            raise EnrolmentRefused(
+                f"{label!r} looks like {name!r}, learned before: give clearer examples, or add these to {name!r}"
+            )
