@@ -2,7 +2,8 @@
 
     python benchmarks/enrol_time.py
 
-As the first class, and as the fourth (three of drawn numbers stand before it), when all four are fitted. Writes ``benchmarks/results/enrol_time.json``.
+As the first class, and as the fourth, when all four are fitted (the three before it are of drawn numbers). Writes
+``benchmarks/results/enrol_time.json``.
 """
 
 from __future__ import annotations

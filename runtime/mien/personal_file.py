@@ -55,6 +55,8 @@ def load_personal(path: str | Path, card: ModelCard) -> Personal:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise SourceError(f"cannot read {path}: {why}; fer-enroll makes such files") from error
+    if not data.startswith(b"PK"):  # anything else numpy would take for pickled objects, and say so
+        raise InputError(f"{path} is no file of fer-enroll, or is damaged; choose another name, or enrol again")
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             made = _build(json.loads(str(stored["told"])), stored, card)
