@@ -47,6 +47,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     faces.add_argument("--faces", type=int, default=LIMIT, metavar="N", help=f"at most N of them; 0: all ({LIMIT})")
     faces.add_argument("--keep-ranges", action="store_true", help="calibrate by the bundle's ranges: all FACES prove")
+    faces.add_argument(
+        "--exemplars", nargs="+", default=[], metavar="FACES", help="with known expressions and not trained on: what "
+        "fer-enroll tells new expressions from",
+    )  # fmt: skip
     limits = parser.add_argument_group("limits of the proof")
     limits.add_argument("--max-accuracy-drop", type=float, default=0.01, metavar="X", help="(default: 0.01)")
     limits.add_argument("--max-ccc-drop", type=float, default=0.02, metavar="X", help="(default: 0.02)")
@@ -69,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
             keep_ranges=args.keep_ranges,
             limits=Limits(args.max_accuracy_drop, args.max_ccc_drop, args.min_speedup),
             force=args.force,
+            exemplars=tuple(args.exemplars),
             opset=args.opset,
         )
         out = args.out or default_out(args.source, wanted)

@@ -46,12 +46,13 @@ Found = tuple[Image, int, tuple[float, float]]
 UNKNOWN = (float("nan"), float("nan"))
 
 
-def read_faces(sources: Sequence[str], spec: CropSpec, limit: int = LIMIT) -> FaceCrops:
+def read_faces(sources: Sequence[str], spec: CropSpec, limit: int = LIMIT, *, clear: bool = False) -> FaceCrops:
     """Crops of the faces in ``sources``, at most ``limit`` (0: all), evenly spread over each source.
 
     A source is a folder of pictures (folders named after expressions give labels), parquet files or a glob of them with
     the columns of the README, a video, or a camera's number; none is the portrait that scikit-image brings, mirrored,
-    turned, and in other light. Raises InputError where one is missing or holds no face.
+    turned, and in other light. ``clear`` leaves out rows whose votes are split between two expressions. Raises
+    InputError where one is missing or holds no face.
     """
     if not sources:
         return _portrait(spec)
@@ -59,7 +60,7 @@ def read_faces(sources: Sequence[str], spec: CropSpec, limit: int = LIMIT) -> Fa
     share = -(-limit // len(sources)) if limit else 0
     found: list[Found] = []
     for source in sources:
-        here = list(_read(source, spec, detector, share))
+        here = list(_read(source, spec, detector, share, clear))
         if not here:
             raise InputError(f"no face found in {source}; give pictures, parquet files or a video with faces in it")
         found += here
@@ -69,10 +70,10 @@ def read_faces(sources: Sequence[str], spec: CropSpec, limit: int = LIMIT) -> Fa
     )
 
 
-def _read(source: str, spec: CropSpec, detector: Detector, limit: int) -> Iterator[Found]:
+def _read(source: str, spec: CropSpec, detector: Detector, limit: int, clear: bool) -> Iterator[Found]:
     paths = sorted(glob.glob(source, recursive=True)) if glob.has_magic(source) else [source]
     if paths and all(Path(path).suffix == ".parquet" for path in paths):
-        yield from _parquet(paths, spec, detector, limit)
+        yield from _parquet(paths, spec, detector, limit, clear)
     elif Path(source).is_dir():
         yield from _folder(Path(source), spec, detector, limit)
     else:
@@ -90,7 +91,7 @@ def _folder(folder: Path, spec: CropSpec, detector: Detector, limit: int) -> Ite
             yield patch, EXPRESSIONS.index(name) if name in EXPRESSIONS else -1, UNKNOWN
 
 
-def _parquet(paths: Sequence[str], spec: CropSpec, detector: Detector, limit: int) -> Iterator[Found]:
+def _parquet(paths: Sequence[str], spec: CropSpec, detector: Detector, limit: int, clear: bool) -> Iterator[Found]:
     try:
         import pyarrow.parquet as pq
     except ImportError as error:
@@ -101,6 +102,8 @@ def _parquet(paths: Sequence[str], spec: CropSpec, detector: Detector, limit: in
         raise InputError(f"cannot read {paths[0]}: {error}") from error
     if rows and not {"image", "expression"} <= set(rows[0]):
         raise InputError(f"{paths[0]} needs the columns image and expression; see the README")
+    if clear:
+        rows = [row for row in rows if int(row["expression"]) >= 0 and not is_blend(row.get("votes"))]
     for row in _spread(rows, limit):
         image = cv2.imdecode(np.frombuffer(row["image"]["bytes"], np.uint8), cv2.IMREAD_COLOR)
         patch = None if image is None else _cut(np.asarray(image, np.uint8), spec, detector)
@@ -108,6 +111,14 @@ def _parquet(paths: Sequence[str], spec: CropSpec, detector: Detector, limit: in
             valence, arousal = row.get("valence"), row.get("arousal")
             affect = UNKNOWN if valence is None or arousal is None else (float(valence), float(arousal))
             yield patch, int(row["expression"]), affect
+
+
+def is_blend(votes: Sequence[int] | None) -> bool:
+    """Whether votes for the eight classes show two expressions at once: at least 3 for the second, 8 for both."""
+    if votes is None:
+        return False
+    second, first = sorted(votes[: len(EXPRESSIONS)])[-2:]
+    return second >= 3 and first + second >= 8
 
 
 def _frames(source: str, spec: CropSpec, detector: Detector, limit: int) -> Iterator[Found]:

@@ -19,6 +19,7 @@ from mien.engines import Engine, load_engine
 from mien.errors import InputError, MienError, OutputError
 from mien.faces import EXPRESSIONS
 from mien.golden import GOLDEN, golden_crops, golden_text
+from mien_export.exemplars import write_exemplars
 from mien_export.faces import LIMIT, FaceCrops, read_faces
 from mien_export.model_card import FILE, model_card
 from mien_export.parity import Parity, compare
@@ -35,7 +36,8 @@ float16 the packaged student differs by 0.0001 on average, and by more than 0.00
 class Wanted:
     """``tensorrt``: device to build plans for, tensorrt, dla:0 or dla:1. ``data``: sources of faces (faces.py), at most
     ``faces`` of them. ``keep_ranges``: quantise by the ranges of the bundle, so that all of the data prove.
-    ``force``: write what failed its proof too; its card says so."""
+    ``force``: write what failed its proof too; its card says so. ``exemplars``: sources of faces with known expressions
+    that enrolment compares with."""
 
     int8: bool = False
     half: bool = False
@@ -46,6 +48,7 @@ class Wanted:
     keep_ranges: bool = False
     limits: Limits = field(default_factory=Limits)
     force: bool = False
+    exemplars: tuple[str, ...] = ()
     opset: int = 18
 
 
@@ -68,6 +71,8 @@ def pack(source: str | Path, out: Path, wanted: Wanted) -> tuple[list[Proof], Pa
         faces = _ranges(folder, faces, wanted, fresh=parity is not None)
         golden = load_engine(folder / FILES["fp32"], device="cpu").run(golden_crops(card.crop.size))
         (folder / GOLDEN).write_text(golden_text(golden), encoding="utf-8")
+        if wanted.exemplars:
+            write_exemplars(folder, card, wanted.exemplars)
         proofs = _artefacts(folder, faces, card, wanted)
         failed = [f"{made.artefact}: {reason}" for made in proofs for reason in made.failures]
         if failed and not wanted.force:

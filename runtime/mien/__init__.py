@@ -12,6 +12,7 @@ _os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from mien.errors import (
     EngineUnavailable,
+    EnrolmentRefused,
     InputError,
     MienError,
     ModelInvalid,
@@ -25,6 +26,7 @@ from mien.recognizer import Recognizer
 __all__ = [
     "Affect",
     "EngineUnavailable",
+    "EnrolmentRefused",
     "Expression",
     "Face",
     "InputError",

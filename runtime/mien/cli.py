@@ -122,6 +122,7 @@ def _open(args: argparse.Namespace, stack: ExitStack, stop: Stop) -> Job:
         threads=args.threads,
         min_face=args.min_face,
         min_confidence=args.min_confidence,
+        personal=args.personal,
     )
     stream = None
     if source.kind not in STILLS:

@@ -27,3 +27,7 @@ class ModelInvalid(MienError, ValueError):
 
 class EngineUnavailable(MienError, ImportError):
     """The engine, device or precision that was asked for cannot be had on this machine."""
+
+
+class EnrolmentRefused(MienError, ValueError):
+    """Examples of an expression that cannot be learned, or not without harm to those that are known."""

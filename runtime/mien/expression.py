@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -9,14 +10,13 @@ import numpy as np
 
 from mien.card import ModelCard
 from mien.engines import Engine
-from mien.errors import ModelInvalid
-from mien.faces import Affect, Expression, Floats, Image
+from mien.errors import InputError, ModelInvalid
+from mien.faces import UNCERTAIN, Affect, Expression, Floats, Image
+from mien.personal import Personal, model_of
 
 Reading: TypeAlias = tuple[Expression, Affect, Floats]
 """What the model tells of one crop; the last is the embedding (D,)."""
 OUTPUTS = ("expression", "affect", "embedding")
-UNCERTAIN = "uncertain"
-"""The label of an expression whose probability is lower than what was asked for."""
 
 
 class ExpressionModel:
@@ -30,6 +30,7 @@ class ExpressionModel:
         self.card = card
         self.engine = engine
         self.min_confidence = min_confidence
+        self.personal = Personal(model_of(card), card.labels)
         size = card.crop.size
         outputs = engine.run(np.zeros((1, size, size, 3), dtype=np.uint8))
         expected = {"expression": len(card.labels), "affect": 2, "embedding": card.embedding}
@@ -38,20 +39,36 @@ class ExpressionModel:
             if shape != (1, width):
                 raise ModelInvalid(f"the model's output {name} is {shape}, but its card promises (1, {width})")
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The basic classes, then those learned on this device."""
+        return (*self.card.labels, *self.personal.labels)
+
+    def with_personal(self, personal: Personal) -> ExpressionModel:
+        """This model with what was learned; the engine is shared. Raises InputError for what another model learned."""
+        if (personal.model, personal.basic) != (self.personal.model, self.personal.basic):
+            raise InputError(
+                f"these expressions were learned with another model than {self.card.name} of this bundle; enrol them "
+                "again, or give the bundle they were learned with as the model"
+            )
+        other = copy.copy(self)
+        other.personal = personal
+        return other
+
     def read(self, crops: Image) -> list[Reading]:
         """uint8 RGB crops (N, size, size, 3) -> N results, in one engine call."""
         if not len(crops):
             return []
-        outputs = self.engine.run(crops)
-        labels = self.card.labels
+        outputs, personal = self.engine.run(crops), self.personal
+        labels, probabilities = self.labels, personal.read(outputs["expression"], outputs["embedding"])
         return [
             (
                 likeliest(dict(zip(labels, values, strict=True)), self.min_confidence),
-                Affect(*affect),
+                personal.shift(Affect(*affect)),
                 embedding,
             )
             for values, affect, embedding in zip(
-                outputs["expression"].tolist(), outputs["affect"].tolist(), outputs["embedding"], strict=True
+                probabilities.tolist(), outputs["affect"].tolist(), outputs["embedding"], strict=True
             )
         ]
 

@@ -13,6 +13,8 @@ Floats: TypeAlias = NDArray[np.float32]
 
 EXPRESSIONS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
 """The canonical classes, in AffectNet's and EmoNet's order."""
+UNCERTAIN = "uncertain"
+"""The label of an expression whose probability is lower than what was asked for."""
 
 
 @dataclass(frozen=True, eq=False)

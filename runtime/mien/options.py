@@ -57,6 +57,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     how.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="what runs the model (default: auto)")
     how.add_argument("--precision", choices=("auto", *FILES), default="auto", help="of the model (default: auto)")
     how.add_argument("--threads", metavar="N", type=_threads, help="of the model (default: all cores but one)")
+    how.add_argument("--personal", metavar="FILE", help="expressions learned on this device, a file of fer-enroll")
     how.add_argument(
         "--min-face",
         metavar="PX",
@@ -89,7 +90,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     how.add_argument("--max-frames", metavar="N", type=_positive, help="stop after so many frames")
     parser.add_argument("--version", action="version", version=f"mien {version('mien')}")
     args = parser.parse_args(argv)
-    for name in ("save", "json", "csv", "summary", "serve", "token"):
+    for name in ("save", "json", "csv", "summary", "serve", "token", "personal"):
         if getattr(args, name) == "":
             parser.error(f"--{name} is empty; leave it out, or say where")
     if args.json and args.json == args.csv:

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from mien.align import crop, crop_matrix
+from mien.baseline import Baseline
 from mien.bundle import find_bundle
 from mien.card import ModelCard
 from mien.checks import check_boxes, check_frame, check_landmarks, check_number, check_threads
 from mien.choice import choose, open_way
 from mien.cores import usable_cores
 from mien.detector import load_detector
+from mien.enrolment import MAX_LOSS, Enrolment, learn
 from mien.errors import InputError
+from mien.examples import read_examples, rest_of
+from mien.exemplars import read_exemplars
 from mien.expression import ExpressionModel
 from mien.faces import Detection, Face, Image
+from mien.personal import Personal
+from mien.personal_file import load_personal, save_personal
 from mien.stream import Stream, StreamOptions
 
 
 class Recognizer:
-    """Reads facial expression from pictures. Immutable after construction: share it between threads."""
+    """Reads facial expression from pictures. Share it between threads.
+
+    Only ``personal``, what was learned on this device, ever changes, and that as a whole: a call that has begun and a
+    stream that was made before go on with the classes that they began with.
+    """
 
     def __init__(
         self,
@@ -34,6 +46,7 @@ class Recognizer:
         min_face: float = 0.0,
         min_score: float = 0.6,
         min_confidence: float = 0.0,
+        personal: str | Path | None = None,
     ):
         """``model``: ``default``, a packaged name, or the folder of a bundle.
 
@@ -49,7 +62,9 @@ class Recognizer:
 
         ``min_confidence``: in [0, 1); an expression whose calibrated probability is lower is labelled ``uncertain``.
 
-        Raises ModelNotFound, ModelInvalid, EngineUnavailable or InputError.
+        ``personal``: file of ``fer-enroll`` or ``save_personal``, with expressions that were learned for this model.
+
+        Raises ModelNotFound, ModelInvalid, EngineUnavailable, InputError, or SourceError for a personal file.
         """
         min_score, min_face = check_number(min_score, "min_score"), check_number(min_face, "min_face")
         min_confidence, threads = check_number(min_confidence, "min_confidence"), check_threads(threads)
@@ -59,10 +74,14 @@ class Recognizer:
             raise InputError(f"min_confidence is {min_confidence}; use 0, or a probability below 1")
         if min_face < 0.0:
             raise InputError(f"min_face is {min_face}; use 0 or a number of px")
-        bundle = find_bundle(model)
+        bundle = self._bundle = find_bundle(model)
+        learned = None if personal is None else load_personal(personal, bundle.card)
         self._choice = choose(bundle, device, precision, threads)
         engine = open_way(bundle, (self._choice.device, self._choice.precision), threads)
         self._model = ExpressionModel(bundle.card, engine, min_confidence)
+        if learned:
+            self._model = self._model.with_personal(learned)
+        self._learning = threading.Lock()
         self._detector = load_detector(
             min_face=min_face, min_score=min_score, at_once=1 if threads == 1 else max(1, min(int(usable_cores()), 4))
         )
@@ -79,7 +98,55 @@ class Recognizer:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return self._model.card.labels
+        """The classes of the model, then those learned on this device."""
+        return self._model.labels
+
+    @property
+    def personal(self) -> Personal:
+        """What was learned on this device. Set it to go back, or after ``renamed`` and ``removed``; InputError where it
+        was learned with another model."""
+        return self._model.personal
+
+    @personal.setter
+    def personal(self, personal: Personal) -> None:
+        self._model = self._model.with_personal(personal)
+
+    def enroll(
+        self, label: str, pictures: Sequence[ArrayLike], *, max_loss: float = MAX_LOSS, skip_faceless: bool = False
+    ) -> Enrolment:
+        """Learn an expression from examples: uint8 BGR frames or crops (H, W, 3), of one face each.
+
+        A label that was learned before gets these examples too. From the next call on ``predict`` knows the class, and
+        so do streams made from then on. ``max_loss``: accuracy, of 1, that the basic expressions may lose to all
+        learned ones. ``skip_faceless`` leaves out pictures without a face. Returns what was learned and what it costs.
+
+        Raises InputError for labels and pictures that cannot be used, EnrolmentRefused for examples that disagree, look
+        like another class or would cost too much, ModelInvalid for a bundle without exemplars; nothing changes then.
+        """
+        max_loss = check_number(max_loss, "max_loss")
+        if not 0.0 < max_loss <= 1.0:
+            raise InputError(f"max_loss is {max_loss}; use a share of 1, such as 0.01 for a point in a hundred")
+        examples, _, skipped = read_examples(pictures, self._detector, self._model, skip_faceless)
+        with self._learning:
+            learned, report = learn(self.personal, label, examples, read_exemplars(self._bundle), max_loss, skipped)
+            self.personal = learned
+        return report
+
+    def save_personal(self, path: str | Path) -> None:
+        """Write what was learned as one small file, for ``personal=``. OutputError where that fails."""
+        save_personal(self.personal, path)
+
+    def enroll_neutral(self, pictures: Sequence[ArrayLike], *, skip_faceless: bool = False) -> Baseline:
+        """Learn how a person looks at rest, from pictures as for ``enroll``; it is taken off from then on, from affect
+        too. For a recognizer that one person uses. Set ``personal`` to ``replace(personal, rest=None)`` to forget it.
+
+        Raises InputError for pictures that cannot be used, EnrolmentRefused for those of a face that is not at rest.
+        """
+        examples, affect, _ = read_examples(pictures, self._detector, self._model, skip_faceless)
+        with self._learning:
+            rest = rest_of(examples, affect, self._model.card.labels)
+            self.personal = replace(self.personal, rest=rest)
+        return rest
 
     def predict(self, frame: ArrayLike) -> list[Face]:
         """uint8 BGR (H, W, 3), as cv2 gives it -> faces, the largest first. No face gives an empty list.

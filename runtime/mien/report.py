@@ -47,12 +47,13 @@ def table(frame: Frame, faces: Sequence[Face]) -> str:
     """One line a face, in the order of ``faces``, below one for the picture."""
     height, width = frame.image.shape[:2]
     lines = [f"{frame.name}  {width}x{height}  {_count(len(faces), 'face')}"]
+    wide = max(10, *(len(face.expression.label) for face in faces)) if faces else 0
     if faces:
-        lines.append("   #  expression  confidence  valence  arousal  box (px)")
+        lines.append(f"   #  {'expression':<{wide}}  confidence  valence  arousal  box (px)")
     for number, face in enumerate(faces):
         x1, y1, x2, y2 = (round(float(value)) for value in face.box)
         lines.append(
-            f"  {number:>2}  {face.expression.label:<10}  {face.expression.confidence:>10.0%}"
+            f"  {number:>2}  {face.expression.label:<{wide}}  {face.expression.confidence:>10.0%}"
             f"  {face.affect.valence:>+7.2f}  {face.affect.arousal:>+7.2f}  {x1},{y1} to {x2},{y2}"
         )
     return "\n".join(lines)

@@ -58,10 +58,13 @@ export class Cards {
     card.id.textContent = face.track ?? face.face + 1;
     part("bars").style.setProperty("--rows", this.labels.length);
     part("bars").style.setProperty("--half", Math.ceil(this.labels.length / 2));
+    // Learned expressions may have long names.
+    const longest = Math.max(...this.labels.map((label) => label.length));
+    if (longest > 10) part("bars").style.setProperty("--name", `min(${longest}ch, 45%)`);
     for (const label of this.labels) {
       const row = document.createElement("li");
       const [name, bar, value] = ["span", "i", "span"].map((tag) => row.appendChild(document.createElement(tag)));
-      name.textContent = label;
+      name.textContent = name.title = label;
       bar.style.setProperty("--colour", this.colour(label));
       part("bars").append(row);
       card.bars.set(label, { row, bar, value });

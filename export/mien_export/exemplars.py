@@ -1,0 +1,47 @@
+"""The faces that a bundle keeps for enrolment on the device: numbers that the network makes of them, no pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mien.bundle import FILES
+from mien.card import ModelCard
+from mien.engines import load_engine
+from mien.errors import InputError
+from mien.exemplars import EXEMPLARS, pack_exemplars
+from mien_export.faces import read_faces
+
+LIMIT = 4000
+"""Faces: with fewer, a loss of one point in a hundred would be told by a handful of them."""
+LEAST = 100
+BATCH = 32
+
+
+def write_exemplars(folder: Path, card: ModelCard, sources: Sequence[str]) -> int:
+    """Read faces with a clear basic expression from ``sources`` (faces.py) and write what the fp32 model of ``folder``
+    makes of them. Returns their number; InputError where they are too few.
+
+    They should be images that the model was not trained on: what enrolment costs is judged on them, in each source.
+    """
+    read = [read_faces([source], card.crop, LIMIT // len(sources), clear=True) for source in sources]
+    known = [faces.take(faces.expression >= 0) for faces in read]
+    if min(map(len, known)) < LEAST:
+        raise InputError(
+            f"{min(map(len, known))} faces with a known expression are too few exemplars; give sources of at least "
+            f"{LEAST} each: parquet files, or folders named after expressions"
+        )
+    engine = load_engine(folder / FILES["fp32"], device="cpu")
+    crops = np.concatenate([faces.crops for faces in known])
+    outputs = [engine.run(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
+    data = pack_exemplars(
+        np.concatenate([faces.expression for faces in known]),
+        np.repeat(np.arange(len(known)), [len(faces) for faces in known]),
+        np.concatenate([made["expression"] for made in outputs]),
+        np.concatenate([made["embedding"] for made in outputs]),
+        ", ".join(faces.origin for faces in known),
+    )
+    (folder / EXEMPLARS).write_bytes(data)
+    return len(crops)
