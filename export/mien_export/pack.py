@@ -35,7 +35,7 @@ float16 the packaged student differs by 0.0001 on average, and by more than 0.00
 class Wanted:
     """``tensorrt``: device to build plans for, tensorrt, dla:0 or dla:1. ``data``: sources of faces (faces.py), at most
     ``faces`` of them. ``keep_ranges``: quantise by the ranges of the bundle, so that all of the data prove.
-    ``force``: write what failed its proof too; its card says so."""
+    ``force``: write what failed its proof too; its card says so. ``temporal``: an encoder of ``fer-train temporal``."""
 
     int8: bool = False
     half: bool = False
@@ -46,6 +46,7 @@ class Wanted:
     keep_ranges: bool = False
     limits: Limits = field(default_factory=Limits)
     force: bool = False
+    temporal: Path | None = None
     opset: int = 18
 
 
@@ -68,6 +69,10 @@ def pack(source: str | Path, out: Path, wanted: Wanted) -> tuple[list[Proof], Pa
         faces = _ranges(folder, faces, wanted, fresh=parity is not None)
         golden = load_engine(folder / FILES["fp32"], device="cpu").run(golden_crops(card.crop.size))
         (folder / GOLDEN).write_text(golden_text(golden), encoding="utf-8")
+        if wanted.temporal:
+            from mien_export.temporal import add_temporal
+
+            card = replace(card, temporal=add_temporal(wanted.temporal, folder, wanted.opset))
         proofs = _artefacts(folder, faces, card, wanted)
         failed = [f"{made.artefact}: {reason}" for made in proofs for reason in made.failures]
         if failed and not wanted.force:

@@ -18,7 +18,9 @@ from mien.detector import load_detector
 from mien.errors import InputError
 from mien.expression import ExpressionModel
 from mien.faces import Detection, Face, Image
+from mien.offline import Offline
 from mien.stream import Stream, StreamOptions
+from mien.temporal import load_temporal
 
 
 class Recognizer:
@@ -58,7 +60,7 @@ class Recognizer:
             raise InputError(f"min_confidence is {min_confidence}; use 0, or a probability below 1")
         if min_face < 0.0:
             raise InputError(f"min_face is {min_face}; use 0 or a number of px")
-        bundle = find_bundle(model)
+        self._bundle = bundle = find_bundle(model)
         self._choice = choose(bundle, device, precision, threads)
         engine = open_way(bundle, (self._choice.device, self._choice.precision), threads)
         self._model = ExpressionModel(bundle.card, engine, min_confidence)
@@ -105,12 +107,26 @@ class Recognizer:
         detections = [Detection(box, None if points is None else points[i], 1.0) for i, box in enumerate(checked)]
         return self._read([image], [detections])[0]
 
-    def stream(self, **options: float) -> Stream:
+    def stream(self, *, temporal: bool | None = None, **options: float) -> Stream:
         """The state of one camera or video: ids that stay, values that do not flicker (see ``StreamOptions``).
 
-        Raises InputError for an option that is out of range.
+        ``temporal``: whether the bundle's temporal encoder reads each face from its last frames, in place of the
+        filters. None: where the bundle has one and ``smoothing`` is not 0.
+
+        Raises InputError for an option that is out of range, or an encoder that the bundle has not.
         """
-        return Stream(self._detector, self._model, StreamOptions(**options))
+        if temporal not in (None, True, False):
+            raise InputError(f"temporal is {temporal!r}; use True, False or None")
+        made = StreamOptions(**options)
+        if temporal is None and not made.smoothing:
+            temporal = False
+        return Stream(self._detector, self._model, made, load_temporal(self._bundle, temporal))
+
+    def offline(self, *, temporal: bool | None = None, baseline: float = 0.0) -> Offline:
+        """What reads the faces of a stream again, with the frames that come after each: see ``Offline``. Give it those
+        of ``stream(temporal=False)``."""
+        encoder = load_temporal(self._bundle, temporal)
+        return Offline(encoder, self._model.min_confidence, StreamOptions(baseline=baseline).baseline)
 
     def _read(self, images: Sequence[Image], found: Sequence[Sequence[Detection]]) -> list[list[Face]]:
         spec = self._model.card.crop

@@ -16,6 +16,7 @@ from mien.expression import ExpressionModel
 from mien.faces import Detection, Face, Image
 from mien.person import Person
 from mien.smoothing import Clock
+from mien.temporal import Memory, TemporalEncoder
 from mien.tracker import Track, Tracker
 
 SECONDS = "a number of seconds from 0"
@@ -32,6 +33,8 @@ class StreamOptions:
     ``smoothing``: time constant of the probabilities in seconds; valence, arousal and places follow it when they rest,
     and are quicker when they move. 0 turns all of it off. ``baseline``: seconds at the start of each track that show
     the person at rest, which is taken off afterwards; 0 for none.
+
+    With a temporal encoder that reads the probabilities, valence and arousal, and ``smoothing`` is for places alone.
     """
 
     search_every: float = 1.0
@@ -52,8 +55,15 @@ class Stream:
     ``timings`` says where the seconds of the last update went: detect, crop, engine, smooth.
     """
 
-    def __init__(self, detector: Detector, model: ExpressionModel, options: StreamOptions):
+    def __init__(
+        self,
+        detector: Detector,
+        model: ExpressionModel,
+        options: StreamOptions,
+        encoder: TemporalEncoder | None = None,
+    ):
         self._detector = detector
+        self._encoder = encoder
         self._model = model
         self._options = options
         self._crops = np.empty((1, model.card.crop.size, model.card.crop.size, 3), np.uint8)
@@ -65,6 +75,7 @@ class Stream:
         self._clock = Clock()
         self._tracker = Tracker(self._options.max_gap)
         self._persons: dict[int, Person] = {}
+        self._memory = Memory(self._encoder) if self._encoder else None
         self._searched = -float("inf")
 
     def update(self, image: Image, time: float) -> list[Face]:
@@ -87,11 +98,15 @@ class Stream:
         times.append(clock.perf_counter())
         results = self._model.read(crops)
         times.append(clock.perf_counter())
+        ids = [track.id for track in tracks]
+        readings = self._memory.read(ids, self._clock.now, results) if self._memory else [None] * len(ids)
+        raws = [
+            Face(face.box, face.landmarks, face.score, *result, id_)
+            for face, result, id_ in zip(detections, results, ids, strict=True)
+        ]
         faces = [
-            person.update(
-                Face(face.box, face.landmarks, face.score, *result, track.id), place, self._model.min_confidence
-            )
-            for person, face, place, track, result in zip(persons, detections, places, tracks, results, strict=True)
+            person.update(raw, place, self._model.min_confidence, reading)
+            for person, raw, place, reading in zip(persons, raws, places, readings, strict=True)
         ]
         times.append(clock.perf_counter())
         self.timings = dict(zip(STAGES, np.diff(times).tolist(), strict=True))
@@ -110,6 +125,8 @@ class Stream:
         """Those of ``tracks``, in their order; forgets those whose track has ended."""
         alive = {track.id for track in self._tracker.tracks}
         self._persons = {id_: person for id_, person in self._persons.items() if id_ in alive}
+        if self._memory:
+            self._memory.forget_but(alive)
         options = self._options
         return [self._persons.setdefault(track.id, Person(options.smoothing, options.baseline)) for track in tracks]
 

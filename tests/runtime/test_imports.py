@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[2]
 FLOORS = [
     "errors", "faces", "checks", "align", "card", "bundle", "engines", "engines.ort", "engines.ov",
     "engines.trt_plan", "engines.trt", "choice", "detector", "expression", "tracker", "smoothing", "baseline",
-    "person", "stream", "recognizer", "images", "timestamps", "sources", "video", "live", "opening", "outputs",
+    "person", "engines.graph", "temporal", "offline", "stream", "recognizer", "images", "timestamps", "sources",
+    "video", "live", "opening", "outputs",
     "sprites", "draw", "sinks", "mp4", "encoder", "annotated", "plot", "journal", "web.address", "web.counters",
     "web.feed", "web.guard", "web.app", "web.server", "web", "report", "demo", "options", "cli", "golden", "machine",
     "selftest", "doctor", "bench.timing", "bench.scene", "bench.engines", "bench.way", "bench.clip", "bench.table",
@@ -101,5 +102,5 @@ def test_wings_keep_to_their_own() -> None:
     for path in (ROOT / "train").rglob("*.py"):
         assert "mien_export" not in {name.split(".")[0] for name in imports(path)}, path
     for path in (ROOT / "export").rglob("*.py"):
-        if path.stem not in ("checkpoint", "emonet"):
+        if path.stem not in ("checkpoint", "emonet", "temporal"):
             assert not {name.split(".")[0] for name in imports(path)} & {"mien_train", "torch", "timm"}, path

@@ -1,0 +1,147 @@
+"""The temporal encoder: a small transformer over the frames of one face around a moment (Vaswani et al. 2017).
+
+It is causal by what it is given: a live stream has only frames of the past. With frames of both sides, as from a file,
+the same weights read the middle of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mien.faces import EXPRESSIONS
+
+CLASSES = len(EXPRESSIONS)
+READ = CLASSES + 2
+"""Of a token: the student's own log probabilities, valence and arousal, kept beside what the encoder makes of them."""
+RATES = 8
+"""Waves that tell an age, from 0.25 to 8 Hz."""
+
+
+@dataclass(frozen=True)
+class TemporalShape:
+    """``embedding``: D of the student. ``window``: frames it sees at a time. ``span``: s beyond which a frame does not
+    count. ``width``, ``heads``: of attention. ``dropout``: in training."""
+
+    embedding: int
+    window: int = 32
+    span: float = 2.0
+    width: int = 64
+    heads: int = 4
+    dropout: float = 0.1
+
+
+class TemporalNet(nn.Module):
+    """Frames of one face -> what it shows at one of them, the first."""
+
+    def __init__(self, shape: TemporalShape):
+        super().__init__()
+        self.shape = shape
+        width = shape.width
+        self.norm = nn.LayerNorm(shape.embedding, elementwise_affine=False)
+        self.drop = nn.Dropout(2 * shape.dropout)
+        self.project = nn.Linear(shape.embedding, width)
+        self.say = nn.Linear(READ, width)
+        self.place = nn.Linear(2 * RATES + 1, width)
+        rates = 2 * torch.pi * 0.25 * 2 ** torch.linspace(0, 5, RATES)
+        self.rates: Tensor
+        self.register_buffer("rates", rates, persistent=False)
+        self.around = Block(width, shape.heads, shape.dropout)
+        self.now = Block(width, shape.heads, shape.dropout)
+        self.ask, self.offer = nn.Linear(width, width), nn.Linear(width, width)
+        self.fade = nn.Parameter(torch.tensor(5.0))
+        self.sharpen = nn.Parameter(torch.tensor(1.0))
+        self.correct = nn.Linear(width, READ)
+        nn.init.zeros_(self.ask.weight)
+        nn.init.zeros_(self.ask.bias)
+        nn.init.zeros_(self.correct.weight)
+        nn.init.zeros_(self.correct.bias)
+
+    def token(self, embedding: Tensor, expression: Tensor, affect: Tensor) -> Tensor:
+        """What the student says of frames, (..., D), (..., 8), (..., 2) -> (..., width + READ), all that is kept."""
+        read = torch.cat([expression.clamp_min(1e-4).log(), affect], dim=-1)
+        return torch.cat([self.project(self.drop(self.norm(embedding))) + self.say(read), read], dim=-1)
+
+    def forward(self, tokens: Tensor, ages: Tensor) -> tuple[Tensor, Tensor]:
+        """``tokens`` (N, T, width + READ), the frame in question first; ``ages`` (N, T): s from each frame to that one,
+        below 0 for later ones; one beyond ``span`` is not looked at. Returns logits (N, 8) and affect (N, 2).
+
+        The answer starts as a mean of what the student said, weighted by attention and age, and is then corrected: an
+        untrained encoder is a filter of 0.2 s.
+        """
+        width = self.shape.width
+        hidden, read = tokens[..., :width], tokens[..., width:]
+        ages = ages[..., None]
+        near = ages.abs() <= self.shape.span
+        ages = torch.where(near, ages, torch.zeros_like(ages))
+        waves = ages * self.rates
+        hidden = hidden + self.place(torch.cat([waves.sin(), waves.cos(), ages], dim=-1))
+        mask = torch.where(near, 0.0, -1e4).transpose(1, 2)  # (N, 1, T)
+        hidden = self.around(hidden, hidden, mask)
+        newest = self.now(hidden[:, :1], hidden, mask)
+        scores = (self.offer(hidden) * self.ask(newest)).sum(-1) / width**0.5 - self.fade.abs() * ages.abs()[..., 0]
+        share = (scores + mask[:, 0]).softmax(-1)[..., None]
+        mean = (share * read).sum(1)
+        made = mean * self._scale(mean) + self.correct(newest[:, 0])
+        return made[:, :CLASSES], made[:, CLASSES:]
+
+    def _scale(self, mean: Tensor) -> Tensor:
+        """Log probabilities may be sharpened; valence and arousal stay."""
+        return torch.cat([self.sharpen.expand(mean.shape[0], CLASSES), torch.ones_like(mean[:, CLASSES:])], dim=1)
+
+
+class Block(nn.Module):
+    """Attention of some tokens to all, then two dense layers, each with its norm before and added to its input."""
+
+    def __init__(self, width: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads = heads
+        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.query, self.pair, self.out = nn.Linear(width, width), nn.Linear(width, 2 * width), nn.Linear(width, width)
+        self.dense = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, asking: Tensor, all_: Tensor, mask: Tensor) -> Tensor:
+        """``asking`` (N, Q, W), the first of ``all_`` (N, T, W); ``mask`` (N, 1, T), added to the scores."""
+        known = self.before(all_)
+        query = self._split(self.query(known[:, : asking.shape[1]]))
+        key, value = self.pair(known).chunk(2, dim=-1)
+        key, value = self._split(key), self._split(value)
+        scores = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5 + mask[:, None]
+        found = (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
+        hidden = asking + self.drop(self.out(found))
+        return hidden + self.drop(self.dense(self.between(hidden)))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class TemporalDeployed(nn.Module):
+    """As devices run it: one new frame, and the tokens of others that are kept."""
+
+    def __init__(self, net: TemporalNet):
+        super().__init__()
+        self.net = net
+
+    def forward(
+        self, embedding: Tensor, expression: Tensor, affect: Tensor, past: Tensor, ages: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """``embedding`` (N, D), ``expression`` (N, 8) and ``affect`` (N, 2) of the frame in question; ``past``
+        (N, T - 1, width + READ) and their ``ages`` (N, T - 1). Returns ``expression`` and ``affect`` over time, and
+        the frame's ``token`` (N, width + READ), to keep."""
+        token = self.net.token(embedding, expression, affect)
+        tokens = torch.cat([token[:, None], past], dim=1)
+        logits, made = self.net(tokens, torch.cat([torch.zeros_like(ages[:, :1]), ages], dim=1))
+        return logits.softmax(-1), made.clamp(-1, 1), token
+
+
+def count_macs(shape: TemporalShape) -> int:
+    """Multiply-accumulates of one face in one frame: of every matrix product, counted by hand."""
+    t, w = shape.window, shape.width
+    token = shape.embedding * w + READ * w
+    attention = 2 * t * w * w + 2 * t * w  # keys and values of all; scores and sums of one that asks
+    one = attention + 2 * w * w + 4 * w * w
+    all_ = 2 * t * w * w + 2 * t * t * w + t * (2 * w * w + 4 * w * w)
+    return token + t * (2 * RATES + 1) * w + all_ + one + (t + 1) * w * w + t * w + t * READ + w * READ
