@@ -69,21 +69,21 @@ def _held(reading: Reading) -> Reading:
 
 def accuracy(reading: Reading, made: Sequences) -> float:
     known = np.isfinite(made.times) & (made.label >= 0)
-    return float((reading.label == made.label)[known].mean())
+    return float((reading.label == made.label)[known].mean()) if known.any() else np.nan
 
 
 def figures(reading: Reading, made: Sequences) -> dict[str, Any]:
-    """Over all frames; each with its 95 % interval, from sequences drawn with replacement (Efron 1979)."""
+    """Over all frames; each with its 95 % interval, from sequences drawn with replacement (Efron 1979). None where the
+    sequences have no such labels."""
     tables = [_counts(reading, made, s) for s in range(len(made))]
     names = ("accuracy", "macro_f1", "ccc_valence", "ccc_arousal", "flips")
     whole = _figures(tables)
     rng = np.random.default_rng(0)
     draws = [_figures([tables[i] for i in rng.integers(len(tables), size=len(tables))]) for _ in range(RESAMPLES)]
-    low, high = np.nanpercentile(draws, [2.5, 97.5], axis=0)
-    return _rounded(names, whole, low, high)
+    return _rounded(names, whole, draws)
 
 
-def gains(reading: Reading, other: Reading, made: Sequences) -> dict[str, list[float]]:
+def gains(reading: Reading, other: Reading, made: Sequences) -> dict[str, Any]:
     """Figures of ``reading`` less those of ``other`` on the same sequences, with paired 95 % intervals."""
     one = [_counts(reading, made, s) for s in range(len(made))]
     two = [_counts(other, made, s) for s in range(len(made))]
@@ -95,16 +95,19 @@ def gains(reading: Reading, other: Reading, made: Sequences) -> dict[str, list[f
 
     rng = np.random.default_rng(0)
     whole = gap(np.arange(len(made)))
-    low, high = np.nanpercentile(
-        [gap(rng.integers(len(made), size=len(made))) for _ in range(RESAMPLES)], [2.5, 97.5], axis=0
-    )
+    draws = [gap(rng.integers(len(made), size=len(made))) for _ in range(RESAMPLES)]
     names = ("accuracy", "macro_f1", "ccc", "flips")
-    return _rounded(names, whole, low, high)
+    return _rounded(names, whole, draws)
 
 
-def _rounded(names: tuple[str, ...], *rows: NDArray[np.float64]) -> dict[str, list[float]]:
-    """Value, low and high of each figure."""
-    return {name: [round(float(v), 4) for v in row] for name, row in zip(names, np.transpose(rows), strict=True)}
+def _rounded(names: tuple[str, ...], whole: NDArray[np.float64], draws: Any) -> dict[str, Any]:
+    """Value, low and high of each figure; None for one that is not known."""
+    known = np.isfinite(whole)
+    low, high = np.nanpercentile(np.where(known, draws, 0.0), [2.5, 97.5], axis=0)
+    return {
+        name: [round(float(v), 4) for v in (whole[i], low[i], high[i])] if known[i] else None
+        for i, name in enumerate(names)
+    }
 
 
 def _counts(reading: Reading, made: Sequences, s: int) -> NDArray[np.float64]:
@@ -127,8 +130,10 @@ def _figures(tables: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     hits, true, made = np.diag(confusion), confusion.sum(1), confusion.sum(0)
     f1 = 2 * hits[true > 0] / (true + made)[true > 0]
     _, x, y, xx, yy, xy = total[COUNT * COUNT : -2].reshape(6, 2) / np.maximum(total[COUNT * COUNT], 1)
-    ccc = 2 * (xy - x * y) / (xx - x * x + yy - y * y + (x - y) ** 2 + 1e-9)
-    return np.array([hits.sum() / max(true.sum(), 1), f1.mean(), *ccc, total[-2] / max(total[-1], 1e-9)])
+    rated = total[COUNT * COUNT] > 0
+    ccc = np.full(2, np.nan) if not rated else 2 * (xy - x * y) / (xx - x * x + yy - y * y + (x - y) ** 2 + 1e-9)
+    right = hits.sum() / true.sum() if true.sum() else np.nan
+    return np.array([right, f1.mean() if len(f1) else np.nan, *ccc, total[-2] / max(total[-1], 1e-9)])
 
 
 def mean_delay(made: Sequences, readings: Mapping[str, Reading]) -> dict[str, float]:
@@ -143,4 +148,4 @@ def mean_delay(made: Sequences, readings: Mapping[str, Reading]) -> dict[str, fl
             if label[begin] >= 0 and all(len(places) for places in right):
                 found.append([times[begin + places[0]] - times[begin] for places in right])
     means = np.mean(found, axis=0) if found else np.full(len(readings), np.nan)
-    return dict(zip(readings, means.tolist(), strict=True))
+    return dict(zip(readings, means.round(4).tolist(), strict=True))

@@ -90,7 +90,10 @@ def run_temporal(
     ways, constants = methods(net, chosen)
     read = {name: way(chosen) for name, way in ways.items()}
     delays = mean_delay(chosen, read)
-    made = {name: figures(reading, chosen) | {"delay": round(delays[name], 4)} for name, reading in read.items()}
+    made = {
+        name: figures(reading, chosen) | {"delay": delays[name] if np.isfinite(delays[name]) else None}
+        for name, reading in read.items()
+    }
     state["card"] = {
         "window": shape.window,
         "span": shape.span,
@@ -108,9 +111,11 @@ def run_temporal(
 def lines(made: dict[str, Any]) -> list[str]:
     """Figures of ways to read sequences, for a terminal."""
     head = f"{'':40s} {'accuracy':>9s} {'macro-F1':>9s} {'CCC v':>7s} {'CCC a':>7s} {'flips/s':>8s} {'delay s':>8s}"
-    rows = [
-        f"{name:40s} {values['accuracy'][0]:9.4f} {values['macro_f1'][0]:9.4f} {values['ccc_valence'][0]:7.3f} "
-        f"{values['ccc_arousal'][0]:7.3f} {values['flips'][0]:8.2f} {values['delay']:8.3f}"
-        for name, values in made.items()
-    ]
+    widths = {"accuracy": 9, "macro_f1": 9, "ccc_valence": 7, "ccc_arousal": 7, "flips": 8}
+    rows = []
+    for name, values in made.items():
+        cells = [f"{values[key][0]:{width}.4f}" if values[key] else " " * width for key, width in widths.items()]
+        rows.append(
+            f"{name:40s} {' '.join(cells)} {'' if values['delay'] is None else format(values['delay'], '8.3f')}".rstrip()
+        )
     return [head, *rows]
