@@ -15,6 +15,7 @@ import argparse
 import json
 import statistics
 import time
+from dataclasses import replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -34,15 +35,15 @@ from mien_train.temporal.evaluate import figures, gains, mean_delay, methods
 from mien_train.temporal.filters import Reading, raw, slid
 from mien_train.temporal.pipeline import SceneCounts, lines, made_up
 from mien_train.temporal.sequences import Sequences
-from mien_train.temporal.train import load_temporal
+from mien_train.temporal.train import TemporalRecipe, load_temporal, train_temporal
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 RESULTS = Path(__file__).parent / "results"
 CLIPS = ("pexels_crying_to_smiling", "single_face")
-CAUSAL = ("exponential, equal delay", "stream filters, equal delay")
-SPACING_TRIAL = 40
+SHIFTS = 40
+"""Frames by which a curve is tried behind another."""
 
 
 def main() -> None:
@@ -52,8 +53,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the data sets (default: MIEN_DATA)")
     parser.add_argument("--cache", type=Path, help="where fer-train temporal kept its scenes (default: beside encoder)")
     parser.add_argument("--scenes", type=int, default=250, help="of the test sets (default: 250)")
-    parser.add_argument("--learned", type=int, default=1000, help="scenes that the encoder learned from")
-    parser.add_argument("--frame", type=Path, help="temporal.pt with a window of 1: what is gained without time")
+    parser.add_argument("--learned", type=int, default=800, help="scenes that the encoder learned from")
+    parser.add_argument(
+        "--frame", type=Path, help="folder to train an encoder of single frames in, to tell what time gives"
+    )
     parser.add_argument("--speed", type=Path, metavar="BUNDLE", help="also measure speed with this bundle")
     parser.add_argument("--out", type=Path, default=RESULTS / "temporal.json", help="the plot lies beside it")
     args = parser.parse_args()
@@ -62,11 +65,13 @@ def main() -> None:
     bundle, root = find_bundle(args.model), data_root(args.data)
     net, state = load_temporal(args.encoder)
     counts = SceneCounts(learned=args.learned, tested=args.scenes)
-    _, chosen, test = made_up(bundle, root, counts, args.cache or args.encoder.parent / "cache")
+    draw, chosen, test = made_up(bundle, root, counts, args.cache or args.encoder.parent / "cache")
     assert test is not None
     ways, constants = methods(net, chosen)
     if args.frame:
-        ways["one frame, learned alike"] = methods(load_temporal(args.frame)[0], chosen)[0]["encoder"]
+        shape = replace(net.shape, window=1)
+        single = train_temporal(draw, chosen, shape, TemporalRecipe(**state["recipe"]), args.frame, resume=True)
+        ways["one frame, learned alike"] = methods(load_temporal(single)[0], chosen)[0]["encoder"]
     report: dict[str, Any] = {
         "command": f"python benchmarks/temporal.py TEMPORAL.pt --data FACES --scenes {args.scenes}",
         "date": date.today().isoformat(),
@@ -104,7 +109,7 @@ def judge(ways: dict[str, Any], part: Sequences) -> dict[str, Any]:
 
 def table_of(read: dict[str, Reading], part: Sequences) -> dict[str, Any]:
     delays = mean_delay(part, read)
-    return {name: figures(reading, part) | {"delay": round(delays[name], 4)} for name, reading in read.items()}
+    return {name: figures(reading, part) | {"delay": delays[name]} for name, reading in read.items()}
 
 
 def recall(reading: Reading, part: Sequences) -> dict[str, float]:
@@ -157,9 +162,9 @@ def on_clip(path: Path, model: str, ways: dict[str, Any]) -> dict[str, Any]:
 
 def lag(curve: np.ndarray, centred: np.ndarray, times: np.ndarray) -> float:
     """Seconds by which ``curve`` fits best behind the centred mean of the raw one."""
-    steps = range(-5, SPACING_TRIAL)
-    inner = slice(SPACING_TRIAL, len(curve) - SPACING_TRIAL)
-    if len(curve) < 3 * SPACING_TRIAL:
+    steps = range(-5, SHIFTS)
+    inner = slice(SHIFTS, len(curve) - SHIFTS)
+    if len(curve) < 3 * SHIFTS:
         return float("nan")
     errors = [float(((np.roll(curve, -k) - centred)[inner] ** 2).mean()) for k in steps]
     return round(steps[int(np.argmin(errors))] * float(np.median(np.diff(times))), 3)

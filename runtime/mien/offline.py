@@ -15,8 +15,9 @@ from mien.temporal import Reading, Result, TemporalEncoder
 
 AHEAD = 1.0
 """Seconds after a frame that the encoder looks at."""
-SLIDING = 1.0
-"""Seconds of the window in which labels are counted and values averaged."""
+SLIDING = 0.4
+"""Seconds of the window in which labels are counted and values averaged. Of 0.2 to 1 s, 0.4 read sequences made of
+held-out stills with the fewest flips at no loss of accuracy."""
 
 Item = tuple[Frame, list[Face], list[Face]]
 """A frame, its faces, and those that are hidden in it."""

@@ -92,7 +92,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "where it has one)",
     )
     how.add_argument(
-        "--offline", action="store_true", help="of a video file: read each frame from those around it, 1.5 s later"
+        "--offline", action="store_true", help="of a video file: read each frame from those around it, 1.2 s later"
     )
     how.add_argument("--loop", action="store_true", help="play a video file over and over, as if it were a camera")
     how.add_argument("--max-frames", metavar="N", type=_positive, help="stop after so many frames")

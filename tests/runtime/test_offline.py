@@ -98,7 +98,7 @@ def test_the_encoder_sees_both_sides(bundle_copy: Path) -> None:
     made = read(Offline(encoder), [[face("anger", valence=-0.5)]] * 30 + [[face("fear", valence=0.5)]] * 30)
     valences = np.array([faces[0].affect.valence for _, faces in made])
     assert valences[:10] == pytest.approx(-0.5)
-    assert abs(np.abs(valences).argmin() - 29.5) <= 1
+    assert abs(np.abs(valences).argmin() - 29.5) < 2
     assert made[28][1][0].expression.label == "anger"
     assert made[32][1][0].expression.label == "fear"
 

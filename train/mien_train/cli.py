@@ -63,7 +63,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     temporal.add_argument("--labels", type=Path, metavar="CSV", help="labelled video (default: sequences from stills)")
     temporal.add_argument("-o", "--out", type=Path, default=Path("runs/temporal"), help="(default: runs/temporal)")
-    temporal.add_argument("--scenes", type=int, default=1000, help="scenes to make of stills (default: 1000)")
+    temporal.add_argument("--scenes", type=int, default=800, help="scenes to make of stills (default: 800)")
     temporal.add_argument("--steps", type=int, help="of training")
     temporal.add_argument("--seed", type=int, default=0)
     temporal.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")

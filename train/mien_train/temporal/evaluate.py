@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.faces import EXPRESSIONS
+from mien.offline import SLIDING
 from mien_train.temporal.filters import Filter, Reading, averaged, held, raw, slid, streamed
 from mien_train.temporal.network import TemporalNet
 from mien_train.temporal.sequences import Sequences
@@ -18,8 +19,6 @@ from mien_train.temporal.train import encode
 COUNT = len(EXPRESSIONS)
 GRID = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.25, 0.3, 0.4, 0.55)
 """Time constants in s that filters are tried with."""
-SLIDING = 1.0
-"""Seconds of the sliding window for recorded video."""
 RESAMPLES = 400
 Delays = NDArray[np.float64]
 

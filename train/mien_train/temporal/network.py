@@ -30,7 +30,7 @@ class TemporalShape:
     span: float = 2.0
     width: int = 64
     heads: int = 4
-    dropout: float = 0.1
+    dropout: float = 0.3
 
 
 class TemporalNet(nn.Module):

@@ -28,7 +28,7 @@ CHOSEN_SEED, TEST_SEED = 1, 2
 class SceneCounts:
     """Scenes to learn from, to choose by and to test on, and the frames of each."""
 
-    learned: int = 1000
+    learned: int = 800
     chosen: int = 100
     tested: int = 250
     frames: int = 48
@@ -115,7 +115,6 @@ def lines(made: dict[str, Any]) -> list[str]:
     rows = []
     for name, values in made.items():
         cells = [f"{values[key][0]:{width}.4f}" if values[key] else " " * width for key, width in widths.items()]
-        rows.append(
-            f"{name:40s} {' '.join(cells)} {'' if values['delay'] is None else format(values['delay'], '8.3f')}".rstrip()
-        )
+        delay = "" if values["delay"] is None else f"{values['delay']:8.3f}"
+        rows.append(f"{name:40s} {' '.join(cells)} {delay}")
     return [head, *rows]

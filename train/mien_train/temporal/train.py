@@ -22,7 +22,7 @@ from mien_train.temporal.sequences import Floats, Sequences, gather
 
 CENTRED = 0.25
 """Share of the steps that see frames of both sides, for recorded video."""
-SAVE_EVERY = 200
+SAVE_EVERY = 100
 Draw = Callable[[np.random.Generator, int], Sequences]
 """A generator and a count -> so many sequences to learn from."""
 
@@ -31,16 +31,17 @@ Draw = Callable[[np.random.Generator, int], Sequences]
 class TemporalRecipe:
     """``steps`` of ``sequences`` with ``asked`` frames of each; ``rate`` of AdamW, warmed up over a twentieth of the
     steps, then a cosine; ``affect``: weight of valence and arousal beside the classes; ``smoothing`` of labels;
-    ``balance``: a class weighs its share of the frames to the power of -balance, since most frames are neutral."""
+    ``balance``: a class weighs its share of the frames to the power of -balance, since most frames are neutral.
+    More than 0 made it find rare classes a little more often, and cost three points of accuracy."""
 
-    steps: int = 3000
+    steps: int = 800
     sequences: int = 24
     asked: int = 12
-    rate: float = 1.5e-3
-    weight_decay: float = 0.05
+    rate: float = 8e-4
+    weight_decay: float = 0.2
     affect: float = 1.0
     smoothing: float = 0.05
-    balance: float = 0.5
+    balance: float = 0.0
     ema: float = 0.995
     seed: int = 0
 
