@@ -84,7 +84,11 @@ def main() -> None:
     }
     read = {name: way(test) for name, way in ways.items()}
     report["test"] = table_of(read, test)
-    report["truth"] = {"flips": flips(test.label, test), "frames": int(np.isfinite(test.times).sum())}
+    report["truth"] = {
+        "flips": flips(test.label, test),
+        "frames": int(np.isfinite(test.times).sum()),
+        "tremble": round(float(np.median([tremble(test.take(np.array([s]))) for s in range(len(test))])), 4),
+    }
     report["gains"] = {
         name: gains(read["encoder"], read[name], test)
         for name in read
