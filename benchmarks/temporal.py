@@ -119,7 +119,8 @@ def table_of(read: dict[str, Reading], part: Sequences) -> dict[str, Any]:
 def recall(reading: Reading, part: Sequences) -> dict[str, float]:
     there = np.isfinite(part.times)
     hit = reading.label == part.label
-    return {name: round(float(hit[there & (part.label == c)].mean()), 4) for c, name in enumerate(EXPRESSIONS)}
+    shown = {name: hit[there & (part.label == c)] for c, name in enumerate(EXPRESSIONS)}
+    return {name: round(float(right.mean()), 4) for name, right in shown.items() if len(right)}
 
 
 def flips(label: np.ndarray, part: Sequences) -> float:

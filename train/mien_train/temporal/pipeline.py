@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from mien.bundle import Bundle, find_bundle, sha256
+from mien_train.datasets import TERMS
 from mien_train.temporal.data import LEARNED, load_stills
 from mien_train.temporal.evaluate import figures, mean_delay, methods
 from mien_train.temporal.network import READ, TemporalShape, count_macs
@@ -82,7 +83,8 @@ def run_temporal(
         terms = (
             f"{counts.learned} scenes of 3 stills each, of {', '.join(LEARNED)}: sequences made up by disturbing "
             "stills and moving through their embeddings, no real video; valence and arousal are the student's own "
-            "readings of the undisturbed stills"
+            "readings of the undisturbed stills; terms of the sets: "
+            + "; ".join(dict.fromkeys(TERMS[name.split("/")[0]] for name in LEARNED))
         )
     shape = TemporalShape(bundle.card.embedding)
     path = train_temporal(draw, chosen, shape, recipe, out, resume=resume)
