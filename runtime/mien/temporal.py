@@ -101,11 +101,11 @@ class Memory:
             if id_ not in self._tracks:
                 tokens, ages = self._encoder.blank()
                 self._tracks[id_] = tokens, -ages.astype(np.float64)  # times, in s
-        past = np.stack([self._tracks[id_][0] for id_ in ids])
-        ages = np.stack([now - self._tracks[id_][1] for id_ in ids]).astype(np.float32)
+        known = [self._tracks[id_] for id_ in ids]
+        past = np.stack([tokens for tokens, _ in known])
+        ages = (now - np.stack([times for _, times in known])).astype(np.float32)
         readings, tokens = self._encoder.run(results, past, ages)
-        for id_, token in zip(ids, tokens, strict=True):
-            kept, times = self._tracks[id_]
+        for (kept, times), token in zip(known, tokens, strict=True):
             if now - times[0] >= SPACING:
                 kept[1:], times[1:] = kept[:-1].copy(), times[:-1].copy()
                 kept[0], times[0] = token, now
