@@ -34,6 +34,7 @@ from mien_train.datasets import data_root
 from mien_train.temporal.data import load_stills
 from mien_train.temporal.evaluate import figures, gains, mean_delay, methods
 from mien_train.temporal.filters import Reading, raw, slid
+from mien_train.temporal.network import count_macs
 from mien_train.temporal.pipeline import TEST_SEED, SceneCounts, lines, made_up
 from mien_train.temporal.scenes import STILLS, make_scenes
 from mien_train.temporal.sequences import Sequences
@@ -81,7 +82,12 @@ def main() -> None:
         "machine": processor(),
         "versions": {name: version(name) for name in ("mien", "torch", "numpy", "onnxruntime")},
         "model": bundle.card.name,
-        "encoder": {"shape": state["shape"], "recipe": state["recipe"], **state.get("card", {})},
+        "encoder": {
+            "shape": state["shape"],
+            "recipe": state["recipe"],
+            **state.get("card", {}),
+            "macs": count_macs(net.shape),
+        },
         "constants": constants,
         "chosen by": judge(ways, chosen),
     }

@@ -15,7 +15,7 @@ from mien.faces import Floats
 from mien.temporal import FILE
 from mien_export.checkpoint import quiet_export
 from mien_export.parity import TOLERANCE, ParityError
-from mien_train.temporal.network import TemporalDeployed, TemporalShape
+from mien_train.temporal.network import TemporalDeployed, TemporalShape, count_macs
 from mien_train.temporal.train import load_temporal
 
 INPUTS = ("embedding", "expression", "affect", "past", "ages")
@@ -46,6 +46,7 @@ def add_temporal(path: Path, folder: Path, opset: int) -> dict[str, Any]:
     gaps = [float(np.abs(made[name] - part.numpy()).max()) for name, part in zip(OUTPUTS, truth, strict=True)]
     if not max(gaps) <= TOLERANCE:
         raise ParityError(f"the temporal encoder differs from torch by {max(gaps):.2e}, more than {TOLERANCE:g}")
+    card["macs"] = count_macs(net.shape)
     return card | {"parity": {name: float(f"{gap:.1e}") for name, gap in zip(OUTPUTS, gaps, strict=True)}}
 
 

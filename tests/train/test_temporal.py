@@ -348,3 +348,13 @@ def test_sets_without_neutral_faces_are_refused(
     some = item.subset(item.faces.expression == EXPRESSIONS.index("anger"))
     with pytest.raises(InputError, match="neutral"):
         make_scenes([some], find_bundle(tiny_bundle), 1, 4, 0, tmp_path)
+
+
+def test_some_sequences_may_hold_one_still() -> None:
+    made = realise(tiny_scenes(20), np.arange(20), np.random.default_rng(0), steady=0.5)
+    held_ = (made.label == made.label[:, :1]).all(1)
+    assert 4 <= held_.sum() <= 18
+    scenes = tiny_scenes(1)
+    one = realise(scenes, [0], np.random.default_rng(1), steady=1.0)
+    k = list(scenes.labels[0]).index(one.label[0, 0])
+    assert one.embedding[0] == pytest.approx(scenes.embedding[0, k].astype(np.float32), abs=1e-3)

@@ -71,19 +71,20 @@ class TemporalNet(nn.Module):
         untrained encoder is a filter of 0.2 s.
         """
         width = self.shape.width
-        hidden, read = tokens[..., :width], tokens[..., width:]
-        ages = ages[..., None]
+        hidden, read = tokens.split([width, READ], dim=-1)
         near = ages.abs() <= self.shape.span
         ages = torch.where(near, ages, 0.0)
-        waves = ages * self.rates
-        hidden = hidden + self.place(torch.cat([waves.sin(), waves.cos(), ages], dim=-1))
-        mask = torch.where(near, 0.0, -1e4).transpose(1, 2)  # (N, 1, T)
+        mask = torch.where(near, 0.0, -1e4)[:, None]  # (N, 1, T)
+        moments = ages[..., None]
+        waves = moments * self.rates
+        hidden = hidden + self.place(torch.cat([waves.sin(), waves.cos(), moments], dim=-1))
         newest = self.now(hidden, mask)
-        scores = (self.offer(hidden) * self.ask(newest)).sum(-1) / width**0.5 - self.fade.abs() * ages.abs()[..., 0]
-        share = (scores + mask[:, 0]).softmax(-1)[..., None]
-        mean = (share * read).sum(1)
+        # As in the block: the offers' weights go to the one who asks. Their bias is alike for all, and falls out.
+        asked = self.ask(newest) @ self.offer.weight / width**0.5
+        scores = asked[:, None] @ hidden.transpose(1, 2) + mask - self.fade.abs() * ages.abs()[:, None]
+        mean = (scores.softmax(-1) @ read)[:, 0]
         scale = torch.cat([self.sharpen.expand(CLASSES), torch.ones(2)])
-        made = torch.addcmul(self.correct(newest[:, 0]), mean, scale)
+        made = torch.addcmul(self.correct(newest), mean, scale)
         logits, affect = made.split([CLASSES, 2], dim=1)
         return logits, affect
 
@@ -91,8 +92,9 @@ class TemporalNet(nn.Module):
 class Block(nn.Module):
     """Attention of the first token to all, then two dense layers, each with its norm before and added to its input.
 
-    Only the first asks: attention of all to all, in a block before, cost three times as much and gained a thousandth
-    on sequences to choose by.
+    Only the first asks: attention of all to all, in a block before, cost several times as much and gained a thousandth
+    on sequences to choose by. So neither keys nor values of the others are made: q . (K x) = (K' q) . x, and the sum
+    of V x is V of the sum. A key's bias is alike for all, and falls out.
     """
 
     def __init__(self, width: int, heads: int, dropout: float):
@@ -104,18 +106,15 @@ class Block(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """``hidden`` (N, T, W); ``mask`` (N, 1, T), added to the scores. Returns (N, 1, W)."""
+        """``hidden`` (N, T, W); ``mask`` (N, 1, T), added to the scores. Returns the first one, (N, W)."""
         known = self.before(hidden)
-        query = self._split(self.query(known[:, :1]))
-        key, value = self.pair(known).chunk(2, dim=-1)
-        key, value = self._split(key), self._split(value)
-        scores = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5 + mask[:, None]
-        found = (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
-        newest = hidden[:, :1] + self.drop(self.out(found))
+        key, value = self.pair.weight.unflatten(0, (2, self.heads, -1))  # each (H, W / H, W)
+        query = self.query(known[:, 0]).unflatten(-1, (self.heads, 1, -1))
+        asked = (query @ key).squeeze(2) / query.shape[-1] ** 0.5  # (N, H, W)
+        share = (asked @ known.transpose(1, 2) + mask).softmax(-1)
+        found = ((share @ known)[:, :, None] @ value.transpose(1, 2)).flatten(1)
+        newest = hidden[:, 0] + self.drop(self.out(found + self.pair.bias[found.shape[-1] :]))
         return newest + self.drop(self.dense(self.between(newest)))
-
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class TemporalDeployed(nn.Module):
@@ -133,7 +132,7 @@ class TemporalDeployed(nn.Module):
         the frame's ``token`` (N, width + READ), to keep."""
         token = self.net.token(embedding, expression, affect)
         tokens = torch.cat([token[:, None], past], dim=1)
-        logits, made = self.net(tokens, torch.cat([torch.zeros_like(ages[:, :1]), ages], dim=1))
+        logits, made = self.net(tokens, torch.cat([affect[:, :1] * 0.0, ages], dim=1))
         return logits.softmax(-1), made.clamp(-1, 1), token
 
 
@@ -141,7 +140,7 @@ def count_macs(shape: TemporalShape) -> int:
     """Multiply-accumulates of one face in one frame: of every matrix product, counted by hand."""
     t, w = shape.window, shape.width
     token = shape.embedding * w + READ * w
-    attention = 2 * t * w * w + 2 * t * w  # keys and values of all; scores and sums of the one that asks
-    dense = 2 * w * w + 4 * w * w
-    pooling = (t + 1) * w * w + t * w + t * READ
-    return token + t * (2 * RATES + 1) * w + attention + dense + pooling + w * READ
+    place = t * (2 * RATES + 1) * w
+    attention = 3 * w * w + 2 * shape.heads * t * w + w * w  # query, keys and values for it; scores and sums; out
+    pooling = 2 * w * w + t * w + t * READ
+    return token + place + attention + 4 * w * w + pooling + w * READ

@@ -36,15 +36,25 @@ class Sequences:
         return Sequences(**{name: values[rows] for name, values in vars(self).items()})
 
 
-def realise(scenes: Scenes, rows: Rows[int] | NDArray[np.int64], rng: np.random.Generator) -> Sequences:
-    """One sequence of each scene of ``rows``: a way through its stills (``weights``).
+def realise(
+    scenes: Scenes, rows: Rows[int] | NDArray[np.int64], rng: np.random.Generator, steady: float = 0.0
+) -> Sequences:
+    """One sequence of each scene of ``rows``: a way through its stills (``weights``), or for a share ``steady`` of them
+    one still that does not change.
 
     Embeddings, valence and arousal are mixed by those weights, log probabilities too: the student's logits are linear
     in its embedding, so this is what it would say of the mixed one, but for its temperature. The label is that of the
     still with the largest weight, so it changes half-way.
     """
     chosen = scenes.take(np.asarray(rows))
-    share = np.stack([weights(times, rng) for times in chosen.times])  # (S, F, 3)
+    share = np.stack(
+        [
+            np.tile(np.eye(STILLS, dtype=np.float32)[rng.integers(STILLS)], (len(times), 1))
+            if steady and rng.random() < steady
+            else weights(times, rng)
+            for times in chosen.times
+        ]
+    )  # (S, F, 3)
     # A product of matrices a frame: einsum would take ten times as long.
     embedding = share[:, :, None, :] @ chosen.embedding.transpose(0, 2, 1, 3).astype(np.float32)
     logs = np.log(np.maximum(chosen.expression, 1e-6))
