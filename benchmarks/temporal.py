@@ -4,8 +4,8 @@
     python benchmarks/temporal.py runs/temporal/temporal.pt --data FACES
 
 Constants of the filters are chosen on the sequences to choose by; the figures are those of sequences made of the test
-sets. Clips have no labels: there the ways are told by flips a second, by how much valence trembles, and by how often
-they agree with the raw labels voted over a second. ``--speed`` measures frames a second of a stream with and without
+sets. Clips have no labels: there the ways are told by flips a second, by how much valence trembles and lags, and by how
+often they agree with the raw labels voted over a second. ``--speed`` measures frames a second of a stream with and without
 the encoder, in turn, as the ratio of medians, and INT8 weights against float32 (needs a bundle that has the encoder).
 """
 
@@ -194,12 +194,12 @@ def on_clip(path: Path, model: str, ways: dict[str, Any]) -> dict[str, Any]:
     return rows
 
 
-def lag(curve: np.ndarray, centred: np.ndarray, times: np.ndarray) -> float:
-    """Seconds by which ``curve`` fits best behind the centred mean of the raw one."""
+def lag(curve: np.ndarray, centred: np.ndarray, times: np.ndarray) -> float | None:
+    """Seconds by which ``curve`` fits best behind the centred mean of the raw one; None for a clip too short to tell."""
     steps = range(-5, SHIFTS)
     inner = slice(SHIFTS, len(curve) - SHIFTS)
     if len(curve) < 3 * SHIFTS:
-        return float("nan")
+        return None
     errors = [float(((np.roll(curve, -k) - centred)[inner] ** 2).mean()) for k in steps]
     return round(steps[int(np.argmin(errors))] * float(np.median(np.diff(times))), 3)
 
