@@ -5,8 +5,8 @@
 
 Constants of the filters are chosen on the sequences to choose by; the figures are those of sequences made of the test
 sets. Clips have no labels: there the ways are told by flips a second, by how much valence trembles and lags, and by how
-often they agree with the raw labels voted over a second. ``--speed`` measures frames a second of a stream with and without
-the encoder, in turn, as the ratio of medians, and INT8 weights against float32 (needs a bundle that has the encoder).
+often they agree with the raw labels voted over a second. ``--speed`` measures frames a second of a stream with and
+without the encoder, turn about, as the ratio of medians, and INT8 weights against float32 (of a bundle that has one).
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def on_clip(path: Path, model: str, ways: dict[str, Any]) -> dict[str, Any]:
 
 
 def lag(curve: np.ndarray, centred: np.ndarray, times: np.ndarray) -> float | None:
-    """Seconds by which ``curve`` fits best behind the centred mean of the raw one; None for a clip too short to tell."""
+    """Seconds by which ``curve`` fits best behind the centred mean of the raw one; None for too short a clip."""
     steps = range(-5, SHIFTS)
     inner = slice(SHIFTS, len(curve) - SHIFTS)
     if len(curve) < 3 * SHIFTS:
