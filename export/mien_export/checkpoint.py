@@ -50,19 +50,26 @@ def write_onnx(model: Deployed, card: ModelCard, path: Path, opset: int = OPSET)
 
 
 def quiet_export(
-    model: nn.Module, example: Tensor, path: Path, name: str, outputs: tuple[str, ...], opset: int
+    model: nn.Module,
+    example: Tensor | tuple[Tensor, ...],
+    path: Path,
+    name: str | tuple[str, ...],
+    outputs: tuple[str, ...],
+    opset: int,
 ) -> None:
-    """torch's exporter with the first dimension of the one input free, and without its chatter."""
+    """torch's exporter with the first dimension of the one or more inputs free, and without its chatter."""
+    examples = (example,) if isinstance(example, Tensor) else example
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    rows = torch.export.Dim("N", min=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,
-            (example,),
+            examples,
             str(path),
-            input_names=[name],
+            input_names=[name] if isinstance(name, str) else list(name),
             output_names=list(outputs),
-            dynamic_shapes=({0: torch.export.Dim("N", min=1)},),
+            dynamic_shapes=tuple({0: rows} for _ in examples),
             opset_version=opset,
             dynamo=True,
             external_data=False,

@@ -39,6 +39,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--device", choices=("tensorrt", "dla:0", "dla:1"), default="tensorrt", help="what --tensorrt builds for: the "
         "GPU (default), or a Jetson's accelerator",
     )  # fmt: skip
+    make.add_argument("--temporal", type=Path, metavar="PT", help="add the encoder that fer-train temporal made")
     make.add_argument("--opset", type=int, default=18, help="ONNX opset of a checkpoint's export (default: 18)")
     faces = parser.add_argument_group("faces for calibration and proof")
     faces.add_argument(
@@ -74,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
             limits=Limits(args.max_accuracy_drop, args.max_ccc_drop, args.min_speedup),
             force=args.force,
             exemplars=tuple(args.exemplars),
+            temporal=args.temporal,
             opset=args.opset,
         )
         out = args.out or default_out(args.source, wanted)

@@ -55,6 +55,7 @@ def model_card(card: ModelCard) -> str:
         _affect_table(affect) if card.has_affect else "Valence and arousal were not trained.",
         _calibration(card),
         _proof_table(card),
+        _temporal(card),
         "## Training data and terms",
         _training(card),
         "## Limits",
@@ -75,6 +76,18 @@ def _expression_table(sets: dict[str, Any]) -> str:
         keys = ("accuracy", "macro_f1", "calibration_error")
         rows.append(f"| {name} | {values['images']} | " + " | ".join(_shown(values, key) for key in keys) + " |")
     return "\n".join(rows)
+
+
+def _temporal(card: ModelCard) -> str:
+    if not card.temporal:
+        return ""
+    made = card.temporal
+    return (
+        "## Temporal encoder\n\n"
+        f"`temporal.onnx` reads a face from up to {made['window']} of its frames, at most {made['span']:g} s away, for "
+        f"{made['macs'] / 1e6:.2f} million multiply-accumulates a frame ({100 * made['macs'] / card.macs:.1f} % of the "
+        f"student's). Trained on {made['training']}."
+    )
 
 
 def _recall_table(card: ModelCard, sets: dict[str, Any]) -> str:

@@ -37,7 +37,7 @@ class Wanted:
     """``tensorrt``: device to build plans for, tensorrt, dla:0 or dla:1. ``data``: sources of faces (faces.py), at most
     ``faces`` of them. ``keep_ranges``: quantise by the ranges of the bundle, so that all of the data prove.
     ``force``: write what failed its proof too; its card says so. ``exemplars``: sources of faces with known expressions
-    that enrolment compares with."""
+    that enrolment compares with. ``temporal``: an encoder of ``fer-train temporal``."""
 
     int8: bool = False
     half: bool = False
@@ -49,6 +49,7 @@ class Wanted:
     limits: Limits = field(default_factory=Limits)
     force: bool = False
     exemplars: tuple[str, ...] = ()
+    temporal: Path | None = None
     opset: int = 18
 
 
@@ -73,6 +74,10 @@ def pack(source: str | Path, out: Path, wanted: Wanted) -> tuple[list[Proof], Pa
         (folder / GOLDEN).write_text(golden_text(golden), encoding="utf-8")
         if wanted.exemplars:
             write_exemplars(folder, card, wanted.exemplars)
+        if wanted.temporal:
+            from mien_export.temporal import add_temporal
+
+            card = replace(card, temporal=add_temporal(wanted.temporal, folder, wanted.opset))
         proofs = _artefacts(folder, faces, card, wanted)
         failed = [f"{made.artefact}: {reason}" for made in proofs for reason in made.failures]
         if failed and not wanted.force:

@@ -48,6 +48,8 @@ class ModelCard:
     ``metrics``: held-out figures by test set. ``files``: sha256 of each model file, by file name. ``origin``: what the
     weights started from, and the teacher. ``proofs``: by precision or engine (int8, fp16, openvino ...), how much that
     artefact differs from fp32, as ``fer-export`` measured it; ``passed`` in it says whether it kept its limits.
+    ``temporal``: of a bundle with a temporal encoder, its shape (``mien.temporal.TemporalSpec``),
+    cost and training.
     """
 
     name: str
@@ -65,6 +67,7 @@ class ModelCard:
     files: dict[str, str]
     origin: str = ""
     proofs: dict[str, Any] = field(default_factory=dict)
+    temporal: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ from mien.draw import blur_faces, draw_faces
 from mien.errors import InputError, MienError, SourceError
 from mien.faces import Face, Frame
 from mien.journal import Journal, check_summary, summary_paths
+from mien.offline import Item, Offline
 from mien.opening import open_source
 from mien.options import parse_args
 from mien.outputs import check_distinct, check_output
@@ -39,11 +40,13 @@ STILLS = ("image", "images")
 
 @dataclass
 class Job:
-    """What one run works with. ``stream`` is None for single pictures, ``page`` where nothing is served."""
+    """What one run works with. ``stream`` is None for single pictures, ``page`` where nothing is served, ``offline``
+    where frames do not wait."""
 
     source: Source
     recognizer: Recognizer
     stream: Stream | None
+    offline: Offline | None
     sinks: list[Sink]
     pictures: list[PictureSink]
     window: Window | None
@@ -104,6 +107,8 @@ def _open(args: argparse.Namespace, stack: ExitStack, stop: Stop) -> Job:
         args.source, args.save = demo_picture(), args.save or "demo.jpg"
     source = open_source(args.camera if args.source is None else args.source, loop=args.loop)
     stop.source = stack.enter_context(source)
+    if args.offline and source.kind != "video":
+        raise InputError(f"--offline is for video files, and {source.name} is none; leave it out")
     if args.serve and source.kind in STILLS:
         raise InputError(f"--serve shows what moves, and {source.name} is a picture; use --save")
     for path in filter(None, (args.json, args.csv)):
@@ -126,7 +131,14 @@ def _open(args: argparse.Namespace, stack: ExitStack, stop: Stop) -> Job:
     )
     stream = None
     if source.kind not in STILLS:
-        stream = stack.enter_context(recognizer.stream(smoothing=args.smoothing, baseline=args.baseline))
+        stream = stack.enter_context(
+            recognizer.stream(
+                temporal=False if args.offline else args.temporal,
+                smoothing=args.smoothing,
+                baseline=0.0 if args.offline else args.baseline,
+            )
+        )
+    offline = recognizer.offline(temporal=args.temporal, baseline=args.baseline) if args.offline else None
     page = _serve(args, source, recognizer) if args.serve else None
     sinks: list[Sink] = []
     if args.json:
@@ -138,7 +150,7 @@ def _open(args: argparse.Namespace, stack: ExitStack, stop: Stop) -> Job:
     for opened in [page, *sinks, *pictures, window]:
         if opened:
             stack.callback(opened.close)
-    return Job(source, recognizer, stream, sinks, pictures, window, page)
+    return Job(source, recognizer, stream, offline, sinks, pictures, window, page)
 
 
 def _serve(args: argparse.Namespace, source: Source, recognizer: Recognizer) -> LivePage:
@@ -157,26 +169,52 @@ def _read(job: Job, args: argparse.Namespace, stop: Stop) -> Tally:
     tally = Tally()
     # tqdm's None: no bar where stderr is no terminal.
     with tqdm(total=total, unit=" frames", disable=args.quiet or job.source.kind == "image" or None) as bar:
-        for frame, faces in _faces(job, stop.heeded_by(islice(job.source, args.max_frames))):
+        for frame, faces in _faces(job, stop.heeded_by(_frames(job, args, tally))):
             started = time.perf_counter()
-            _write(job, frame, faces, blur=args.blur)
+            for item in _done(job, frame, faces):
+                _write(job, *item, blur=args.blur)
+                tally.add(item[1])
             if job.page and job.stream:
                 job.page.note(sum(job.stream.timings.values()) + time.perf_counter() - started)
             if tables:
                 tqdm.write(table(frame, faces), file=sys.stdout)
-            tally.add(faces)
             bar.set_postfix_str(tally.status(faces, job.source.dropped), refresh=False)
             bar.update()
             if job.window and job.window.closed:
                 break
+        _finish(job, args, tally)
     return tally
 
 
-def _write(job: Job, frame: Frame, faces: Sequence[Face], *, blur: bool) -> None:
+def _frames(job: Job, args: argparse.Namespace, tally: Tally) -> Iterator[Frame]:
+    """The source's frames. Those that wait are written also where it breaks off."""
+    try:
+        yield from islice(job.source, args.max_frames)
+    except SourceError:
+        _finish(job, args, tally)
+        raise
+
+
+def _finish(job: Job, args: argparse.Namespace, tally: Tally) -> None:
+    """Write the frames that still wait."""
+    for item in job.offline.finish() if job.offline else ():
+        _write(job, *item, blur=args.blur)
+        tally.add(item[1])
+
+
+def _done(job: Job, frame: Frame, faces: list[Face]) -> list[Item]:
+    """What can be written now that ``frame`` is read: itself, or frames before it that waited for it."""
+    hidden = job.stream.hidden if job.stream else []
+    if not job.offline:
+        return [(frame, faces, hidden)]
+    drawn = job.pictures or job.window or job.page
+    return job.offline.push(frame if drawn else replace(frame, image=frame.image[:0]), faces, hidden)
+
+
+def _write(job: Job, frame: Frame, faces: Sequence[Face], hidden: Sequence[Face], *, blur: bool) -> None:
     """Hand one frame and its faces to everything that was asked for."""
     for sink in job.sinks:
         sink.write(frame, faces)
-    hidden = job.stream.hidden if job.stream else []
     if job.page:
         job.page.write(frame, faces, hidden)
     if job.pictures:

@@ -14,7 +14,7 @@ from mien.errors import InputError, ModelInvalid
 from mien.faces import UNCERTAIN, Affect, Expression, Floats, Image
 from mien.personal import Personal, model_of
 
-Reading: TypeAlias = tuple[Expression, Affect, Floats]
+Said: TypeAlias = tuple[Expression, Affect, Floats]
 """What the model tells of one crop; the last is the embedding (D,)."""
 OUTPUTS = ("expression", "affect", "embedding")
 
@@ -55,7 +55,7 @@ class ExpressionModel:
         other.personal = personal
         return other
 
-    def read(self, crops: Image) -> list[Reading]:
+    def read(self, crops: Image) -> list[Said]:
         """uint8 RGB crops (N, size, size, 3) -> N results, in one engine call."""
         if not len(crops):
             return []

@@ -86,6 +86,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=0.0,
         help="take off what each face shows in its first seconds, which should be at rest (default: 0)",
     )
+    how.add_argument(
+        "--temporal",
+        action=argparse.BooleanOptionalAction,
+        help="read faces of videos and cameras from their last frames, with the bundle's temporal encoder (default: "
+        "where it has one)",
+    )
+    how.add_argument(
+        "--offline", action="store_true", help="of a video file: read each frame from those around it, 1.2 s later"
+    )
     how.add_argument("--loop", action="store_true", help="play a video file over and over, as if it were a camera")
     how.add_argument("--max-frames", metavar="N", type=_positive, help="stop after so many frames")
     parser.add_argument("--version", action="version", version=f"mien {version('mien')}")
@@ -97,6 +106,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--json and --csv name the same output")
     if args.save == "-":
         parser.error("--save needs a path; only --json and --csv can write to stdout")
+    if args.offline and args.loop:
+        parser.error("--offline is for recorded video; leave out --loop")
     if args.token and not args.serve:
         parser.error("--token is for --serve")
     return args

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -35,7 +36,7 @@ class Person:
         self._leader: str | None = None
         self._side = 0.0
         self._seen: float | None = None
-        self._rest = _Rest(baseline) if baseline else None
+        self._rest = Rest(baseline) if baseline else None
 
     def settle(self, found: Detection, now: float) -> tuple[Detection, float]:
         """Where the face is at ``now`` s, which rises from call to call, without the tremble of the detector.
@@ -54,16 +55,27 @@ class Person:
         landmarks = None if found.landmarks is None else settled[4:].reshape(5, 2)
         return Detection(settled[:4], landmarks, found.score), step
 
-    def update(self, raw: Face, place: Detection, step: float, min_confidence: float) -> Face:
-        """What this frame alone shows, and what ``settle`` made of its place and time -> the smoothed face."""
-        probabilities, affect = raw.expression.probabilities, raw.affect
-        baseline = self._rest.update(raw, step) if self._rest else None
+    def update(
+        self,
+        raw: Face,
+        place: Detection,
+        step: float,
+        min_confidence: float,
+        reading: tuple[Mapping[str, float], Affect] | None = None,
+    ) -> Face:
+        """What this frame alone shows, and what ``settle`` made of its place and time -> the smoothed face.
+
+        ``reading``: what a temporal encoder made of it and of earlier frames, in place of the filters.
+        """
+        probabilities, affect = reading or (raw.expression.probabilities, raw.affect)
+        baseline = self._rest.update(probabilities, affect, step) if self._rest else None
         if baseline:
             probabilities, affect = baseline.correct(probabilities), baseline.shift(affect)
-        if self._smoothing:
+        if self._smoothing and not reading:
             values = self._probabilities.update(list(probabilities.values()), step)
             probabilities = dict(zip(probabilities, values.tolist(), strict=True))
             affect = Affect(*self._affect.update([affect.valence, affect.arousal], step).tolist())
+        if self._smoothing or reading:
             self._leader = max(probabilities, key=lambda label: probabilities[label] + LEAD * (label == self._leader))
         expression = likeliest(probabilities, min_confidence, self._leader)
         self.face = replace(
@@ -72,7 +84,7 @@ class Person:
         return self.face
 
 
-class _Rest:
+class Rest:
     """Learns the baseline of a person from the first ``seconds`` of a track."""
 
     def __init__(self, seconds: float):
@@ -81,12 +93,11 @@ class _Rest:
         self._weight = 0.0
         self._baseline: Baseline | None = None
 
-    def update(self, raw: Face, step: float) -> Baseline | None:
+    def update(self, named: Mapping[str, float], affect: Affect, step: float) -> Baseline | None:
         """None until the time is over. A gap counts as little: at most a tenth of a second a frame."""
         if self._left > 0:
             weight = min(step, 0.1)
-            named = raw.expression.probabilities
-            self._sum = self._sum + weight * np.array([*named.values(), raw.affect.valence, raw.affect.arousal])
+            self._sum = self._sum + weight * np.array([*named.values(), affect.valence, affect.arousal])
             self._weight += weight
             self._left -= weight
             if self._left <= 0:

@@ -24,9 +24,11 @@ from mien.examples import read_examples, rest_of
 from mien.exemplars import read_exemplars
 from mien.expression import ExpressionModel
 from mien.faces import Detection, Face, Image
+from mien.offline import Offline
 from mien.personal import Personal
 from mien.personal_file import load_personal, save_personal
 from mien.stream import Stream, StreamOptions
+from mien.temporal import TemporalEncoder, load_temporal
 
 
 class Recognizer:
@@ -173,12 +175,32 @@ class Recognizer:
         detections = [Detection(box, None if points is None else points[i], 1.0) for i, box in enumerate(checked)]
         return self._read([image], [detections])[0]
 
-    def stream(self, **options: float) -> Stream:
+    def stream(self, *, temporal: bool | None = None, **options: float) -> Stream:
         """The state of one camera or video: ids that stay, values that do not flicker (see ``StreamOptions``).
 
-        Raises InputError for an option that is out of range.
+        ``temporal``: whether the bundle's temporal encoder reads each face from its last frames, in place of the
+        filters. None: where the bundle has one, ``smoothing`` is not 0 and no expressions were learned here, which an
+        encoder does not know.
+
+        Raises InputError for an option that is out of range, or an encoder that cannot be had.
         """
-        return Stream(self._detector, self._model, StreamOptions(**options))
+        made = StreamOptions(**options)
+        model, encoder = self._model, self._encoder(temporal if made.smoothing or temporal else False)
+        return Stream(self._detector, model, made, encoder)
+
+    def offline(self, *, temporal: bool | None = None, baseline: float = 0.0) -> Offline:
+        """What reads the faces of a stream again, with the frames that come after each: see ``Offline``. Give it those
+        of ``stream(temporal=False)``."""
+        encoder = self._encoder(temporal)
+        return Offline(encoder, self._model.min_confidence, StreamOptions(baseline=baseline).baseline)
+
+    def _encoder(self, wanted: bool | None) -> TemporalEncoder | None:
+        if wanted not in (None, True, False):
+            raise InputError(f"temporal is {wanted!r}; use True, False or None")
+        learned = self._model.personal.labels
+        if wanted and learned:
+            raise InputError(f"a temporal encoder does not know {learned[0]!r}; leave temporal out, or that expression")
+        return load_temporal(self._bundle, False if learned else wanted)
 
     def _read(self, images: Sequence[Image], found: Sequence[Sequence[Detection]]) -> list[list[Face]]:
         spec = self._model.card.crop

@@ -15,10 +15,11 @@ from mien.align import crop, crop_matrix
 from mien.checks import check_frame, check_number
 from mien.detector import Detector
 from mien.errors import InputError, MienError
-from mien.expression import ExpressionModel, Reading
+from mien.expression import ExpressionModel
 from mien.faces import Detection, Face, Floats, Frame, Image
 from mien.person import Person
 from mien.smoothing import Clock
+from mien.temporal import Memory, Reading, TemporalEncoder
 from mien.tracker import Track, Tracker
 
 SECONDS = "a number of seconds from 0"
@@ -35,6 +36,8 @@ class StreamOptions:
     ``smoothing``: time constant of the probabilities in seconds; valence, arousal and places follow it when they rest,
     and are quicker when they move. 0 turns all of it off. ``baseline``: seconds at the start of each track that show
     the person at rest, which is taken off afterwards; 0 for none.
+
+    With a temporal encoder that reads the probabilities, valence and arousal, and ``smoothing`` is for places alone.
     """
 
     search_every: float = 1.0
@@ -59,13 +62,23 @@ class _One(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """One frame before the model reads it. ``absent``: who is out of sight, and the box (4,) where the face should be.
-    ``seconds``: what the stages took so far."""
+    """One frame before the model reads it, at ``now`` s. ``alive``: ids of all tracks. ``absent``: who is out of sight,
+    and the box (4,) where the face should be. ``seconds``: what the stages took so far."""
 
+    now: float
+    alive: set[int]
     faces: list[_One]
     crops: Image
     absent: list[tuple[Person, Floats]]
     seconds: tuple[float, float]
+
+
+class _Told(NamedTuple):
+    """One frame when it is read."""
+
+    faces: list[Face]
+    hidden: list[Face]
+    timings: dict[str, float]
 
 
 class Stream:
@@ -76,8 +89,15 @@ class Stream:
     sight for less than ``max_gap``, as last seen, moved to where they should be now.
     """
 
-    def __init__(self, detector: Detector, model: ExpressionModel, options: StreamOptions):
+    def __init__(
+        self,
+        detector: Detector,
+        model: ExpressionModel,
+        options: StreamOptions,
+        encoder: TemporalEncoder | None = None,
+    ):
         self._detector = detector
+        self._encoder = encoder
         self._model = model
         self._options = options
         # Two: the crops of one frame are read while those of the next are cut.
@@ -90,6 +110,7 @@ class Stream:
         self._clock = Clock()
         self._tracker = Tracker(self._options.max_gap)
         self._persons: dict[int, Person] = {}
+        self._memory = Memory(self._encoder) if self._encoder else None
         self._searched = -float("inf")
         self.hidden: list[Face] = []
 
@@ -99,18 +120,16 @@ class Stream:
         Times should rise; one that does not counts as a usual step. After a step longer than ``max_gap`` every face
         is a new one. Raises InputError for a frame or time that is none.
         """
-        seen = self._look(image, time)
-        start = clock.perf_counter()
-        return self._tell(seen, self._model.read(seen.crops), clock.perf_counter() - start)
+        return self._show(self._tell(self._look(image, time)))
 
     def read(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[Face]]]:
         """Each frame with what ``update`` would tell of it, in order: for files, where more throughput is worth more
-        than a frame's delay. While the engine reads one frame, the faces of the next are looked for.
+        than a frame's delay. While one frame is read, the faces of the next are looked for.
 
         Raises what ``frames`` and ``update`` raise, after the frames before; MienError, which names the frame, for an
         engine that fails.
         """
-        waiting: tuple[Frame, _Seen, Future[tuple[list[Reading], float]]] | None = None
+        waiting: tuple[Frame, Future[_Told]] | None = None
         failure: Exception | None = None
         source = iter(frames)
         with ThreadPoolExecutor(1, "mien engine") as worker:
@@ -124,24 +143,18 @@ class Stream:
                 except Exception as error:
                     failure = error
                     break
-                now = frame, seen, worker.submit(self._timed, seen.crops)
+                now = frame, worker.submit(self._tell, seen)
                 if waiting:
-                    yield self._told(*waiting)
+                    yield self._shown(*waiting)
                 waiting = now
             if waiting:
-                yield self._told(*waiting)
+                yield self._shown(*waiting)
         if failure:
             raise failure
 
-    def _timed(self, crops: Image) -> tuple[list[Reading], float]:
-        start = clock.perf_counter()
-        return self._model.read(crops), clock.perf_counter() - start
-
-    def _told(
-        self, frame: Frame, seen: _Seen, results: Future[tuple[list[Reading], float]]
-    ) -> tuple[Frame, list[Face]]:
+    def _shown(self, frame: Frame, told: Future[_Told]) -> tuple[Frame, list[Face]]:
         with self._named(frame):
-            return frame, self._tell(seen, *results.result())
+            return frame, self._show(told.result())
 
     @contextmanager
     def _named(self, frame: Frame) -> Iterator[None]:
@@ -173,23 +186,35 @@ class Stream:
             for person, (face, track) in zip(persons, known, strict=True)
         ]
         crops = self._cut(image, [face.place for face in faces])
-        return _Seen(faces, crops, absent, (tracked - start, clock.perf_counter() - tracked))
+        alive = {track.id for track in self._tracker.tracks}
+        return _Seen(self._clock.now, alive, faces, crops, absent, (tracked - start, clock.perf_counter() - tracked))
 
-    def _tell(self, seen: _Seen, results: Sequence[Reading], engine: float) -> list[Face]:
-        """All that comes after the model, which took ``engine`` s."""
+    def _tell(self, seen: _Seen) -> _Told:
+        """What the model says, and what it comes to over time."""
         start = clock.perf_counter()
+        results = self._model.read(seen.crops)
+        read = clock.perf_counter()
+        readings: Sequence[Reading | None] = [None] * len(seen.faces)
+        if self._memory:
+            self._memory.forget_but(seen.alive)
+            readings = self._memory.read([one.id for one in seen.faces], seen.now, results)
         faces = [
             one.person.update(
                 Face(one.detection.box, one.detection.landmarks, one.detection.score, *result, one.id),
                 one.place,
                 one.step,
                 self._model.min_confidence,
+                reading,
             )
-            for one, result in zip(seen.faces, results, strict=True)
+            for one, result, reading in zip(seen.faces, results, readings, strict=True)
         ]
-        self.hidden = [replace(person.face, box=box, landmarks=None) for person, box in seen.absent if person.face]
-        self.timings = dict(zip(STAGES, (*seen.seconds, engine, clock.perf_counter() - start), strict=True))
-        return faces
+        hidden = [replace(person.face, box=box, landmarks=None) for person, box in seen.absent if person.face]
+        times = *seen.seconds, read - start, clock.perf_counter() - read
+        return _Told(faces, hidden, dict(zip(STAGES, times, strict=True)))
+
+    def _show(self, told: _Told) -> list[Face]:
+        self.hidden, self.timings = told.hidden, told.timings
+        return told.faces
 
     def _persons_of(self, tracks: Sequence[Track]) -> list[Person]:
         """Those of ``tracks``, in their order; forgets those whose track has ended."""

@@ -13,8 +13,8 @@ FLOORS = [
     "errors", "faces", "checks", "cores", "align", "card", "bundle", "engines", "engines.ort", "engines.ov",
     "engines.trt_plan", "engines.trt", "choice", "images", "timestamps", "sources", "outputs", "detector", "baseline",
     "exemplars", "personal", "personal_file", "fitting", "enrolment", "expression", "examples", "tracker", "smoothing",
-    "person", "stream", "recognizer", "video", "live", "opening", "sprites", "draw", "sinks", "mp4", "encoder",
-    "annotated", "plot", "journal", "web.address", "web.counters", "web.feed", "web.guard", "web.app", "web.server",
+    "person", "engines.graph", "temporal", "offline", "stream", "recognizer", "video", "live", "opening", "sprites",
+    "draw", "sinks", "mp4", "encoder", "annotated", "plot", "journal", "web.address", "web.counters", "web.feed", "web.guard", "web.app", "web.server",
     "web", "report", "demo", "options", "cli", "enroll", "golden", "machine", "selftest", "doctor", "bench.timing",
     "bench.scene", "bench.engines", "bench.way", "bench.clip", "bench.table", "bench.report", "bench",
 ]  # fmt: skip
@@ -101,5 +101,5 @@ def test_wings_keep_to_their_own() -> None:
     for path in (ROOT / "train").rglob("*.py"):
         assert "mien_export" not in {name.split(".")[0] for name in imports(path)}, path
     for path in (ROOT / "export").rglob("*.py"):
-        if path.stem not in ("checkpoint", "emonet"):
+        if path.stem not in ("checkpoint", "emonet", "temporal"):
             assert not {name.split(".")[0] for name in imports(path)} & {"mien_train", "torch", "timm"}, path

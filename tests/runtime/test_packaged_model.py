@@ -39,3 +39,13 @@ def test_it_keeps_its_cards_promise_on_real_faces() -> None:
     made = recognizer._model.engine.run(crops)["expression"].argmax(1)
     promised = recognizer.card.metrics["affectnet-subset/test"]["accuracy"]
     assert (made == faces.expression).mean() > promised - 0.08  # 400 images: three standard errors
+
+
+def test_the_temporal_encoder_costs_little_and_leaves_a_still_smile_one(portrait: np.ndarray) -> None:
+    recognizer = Recognizer(threads=1)
+    assert 0 < recognizer.card.temporal["macs"] <= 0.03 * recognizer.card.macs
+    with recognizer.stream(temporal=True) as stream:
+        for i in range(12):
+            (face,) = stream.update(portrait, i / 25)
+    assert face.expression.label == "happiness"
+    assert face.affect.valence > 0.2

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mien import InputError, MienError, Recognizer
-from mien.expression import Reading
+from mien.expression import Said
 from mien.faces import Face, Frame, Image
 
 
@@ -58,7 +58,7 @@ def test_the_next_frame_is_looked_at_while_the_engine_reads(
 ) -> None:
     given, read = threading.Event(), recognizer._model.read
 
-    def slow(crops: Image) -> list[Reading]:
+    def slow(crops: Image) -> list[Said]:
         assert given.wait(10), "the engine was waited for before the next frame was taken"
         return read(crops)
 

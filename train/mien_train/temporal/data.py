@@ -1,0 +1,48 @@
+"""Which stills sequences are made of: none that the student learned from, and none of a test set but to test."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien_train.batches import Faces
+from mien_train.datasets import FaceSet
+from mien_train.duplicates import difference_hashes, repeats
+from mien_train.recipe import DataRecipe
+from mien_train.sets import load_with_landmarks
+
+LEARNED = ("ferplus/validation", "affectnet-subset/validation", "rafdb/holdout")
+"""Stills to learn from: labelled ones that the student's own training held out."""
+TESTED = DataRecipe().test
+VALIDATION = 0.15
+"""Share of the stills to learn from that is kept to choose by."""
+
+
+def load_stills(root: Path | None, names: tuple[str, ...] = LEARNED) -> tuple[list[Faces], list[Faces], list[Faces]]:
+    """Labelled stills to learn from, to choose by and to test on. What repeats a test image is left out of the others.
+
+    Raises InputError where a set is missing.
+    """
+    tests = [_labelled(load_with_landmarks(name, root)) for name in TESTED]
+    seen = np.concatenate([difference_hashes(item.faces) for item in tests])
+    learned, chosen = [], []
+    for name in names:
+        item = _labelled(load_with_landmarks(name, root))
+        item = item.subset(~repeats(difference_hashes(item.faces), seen, DataRecipe().near_duplicates))
+        held = _held(item.faces)
+        learned.append(item.subset(~held))
+        chosen.append(item.subset(held).named(f"{name}, to choose by"))
+    return learned, chosen, tests
+
+
+def _labelled(item: Faces) -> Faces:
+    return item.subset(item.faces.expression >= 0)
+
+
+def _held(faces: FaceSet) -> NDArray[np.bool_]:
+    """By the second byte of each image's hash: the first one says what the student's training held out."""
+    digests = [hashlib.sha1(faces.encoded(i)).digest()[1] for i in range(len(faces))]
+    return np.array(digests) < round(VALIDATION * 256)

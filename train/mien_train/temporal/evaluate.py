@@ -1,0 +1,150 @@
+"""Sequences read in several ways, at equal delay: accuracy, F1, concordance, flips a second, delay at onsets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.faces import EXPRESSIONS
+from mien.offline import SLIDING
+from mien_train.temporal.filters import Filter, Reading, averaged, held, raw, slid, streamed
+from mien_train.temporal.network import TemporalNet
+from mien_train.temporal.sequences import Sequences
+from mien_train.temporal.train import encode
+
+COUNT = len(EXPRESSIONS)
+GRID = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.25, 0.3, 0.4, 0.55)
+"""Time constants in s that filters are tried with."""
+RESAMPLES = 400
+Delays = NDArray[np.float64]
+
+
+def methods(net: TemporalNet, chosen: Sequences) -> tuple[dict[str, Filter], dict[str, float]]:
+    """Ways to read sequences, by name, and the constants that ``chosen`` gave them, in s.
+
+    Of the exponential average and of a stream's own filters there are two each: with the delay at onsets of the
+    encoder, as near as a constant above 0 brings them, and with the constant of the best accuracy whatever the delay.
+    """
+    delay = mean_delay(chosen, {"encoder": _encoder(net)(chosen)})["encoder"]
+    constants: dict[str, float] = {}
+    made: dict[str, Filter] = {"raw": raw}
+    for name, kind in (("exponential", averaged), ("stream filters", streamed)):
+        tried = [kind(chosen, seconds) for seconds in GRID]
+        delays = [mean_delay(chosen, {"": reading})[""] for reading in tried]
+        scores = [accuracy(reading, chosen) for reading in tried]
+        equal = GRID[int(np.argmin(np.abs(np.array(delays) - delay)))]
+        best = GRID[int(np.argmax(scores))]
+        for what, seconds in (("equal delay", equal), ("most accurate", best)):
+            constants[f"{name}, {what}"] = seconds
+            made[f"{name}, {what}"] = _filter(kind, seconds)
+    constants["stream filters, as they are"] = 0.25
+    made["stream filters, as they are"] = _filter(streamed, 0.25)
+    made["encoder"] = _encoder(net)
+    made["encoder in a stream"] = lambda part: _held(_encoder(net)(part))
+    made["offline: sliding window"] = lambda part: slid(raw(part), part.times, SLIDING)
+    made["offline: encoder, sliding window"] = lambda part: slid(_encoder(net, centred=True)(part), part.times, SLIDING)
+    return made, constants
+
+
+def _filter(kind: Any, seconds: float) -> Filter:
+    return lambda part: kind(part, seconds)
+
+
+def _encoder(net: TemporalNet, *, centred: bool = False) -> Filter:
+    def read(part: Sequences) -> Reading:
+        expression, affect = encode(net, part, centred=centred)
+        return Reading(expression, affect, expression.argmax(-1))
+
+    return read
+
+
+def _held(reading: Reading) -> Reading:
+    return reading._replace(label=held(reading.expression))
+
+
+def accuracy(reading: Reading, made: Sequences) -> float:
+    known = np.isfinite(made.times) & (made.label >= 0)
+    return float((reading.label == made.label)[known].mean()) if known.any() else np.nan
+
+
+def figures(reading: Reading, made: Sequences) -> dict[str, Any]:
+    """Over all frames; each with its 95 % interval, from sequences drawn with replacement (Efron 1979). None where the
+    sequences have no such labels."""
+    tables = [_counts(reading, made, s) for s in range(len(made))]
+    names = ("accuracy", "macro_f1", "ccc_valence", "ccc_arousal", "flips")
+    whole = _figures(tables)
+    rng = np.random.default_rng(0)
+    draws = [_figures([tables[i] for i in rng.integers(len(tables), size=len(tables))]) for _ in range(RESAMPLES)]
+    return _rounded(names, whole, draws)
+
+
+def gains(reading: Reading, other: Reading, made: Sequences) -> dict[str, Any]:
+    """Figures of ``reading`` less those of ``other`` on the same sequences, with paired 95 % intervals."""
+    one = [_counts(reading, made, s) for s in range(len(made))]
+    two = [_counts(other, made, s) for s in range(len(made))]
+
+    def gap(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        first, second = _figures([one[i] for i in rows]), _figures([two[i] for i in rows])
+        both = first - second
+        return np.array([both[0], both[1], (both[2] + both[3]) / 2, both[4]])
+
+    rng = np.random.default_rng(0)
+    whole = gap(np.arange(len(made)))
+    draws = [gap(rng.integers(len(made), size=len(made))) for _ in range(RESAMPLES)]
+    names = ("accuracy", "macro_f1", "ccc", "flips")
+    return _rounded(names, whole, draws)
+
+
+def _rounded(names: tuple[str, ...], whole: NDArray[np.float64], draws: Any) -> dict[str, Any]:
+    """Value, low and high of each figure; None for one that is not known."""
+    known = np.isfinite(whole)
+    low, high = np.nanpercentile(np.where(known, draws, 0.0), [2.5, 97.5], axis=0)
+    return {
+        name: [round(float(v), 4) for v in (whole[i], low[i], high[i])] if known[i] else None
+        for i, name in enumerate(names)
+    }
+
+
+def _counts(reading: Reading, made: Sequences, s: int) -> NDArray[np.float64]:
+    """Sums over one sequence that every figure can be had from."""
+    there = np.isfinite(made.times[s])
+    known = there & (made.label[s] >= 0)
+    confusion = np.zeros((COUNT, COUNT))
+    np.add.at(confusion, (made.label[s, known], reading.label[s, known]), 1)
+    rated = there & ~np.isnan(made.truth[s]).any(-1)
+    x, y = reading.affect[s, rated].astype(np.float64), made.truth[s, rated].astype(np.float64)
+    sums = [np.full(2, float(rated.sum())), x.sum(0), y.sum(0), (x * x).sum(0), (y * y).sum(0), (x * y).sum(0)]
+    shown = reading.label[s, there]
+    seconds = float(made.times[s, there][-1] - made.times[s, there][0])
+    return np.concatenate([confusion.ravel(), np.concatenate(sums), [(shown[1:] != shown[:-1]).sum(), seconds]])
+
+
+def _figures(tables: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    total = np.sum(tables, axis=0)
+    confusion = total[: COUNT * COUNT].reshape(COUNT, COUNT)
+    hits, true, made = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    f1 = 2 * hits[true > 0] / (true + made)[true > 0]
+    _, x, y, xx, yy, xy = total[COUNT * COUNT : -2].reshape(6, 2) / np.maximum(total[COUNT * COUNT], 1)
+    rated = total[COUNT * COUNT] > 0
+    ccc = np.full(2, np.nan) if not rated else 2 * (xy - x * y) / (xx - x * x + yy - y * y + (x - y) ** 2 + 1e-9)
+    right = hits.sum() / true.sum() if true.sum() else np.nan
+    return np.array([right, f1.mean() if len(f1) else np.nan, *ccc, total[-2] / max(total[-1], 1e-9)])
+
+
+def mean_delay(made: Sequences, readings: Mapping[str, Reading]) -> dict[str, float]:
+    """Seconds from a change of the true label until the label is first right, by name: the mean over those changes
+    that all ``readings`` find before the next one. A label that is right already counts as no delay."""
+    found: list[list[float]] = []
+    for s in range(len(made)):
+        label, times = made.label[s], made.times[s]
+        changes = [*np.flatnonzero((label[1:] != label[:-1]) & np.isfinite(times[1:])) + 1, len(label)]
+        for begin, end in pairwise(changes):
+            right = [np.flatnonzero(reading.label[s, begin:end] == label[begin]) for reading in readings.values()]
+            if label[begin] >= 0 and all(len(places) for places in right):
+                found.append([times[begin + places[0]] - times[begin] for places in right])
+    means = np.mean(found, axis=0) if found else np.full(len(readings), np.nan)
+    return dict(zip(readings, means.round(4).tolist(), strict=True))

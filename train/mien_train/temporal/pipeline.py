@@ -1,0 +1,124 @@
+"""``fer-train temporal``: a bundle and stills, or labelled video -> a temporal encoder that ``fer-export`` can pack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from mien.bundle import Bundle, find_bundle, sha256
+from mien_train.datasets import TERMS
+from mien_train.temporal.data import LEARNED, load_stills
+from mien_train.temporal.evaluate import figures, mean_delay, methods
+from mien_train.temporal.network import READ, TemporalShape
+from mien_train.temporal.scenes import make_scenes
+from mien_train.temporal.sequences import Sequences, realise
+from mien_train.temporal.train import Draw, TemporalRecipe, load_temporal, train_temporal
+from mien_train.temporal.video import load_labelled
+
+EACH = 2
+"""Sequences that are made of each scene to choose by and to test on."""
+CHOSEN_SEED, TEST_SEED = 1, 2
+STEADY = 0.3
+"""Share of the sequences to learn from in which nothing changes but the disturbances: without them an encoder read
+faces that hold an expression worse than the filters do."""
+
+
+@dataclass(frozen=True)
+class SceneCounts:
+    """Scenes to learn from, to choose by and to test on, and the frames of each."""
+
+    learned: int = 800
+    chosen: int = 100
+    tested: int = 250
+    frames: int = 48
+
+
+def made_up(
+    bundle: Bundle, root: Path | None, counts: SceneCounts, cache: Path, *, test: bool = True
+) -> tuple[Draw, Sequences, Sequences | None]:
+    """Sequences made of stills: a draw of those to learn from, those to choose by, and those to test on."""
+    learned, chosen, tested = load_stills(root)
+    scenes = make_scenes(learned, bundle, counts.learned, counts.frames, 0, cache)
+    choose = make_scenes(chosen, bundle, counts.chosen, counts.frames, CHOSEN_SEED, cache)
+    made = None
+    if test:
+        held_out = make_scenes(tested, bundle, counts.tested, counts.frames, TEST_SEED, cache)
+        made = realise(held_out, np.tile(np.arange(len(held_out)), EACH), np.random.default_rng(TEST_SEED))
+
+    def draw(rng: np.random.Generator, count: int) -> Sequences:
+        return realise(scenes, rng.integers(len(scenes), size=count), rng, STEADY)
+
+    rows = np.tile(np.arange(len(choose)), EACH)
+    return draw, realise(choose, rows, np.random.default_rng(CHOSEN_SEED)), made
+
+
+def run_temporal(
+    model: str | Path,
+    root: Path | None,
+    out: Path,
+    counts: SceneCounts,
+    recipe: TemporalRecipe,
+    labels: Path | None = None,
+    *,
+    resume: bool = False,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Train for the student of ``model`` and write ``out/temporal.pt``. ``labels``: a CSV of labelled video
+    (video.py) in place of stills; a sixth of its clips is kept to choose by.
+
+    Returns the figures on the sequences to choose by. Raises InputError.
+    """
+    torch.set_num_threads(threads or 1)
+    cv2.setNumThreads(threads or 1)
+    bundle = find_bundle(model)
+    cache = out / "cache"
+    if labels:
+        learned, chosen = load_labelled(labels, bundle, cache)
+        draw: Draw = lambda rng, count: learned.take(rng.integers(len(learned), size=count))  # noqa: E731
+        terms = f"labelled video of {labels.name}, {len(learned)} sequences"
+    else:
+        draw, chosen, _ = made_up(bundle, root, counts, cache, test=False)
+        terms = (
+            f"{counts.learned} scenes of 3 stills each, of {', '.join(LEARNED)}: sequences made up by disturbing "
+            "stills and moving through their embeddings, no real video; valence and arousal are the student's own "
+            "readings of the undisturbed stills; terms of the sets: "
+            + "; ".join(dict.fromkeys(TERMS[name.split("/")[0]] for name in LEARNED))
+        )
+    shape = TemporalShape(bundle.card.embedding)
+    path = train_temporal(draw, chosen, shape, recipe, out, resume=resume)
+    net, state = load_temporal(path)
+    ways, constants = methods(net, chosen)
+    read = {name: way(chosen) for name, way in ways.items()}
+    delays = mean_delay(chosen, read)
+    made = {
+        name: figures(reading, chosen) | {"delay": delays[name] if np.isfinite(delays[name]) else None}
+        for name, reading in read.items()
+    }
+    state["card"] = {
+        "window": shape.window,
+        "span": shape.span,
+        "state": shape.width + READ,
+        "student": sha256(bundle.model_file("fp32")),
+        "training": terms,
+    }
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(path)
+    return {"model": bundle.card.name, "constants": constants, "validation": made}
+
+
+def lines(made: dict[str, Any]) -> list[str]:
+    """Figures of ways to read sequences, for a terminal."""
+    head = f"{'':40s} {'accuracy':>9s} {'macro-F1':>9s} {'CCC v':>7s} {'CCC a':>7s} {'flips/s':>8s} {'delay s':>8s}"
+    widths = {"accuracy": 9, "macro_f1": 9, "ccc_valence": 7, "ccc_arousal": 7, "flips": 8}
+    rows = []
+    for name, values in made.items():
+        cells = [f"{values[key][0]:{width}.4f}" if values[key] else " " * width for key, width in widths.items()]
+        delay = "" if values["delay"] is None else f"{values['delay']:8.3f}"
+        rows.append(f"{name:40s} {' '.join(cells)} {delay}")
+    return [head, *rows]

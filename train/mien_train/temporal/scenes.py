@@ -1,0 +1,125 @@
+"""Scenes: a neutral face and two others under one course of disturbances, as the student reads every frame of them.
+
+Sequences are made of a scene by moving through its embeddings (sequences.py), so that one scene gives many. Stills are
+those that the student did not learn from: it is too sure of those that it has seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from mien.align import crop_matrix
+from mien.bundle import Bundle
+from mien.engines import Engine, load_engine
+from mien.errors import InputError
+from mien.faces import EXPRESSIONS
+from mien_train.batches import Faces
+from mien_train.landmarks import decode_image
+from mien_train.temporal.render import draw_disturbances, frame_times, render
+
+STILLS = 3
+"""Of a scene: neutral first."""
+SAVE_EVERY = 50
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Scenes:
+    """K scenes of F frames of STILLS stills each.
+
+    ``times`` (K, F) s. ``labels`` (K, 3) class of each still, ``truth`` (K, 3, 2) its valence and arousal.
+    What the student says of each frame: ``embedding`` (K, 3, F, D) float16, ``expression`` (K, 3, F, 8) calibrated
+    probabilities, ``affect`` (K, 3, F, 2). ``origin`` (K,): index of the set.
+    """
+
+    times: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    truth: Floats
+    embedding: NDArray[np.float16]
+    expression: Floats
+    affect: Floats
+    origin: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def take(self, rows: NDArray[np.int64]) -> Scenes:
+        return Scenes(**{name: values[rows] for name, values in vars(self).items()})
+
+
+def make_scenes(
+    sets: list[Faces], bundle: Bundle, count: int, frames: int, seed: int, cache: Path, precision: str = "int8"
+) -> Scenes:
+    """Render and read ``count`` scenes of stills of ``sets``, or take them from ``cache``, where a run that was killed
+    goes on. Sets are drawn alike; a class in proportion to the root of its count. A still's valence and arousal are
+    its label where a human gave one, and else the student's own reading of it undisturbed.
+
+    Raises InputError for a set without neutral faces or with neutral ones only.
+    """
+    precision = precision if precision in bundle.precisions else "fp32"
+    engine = load_engine(bundle.model_file(precision), threads=1)
+    about = [bundle.card.files, precision, [(item.faces.name, len(item.faces)) for item in sets], frames, seed]
+    digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:12]
+    folder = cache / f"scenes-{digest}"
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for start in tqdm(range(0, count, SAVE_EVERY), "scenes", unit=f" x {SAVE_EVERY}", mininterval=5.0):
+        file = folder / f"{start:06d}.npz"
+        if not file.is_file():
+            made = [_scene(sets, bundle, engine, frames, (seed, k)) for k in range(start, start + SAVE_EVERY)]
+            partial = folder / f"{start:06d}.partial.npz"
+            np.savez(partial, allow_pickle=False, **{name: np.stack([one[name] for one in made]) for name in made[0]})
+            partial.replace(file)
+        with np.load(file) as stored:
+            parts.append({name: stored[name] for name in stored.files})
+    joined = {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
+    return Scenes(**joined)
+
+
+def _scene(
+    sets: list[Faces], bundle: Bundle, engine: Engine, frames: int, seed: tuple[int, int]
+) -> dict[str, NDArray[np.generic]]:
+    rng = np.random.default_rng(seed)
+    origin = int(rng.integers(len(sets)))
+    item, spec = sets[origin], bundle.card.crop
+    stills = _draw(item, rng)
+    times = frame_times(frames, rng)
+    what = draw_disturbances(times, rng)
+    crops, clean = [], []
+    for still in stills:
+        image = decode_image(item.faces.encoded(still))
+        box, points = item.landmarks.at(still)
+        matrix = crop_matrix(spec, box, points)
+        crops += list(render(image, matrix, spec.size, what, int(rng.integers(2**31))))
+        clean.append(item.crop(still, spec))
+    read = engine.run(np.stack(crops))
+    own = engine.run(np.stack(clean))["affect"]
+    human = item.faces.affect[stills]
+    shaped = {name: values.reshape(STILLS, frames, -1) for name, values in read.items()}
+    return {
+        "times": times,
+        "labels": item.faces.expression[stills],
+        "truth": np.where(np.isnan(human), own, human).astype(np.float32),
+        "embedding": shaped["embedding"].astype(np.float16),
+        "expression": shaped["expression"].astype(np.float32),
+        "affect": shaped["affect"].astype(np.float32),
+        "origin": np.array(origin),
+    }
+
+
+def _draw(item: Faces, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(3,) rows: a neutral face, and two faces of two other classes."""
+    labels = item.faces.expression
+    count = np.bincount(labels[labels >= 0], minlength=len(EXPRESSIONS)).astype(np.float64)
+    weight = np.sqrt(count) * (np.arange(len(count)) > 0)
+    if not count[0] or np.count_nonzero(weight) < 2:
+        raise InputError(f"{item.faces.name} lacks neutral faces, or two other classes: sequences need both")
+    classes = rng.choice(len(count), 2, replace=False, p=weight / weight.sum())
+    return np.array([rng.choice(np.flatnonzero(labels == label)) for label in (0, *classes)])

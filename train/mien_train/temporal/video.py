@@ -1,0 +1,209 @@
+"""Labelled video: a CSV with a row a frame -> sequences of what the student says of each face.
+
+The columns are ``clip,frame,time,expression,valence,arousal``. ``clip``: a video file or a folder of pictures, from the
+folder of the CSV. ``frame``: number from 0, of the frames in their order or of the sorted pictures. ``time`` in s.
+``expression``: a class by name, or empty; ``valence`` and ``arousal`` in [-1, 1], or empty.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from mien.bundle import Bundle
+from mien.checks import check_number
+from mien.errors import InputError
+from mien.faces import EXPRESSIONS, Image
+from mien.recognizer import Recognizer
+from mien_train.temporal.sequences import Sequences
+
+COLUMNS = ("clip", "frame", "time", "expression", "valence", "arousal")
+LENGTH = 96
+"""Frames of a sequence; longer clips are cut into several."""
+CHOSEN = 6
+"""One clip in so many, at least one, is kept to choose by."""
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One labelled frame: ``label`` -1 and ``affect`` NaN where there is none."""
+
+    clip: str
+    frame: int
+    time: float
+    label: int
+    affect: tuple[float, float]
+
+
+def read_rows(path: Path) -> dict[str, list[Row]]:
+    """The rows of each clip, by frame. Raises InputError, naming the line, for what is no such CSV."""
+    clips: dict[str, list[Row]] = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise InputError(f"{path} has no column {missing[0]}; it needs {','.join(COLUMNS)}")
+            for values in reader:
+                row = _row(values, f"{path} line {reader.line_num}")
+                clips.setdefault(row.clip, []).append(row)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+    for clip, rows in clips.items():
+        rows.sort(key=lambda row: row.frame)
+        for one, other in pairwise(rows):
+            if other.frame == one.frame or other.time <= one.time:
+                raise InputError(f"{path}: frame {other.frame} of {clip} comes twice, or its time does not rise")
+    if not clips:
+        raise InputError(f"{path} has no rows; it needs one for each labelled frame")
+    return clips
+
+
+def write_rows(path: Path, rows: list[Row]) -> None:
+    """As ``read_rows`` reads them; aside first, then moved."""
+    partial = path.with_suffix(".partial")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in rows:
+            label = EXPRESSIONS[row.label] if row.label >= 0 else ""
+            affect = ["" if math.isnan(value) else round(value, 4) for value in row.affect]
+            writer.writerow([row.clip, row.frame, round(row.time, 4), label, *affect])
+    partial.replace(path)
+
+
+def load_labelled(path: Path, bundle: Bundle, cache: Path) -> tuple[Sequences, Sequences]:
+    """Sequences to learn from and to choose by, of different clips. What the student says is kept in ``cache``.
+
+    Of several faces in a frame the largest one counts. Frames without a face are left out: times tell of the gap.
+    Raises InputError for a CSV that cannot be used, clips that cannot be read, or fewer than two of them with faces.
+    """
+    clips = read_rows(path)
+    recognizer = Recognizer(bundle.folder, device="cpu", threads=1)
+    about = path.read_bytes() + str(sorted(bundle.card.files.items())).encode()
+    folder = cache / f"video-{hashlib.sha256(about).hexdigest()[:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for number, (clip, rows) in enumerate(tqdm(clips.items(), "clips", unit=" clips", mininterval=5.0)):
+        file = folder / f"{number:06d}.npz"
+        if not file.is_file():
+            partial = folder / f"{number:06d}.partial.npz"
+            np.savez(partial, **vars(_sequence(path.parent / clip, rows, recognizer)))
+            partial.replace(file)
+        with np.load(file) as stored:
+            made.append(Sequences(**{name: stored[name] for name in stored.files}))
+    there = [one for one in made if one.times.shape[1]]
+    if len(there) < 2:
+        raise InputError(f"{path}: faces were found in {len(there)} clips; two or more are needed, one to choose by")
+    every = max(2, min(CHOSEN, len(there)))
+    chosen = [one for i, one in enumerate(there) if i % every == every - 1]
+    return join([one for i, one in enumerate(there) if i % every < every - 1]), join(chosen)
+
+
+def join(parts: list[Sequences], length: int = LENGTH) -> Sequences:
+    """Clips as sequences of at most ``length`` frames, shorter ones filled up with times of inf."""
+    pieces = []
+    for part in parts:
+        count = part.times.shape[1]
+        for start in range(0, count, length):
+            cut = {name: values[:, start : start + length] for name, values in vars(part).items()}
+            short = length - cut["times"].shape[1]
+            fill = {"times": np.inf, "label": -1, "truth": np.nan}
+            pieces.append(
+                {
+                    name: np.pad(
+                        values,
+                        [(0, 0), (0, short), *[(0, 0)] * (values.ndim - 2)],
+                        constant_values=fill.get(name, 0),
+                    )
+                    for name, values in cut.items()
+                }
+            )
+    return Sequences(**{name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]})
+
+
+def _sequence(place: Path, rows: list[Row], recognizer: Recognizer) -> Sequences:
+    """One clip through the runtime, frame by frame, (1, F, ...)."""
+    stream = recognizer.stream(temporal=False)
+    wanted = {row.frame: row for row in rows}
+    times, said, labels, truths = [], [], [], []
+    for number, image in enumerate(_images(place)):
+        row = wanted.pop(number, None)
+        if row is None:
+            continue
+        faces = stream.update(image, row.time)
+        raw = faces[0].raw if faces else None
+        if raw:
+            own = (raw.affect.valence, raw.affect.arousal)
+            said.append((raw.embedding.copy(), list(raw.expression.probabilities.values()), own))
+            times.append(row.time)
+            labels.append(row.label)
+            truths.append(row.affect)
+        if not wanted:
+            break
+    if wanted:
+        raise InputError(f"{place} has no frame {min(wanted)}, which the CSV labels; does the CSV belong to it?")
+    width = recognizer.card.embedding
+    blank = np.zeros((0, width)), np.zeros((0, len(EXPRESSIONS))), np.zeros((0, 2))
+    embedding, expression, affect = [np.array(column) for column in zip(*said, strict=True)] if said else blank
+    return Sequences(
+        times=np.array(times, np.float64)[None],
+        embedding=embedding.astype(np.float32)[None],
+        expression=expression.astype(np.float32)[None],
+        affect=affect.astype(np.float32)[None],
+        label=np.array(labels, np.int64)[None],
+        truth=np.array(truths, np.float32).reshape(1, -1, 2),
+    )
+
+
+def _images(place: Path) -> Iterator[Image]:
+    """The frames of a video file, or the sorted pictures of a folder."""
+    if place.is_dir():
+        for path in sorted(path for path in place.iterdir() if path.suffix.lower() in PICTURES):
+            image = cv2.imread(str(path))
+            if image is None:
+                raise InputError(f"{path} is no picture that OpenCV can read")
+            yield np.asarray(image, np.uint8)
+        return
+    capture = cv2.VideoCapture(str(place))
+    if not place.is_file() or not capture.isOpened():
+        raise InputError(f"{place} is neither a folder of pictures nor a video; clips are told from the CSV's folder")
+    while True:
+        read, image = capture.read()
+        if not read:
+            return
+        yield np.asarray(image, np.uint8)
+
+
+def _row(values: dict[str, str], where: str) -> Row:
+    name = (values["expression"] or "").strip().lower()
+    if name and name not in EXPRESSIONS:
+        raise InputError(f"{where}: expression {name!r} is no class; use {', '.join(EXPRESSIONS)}, or leave it empty")
+    if not values["clip"] or not (values["frame"] or "").isdigit():
+        raise InputError(f"{where}: it needs a clip, and a frame number from 0")
+    affect = []
+    for key in ("valence", "arousal"):
+        number = _number(values[key], f"{where}: {key}") if values[key] else math.nan
+        if not (math.isnan(number) or -1 <= number <= 1):
+            raise InputError(f"{where}: {key} is {number}; use -1 to 1, or leave it empty")
+        affect.append(number)
+    time = _number(values["time"], f"{where}: time")
+    label = EXPRESSIONS.index(name) if name else -1
+    return Row(values["clip"], int(values["frame"]), time, label, (affect[0], affect[1]))
+
+
+def _number(text: str | None, what: str) -> float:
+    try:
+        return check_number(float(text or ""), what)
+    except ValueError:
+        raise InputError(f"{what} is {text!r}; use a finite number") from None
