@@ -168,8 +168,9 @@ def _read(job: Job, args: argparse.Namespace, stop: Stop) -> Tally:
     total = min(filter(None, (job.source.count, args.max_frames)), default=None)
     tally = Tally()
     # tqdm's None: no bar where stderr is no terminal.
-    with tqdm(total=total, unit=" frames", disable=args.quiet or job.source.kind == "image" or None) as bar:
-        for frame, faces in _faces(job, stop.heeded_by(_frames(job, args, tally))):
+    hidden = args.quiet or job.source.kind == "image" or None
+    with tqdm(total=total, unit=" frames", disable=hidden) as bar, _finishing(job, args, tally):
+        for frame, faces in _faces(job, stop.heeded_by(islice(job.source, args.max_frames))):
             started = time.perf_counter()
             for item in _done(job, frame, faces):
                 _write(job, *item, blur=args.blur)
@@ -182,24 +183,22 @@ def _read(job: Job, args: argparse.Namespace, stop: Stop) -> Tally:
             bar.update()
             if job.window and job.window.closed:
                 break
-        _finish(job, args, tally)
     return tally
 
 
-def _frames(job: Job, args: argparse.Namespace, tally: Tally) -> Iterator[Frame]:
-    """The source's frames. Those that wait are written also where it breaks off."""
+@contextmanager
+def _finishing(job: Job, args: argparse.Namespace, tally: Tally) -> Iterator[None]:
+    """At the end, also where the source breaks off, write the frames that still wait."""
+    broken: SourceError | None = None
     try:
-        yield from islice(job.source, args.max_frames)
-    except SourceError:
-        _finish(job, args, tally)
-        raise
-
-
-def _finish(job: Job, args: argparse.Namespace, tally: Tally) -> None:
-    """Write the frames that still wait."""
+        yield
+    except SourceError as error:
+        broken = error
     for item in job.offline.finish() if job.offline else ():
         _write(job, *item, blur=args.blur)
         tally.add(item[1])
+    if broken:
+        raise broken
 
 
 def _done(job: Job, frame: Frame, faces: list[Face]) -> list[Item]:

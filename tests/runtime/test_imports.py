@@ -14,9 +14,10 @@ FLOORS = [
     "engines.trt_plan", "engines.trt", "choice", "images", "timestamps", "sources", "outputs", "detector", "baseline",
     "exemplars", "personal", "personal_file", "fitting", "enrolment", "expression", "examples", "tracker", "smoothing",
     "person", "engines.graph", "temporal", "offline", "stream", "recognizer", "video", "live", "opening", "sprites",
-    "draw", "sinks", "mp4", "encoder", "annotated", "plot", "journal", "web.address", "web.counters", "web.feed", "web.guard", "web.app", "web.server",
-    "web", "report", "demo", "options", "cli", "enroll", "golden", "machine", "selftest", "doctor", "bench.timing",
-    "bench.scene", "bench.engines", "bench.way", "bench.clip", "bench.table", "bench.report", "bench",
+    "draw", "sinks", "mp4", "encoder", "annotated", "plot", "journal", "web.address", "web.counters", "web.feed",
+    "web.guard", "web.app", "web.server", "web", "report", "demo", "options", "cli", "enroll", "golden", "machine",
+    "selftest", "doctor", "bench.timing", "bench.scene", "bench.engines", "bench.way", "bench.clip", "bench.table",
+    "bench.report", "bench",
 ]  # fmt: skip
 FRAMEWORKS = {"torch", "torchvision", "timm", "onnx", "datasets", "matplotlib", "mien_train", "mien_export", "skimage"}
 

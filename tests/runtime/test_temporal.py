@@ -15,8 +15,9 @@ from tiny_temporal import SPAN, STATE, WINDOW, add_temporal
 from mien import InputError, Recognizer
 from mien.bundle import find_bundle
 from mien.errors import EngineUnavailable, ModelInvalid
+from mien.expression import Said
 from mien.faces import EXPRESSIONS, Affect, Expression, Image
-from mien.temporal import SPACING, Memory, Result, TemporalEncoder, load_temporal
+from mien.temporal import SPACING, Memory, TemporalEncoder, load_temporal
 
 FPS = 25
 
@@ -31,7 +32,7 @@ def encoder(bundle: Path) -> TemporalEncoder:
     return TemporalEncoder(find_bundle(bundle))
 
 
-def said(first: float, valence: float = 0.0) -> Result:
+def said(first: float, valence: float = 0.0) -> Said:
     """A frame in which neutral has the probability ``first`` and happiness the rest."""
     named = dict.fromkeys(EXPRESSIONS, 0.0) | {"neutral": first, "happiness": 1 - first}
     return Expression("", 0.0, named), Affect(valence, 0.0), np.zeros(16, np.float32)
