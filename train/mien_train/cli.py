@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import InputError, MienError
+from mien_train.continual.cli import add_commands, run_explain, run_learning
 
 if TYPE_CHECKING:
     from mien_train.recipe import Recipe
@@ -57,6 +58,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     compare.add_argument("-o", "--out", type=Path, help="JSON file to write")
     for command in (evaluate, compare):
         command.add_argument("--sets", nargs="+", default=[], metavar="SET", help="(default: the test sets)")
+    add_commands(commands)
     for command in commands.choices.values():
         command.add_argument("--data", type=Path, help="folder of the data sets (default: variable MIEN_DATA)")
     return parser.parse_args(argv)
@@ -71,6 +73,9 @@ def run(args: argparse.Namespace) -> int:
         "finish": _finish,
         "evaluate": _evaluate,
         "compare": _compare,
+        "continual": run_learning,
+        "fewshot": run_learning,
+        "explain": run_explain,
     }[args.command](args)
 
 
