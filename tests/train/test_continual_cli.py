@@ -119,11 +119,11 @@ def test_only_the_class_that_is_learned_and_the_memory_are_looked_at(desk: Desk,
 
 
 def test_a_run_is_the_same_twice_and_another_order_is_another(desk: Desk, recipe: ContinualRecipe) -> None:
-    first, again, other = (one_run(desk.basic, desk.bank, desk.test, recipe, "random+kd", n) for n in (0, 0, 1))
+    turned = next(n for n in range(10) if comparison.order_of(recipe, n) == [9, 8])
+    first, again, other = (one_run(desk.basic, desk.bank, desk.test, recipe, "random+kd", n) for n in (0, 0, turned))
     assert np.array_equal(first.stages, again.stages)
-    assert not np.array_equal(first.stages, other.stages)
-    orders = {tuple(comparison.order_of(recipe, n)) for n in range(10)}
-    assert orders == {(8, 9), (9, 8)}
+    assert first.order.tolist() == [8, 9]
+    assert (9 in first.stages[1], 8 in other.stages[1]) == (False, False)
 
 
 def test_few_shots_hide_all_other_examples(desk: Desk) -> None:
@@ -224,7 +224,7 @@ def test_grad_cam_finds_the_part_that_decides(tmp_path: Path) -> None:
         ("continual FOLDER --data DATA", "is a folder: continual learning needs the weights"),
         (
             "continual CHECKPOINT --recipe none --data DATA",
-            "no recipe at none; the packaged ones are compounds, fewshot",
+            "no recipe at none; the packaged ones are compounds",
         ),
         (
             "continual CHECKPOINT --recipe RECIPE --compare --methods luck --data DATA",

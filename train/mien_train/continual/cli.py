@@ -20,11 +20,13 @@ def add_commands(commands: Any) -> None:
     )
     few = commands.add_parser("fewshot", help="the same from a handful of examples, tested on all classes")
     few.add_argument("--shots", type=int, nargs="+", default=[5, 3, 1], help="examples a class (default: 5 3 1)")
-    few.add_argument("--new", type=int, nargs="+", default=[3, 6], help="how many new classes (default: 3 6)")
+    few.add_argument("--new", type=int, nargs="+", help="how many new classes (default: 3, and all)")
     few.add_argument("--draws", type=int, default=10, help="of classes and examples (default: 10)")
-    for command, name in ((learn, "compounds"), (few, "fewshot")):
+    for command in (learn, few):
         command.add_argument("checkpoint", type=Path, help="of a student that knows the basic classes (.pt)")
-        command.add_argument("--recipe", default=name, help=f"a TOML file, or a packaged name (default: {name})")
+        command.add_argument(
+            "--recipe", default="compounds", help="a TOML file, or a packaged name (default: compounds)"
+        )
         out = Path("runs/continual" if command is learn else "runs/fewshot")
         command.add_argument("-o", "--out", type=Path, default=out, help=f"what is done there is kept (default: {out})")
         command.add_argument("--threads", type=int, help="CPU threads")
@@ -51,10 +53,14 @@ def run_learning(args: argparse.Namespace) -> int:
     recipe = load_continual(args.recipe, tuple(args.set))
     if args.command == "continual" and args.compare:
         compare.check_methods(methods := tuple(args.methods or METHODS))
+    if args.command == "fewshot":
+        most = len(recipe.classes.compounds)
+        counts = args.new or sorted({min(3, most), most})
+        fewshot.check_numbers(args.shots, counts, args.draws, most)
     desk = commands.prepare(args.checkpoint, recipe, args.data, args.out)
     command = " ".join(["fer-train", *sys.argv[1:]])
     if args.command == "fewshot":
-        report = commands.few(desk, recipe, args.shots, args.new, args.draws, args.out, command)
+        report = commands.few(desk, recipe, args.shots, counts, args.draws, args.out, command)
         print(fewshot.as_markdown(report["rows"]) + f"wrote {args.out / 'fewshot.json'} and fewshot.md")
         return 0
     if args.compare:

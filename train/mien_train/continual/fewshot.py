@@ -45,7 +45,7 @@ def one_draw(
     learner = Learner(basic, few(bank, labels, shots, rng), recipe, METHODS[METHOD], number)
     asked = np.flatnonzero(np.isin(test.label, [*range(BASIC), *labels]))
     known = test.label[asked]
-    before = learner.predict(test, asked)
+    before = test.taught[0].argmax(1).numpy()[asked]
     for label in labels:
         learner.learn(names[label], label)
     after = learner.predict(test, asked)
@@ -59,18 +59,18 @@ def one_draw(
     }
 
 
+def check_numbers(shots: list[int], counts: list[int], draws: int, most: int) -> None:
+    """Raises InputError for numbers that cannot be; there are ``most`` new classes."""
+    if min(shots) < 1 or draws < 1 or not all(1 <= count <= most for count in counts):
+        raise InputError(f"--shots and --draws must be 1 or more, --new from 1 to {most}")
+
+
 def few_shot(
     basic: Tail, bank: Bank, test: Bank, recipe: ContinualRecipe, shots: list[int], counts: list[int], draws: int,
     folder: Path,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Every number of shots with every number of new classes, ``draws`` times. -> rows with each figure's mean and
-    standard deviation over the draws. What is done already in ``folder`` is kept.
-
-    Raises InputError for numbers that cannot be.
-    """
-    most = len(recipe.classes.compounds)
-    if min(shots) < 1 or draws < 1 or not all(1 <= count <= most for count in counts):
-        raise InputError(f"--shots and --draws must be 1 or more, --new from 1 to {most}")
+    standard deviation over the draws. What is done already in ``folder`` is kept."""
     folder.mkdir(parents=True, exist_ok=True)
     table = []
     with tqdm(total=len(shots) * len(counts) * draws, unit="draw", mininterval=5.0) as bar:
