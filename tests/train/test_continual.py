@@ -1,11 +1,13 @@
 """Continual learning in its parts: classes, folders, memory, loss, figures."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tiny_compounds import COMPOUNDS, NAMES, votes_for, write_cfee, write_rafdb
+from tiny_data import write_split
 
 from mien.errors import InputError
 from mien_train.continual.classes import COMPOUNDS as KNOWN
@@ -13,8 +15,8 @@ from mien_train.continual.classes import class_names, labels_of_votes
 from mien_train.continual.figures import course, summary
 from mien_train.continual.folders import pictures_of
 from mien_train.continual.memory import Memory, herding, psmr
-from mien_train.continual.recipe import ContinualRecipe, MemoryRecipe, load_continual
-from mien_train.continual.sets import load_labelled
+from mien_train.continual.recipe import ClassesRecipe, ContinualRecipe, MemoryRecipe, load_continual
+from mien_train.continual.sets import load_labelled, load_learning
 from mien_train.losses.continual import continual_loss, gamma_at
 from mien_train.recipe import build
 
@@ -70,6 +72,24 @@ def test_rafdb_compound_is_read_by_its_list(tmp_path: Path, portrait: np.ndarray
     made = load_labelled(str(folder / "test"), COMPOUNDS, None)
     assert made.label.tolist() == [8, 9]
     assert made.item.faces.encoded(0) == (folder / "Image" / "aligned" / "test_0001_aligned.jpg").read_bytes()
+
+
+def test_basic_faces_may_come_from_a_set_without_votes(tmp_path: Path, portrait: np.ndarray) -> None:
+    folder = write_rafdb(tmp_path / "compound", portrait)
+    write_split(tmp_path / "rafdb", "train", portrait, [0, 1, 2] * 4, 0)
+    write_split(tmp_path / "rafdb", "test", portrait, [0, 1, 2], 50)
+    sides = [("rafdb/train", f"{folder}/train"), ("rafdb/test", f"{folder}/test")]
+    recipe = ClassesRecipe(COMPOUNDS, *sides, basic=2, near_duplicates=-1)
+    learned, tested = load_learning(recipe, 0, tmp_path)
+    assert sorted(np.concatenate([part.label for part in learned]).tolist()) == [0, 0, 1, 1, 2, 2, 8, 9]
+    assert sorted(np.concatenate([part.label for part in tested]).tolist()) == [0, 1, 2, 8, 9]
+    with pytest.raises(InputError, match="there is no image of fearfully surprised to learn from"):
+        load_learning(replace(recipe, train=("rafdb/train",)), 0, tmp_path)
+    with pytest.raises(InputError, match="there is no image of a basic expression to test on"):
+        load_learning(replace(recipe, test=(f"{folder}/test",)), 0, tmp_path)
+    # The same picture on both sides is not learned from.
+    with pytest.raises(InputError, match="there is no image of fearfully surprised to learn from"):
+        load_learning(replace(recipe, test=sides[0], near_duplicates=0), 0, tmp_path)
 
 
 def test_a_folder_that_is_neither_says_so(tmp_path: Path, portrait: np.ndarray) -> None:

@@ -143,6 +143,7 @@ def test_compare_goes_on_where_it_stopped(
     made = report["methods"]["psmr+kd"]
     assert len(made["figures"]["new"]["values"]) == 2
     assert len(made["course"]["all"]) == len(COMPOUNDS) + 1
+    assert made["course"]["new"][0] is None  # JSON knows no NaN
     assert made["images"] == [40, 36, 40]
     assert report["tested_on"]["sadly angry"] == 3
     gap = report["differences"]["psmr+kd - fine-tuning, new"]
@@ -183,7 +184,9 @@ def test_continual_then_explain(checkpoint: Path, written: Path, desk_data: Path
     assert tuple(made) == NAMES
     assert sum(made.values()) == pytest.approx(1, abs=1e-4)
     assert cv2.imread(str(picture)).shape[1] > 1000
-    assert run(parse_args(["explain", str(checkpoint), str(demo_picture()), "-o", str(picture)])) == 0
+    kept = picture.read_bytes()
+    explain(checkpoint, demo_picture(), picture)
+    assert picture.read_bytes() != kept  # without the compounds
 
 
 def test_caution_goes_into_the_biases(desk: Desk) -> None:

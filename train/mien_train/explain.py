@@ -24,11 +24,8 @@ from mien.images import read_image
 from mien.opening import open_source
 from mien.outputs import check_output, write_whole
 from mien_train.continual.network import all_blocks, load_grown
-from mien_train.models.student import Student
 
 COLUMNS = 5
-COARSEST = 16
-"""Crop px of a cell of the grid that is shown. The last block's, 28 px, is too coarse to point at a mouth."""
 
 
 class _Classes(nn.Module):
@@ -77,22 +74,11 @@ def explain(checkpoint: Path, picture: Path, out: Path) -> dict[str, float]:
     check_output(str(out), open_source(picture))
     student, recipe, head, names = load_grown(checkpoint)
     face = face_of(read_image(picture), recipe.crop)
-    probability, heat = maps(student.backbone, head, _layer(student, face), face)
+    all_blocks(student)  # complains of a backbone that is built otherwise
+    # What is pooled next: coarse, but its cells add up to the logit (Zhou et al. 2016); those of a finer layer do not.
+    probability, heat = maps(student.backbone, head, student.backbone.get_submodule("bn2"), face)
     write_whole(out, _drawn(face, names, probability, heat))
     return {name: float(value) for name, value in zip(names, probability, strict=True)}
-
-
-def _layer(student: Student, face: Image) -> nn.Module:
-    """The last block whose cells are at most ``COARSEST`` px wide."""
-    sides: list[int] = []
-    blocks = all_blocks(student)
-    hooks = [block.register_forward_hook(lambda _, __, made: sides.append(made.shape[-1])) for block in blocks]
-    with torch.no_grad():
-        student(torch.from_numpy(face)[None])
-    for hook in hooks:
-        hook.remove()
-    fine = [block for block, side in zip(blocks, sides, strict=True) if side * COARSEST >= face.shape[0]]
-    return fine[-1]
 
 
 def _drawn(face: Image, names: tuple[str, ...], probability: Floats, heat: NDArray[np.float32]) -> bytes:
@@ -111,10 +97,10 @@ def _drawn(face: Image, names: tuple[str, ...], probability: Floats, heat: NDArr
             axes[line, 0].set_title("compound" if row[0] == basic else "basic", fontsize=9)
         for axis, place in zip(axes[line, 1:], row, strict=False):
             peak = float(heat[place].max())
-            axis.imshow(cv2.cvtColor(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
-            if peak > 0:  # a class that nothing in this face speaks for has no map
-                axis.imshow(heat[place], cmap="inferno", alpha=0.55, vmin=0, vmax=peak)
-            axis.set_title(f"{names[place]}\n{100 * probability[place]:.1f} %", fontsize=8)
+            axis.imshow(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cmap="gray", vmin=0, vmax=255)
+            axis.imshow(heat[place], cmap="inferno", alpha=0.55, vmin=0, vmax=max(peak, 1e-6))
+            said = "" if peak > 0 else ", nothing speaks for it"
+            axis.set_title(f"{names[place]}\n{100 * probability[place]:.1f} %{said}", fontsize=8)
     memory = io.BytesIO()
     figure.savefig(memory, dpi=110, format="png")
     plt.close(figure)

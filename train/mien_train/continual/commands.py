@@ -93,7 +93,7 @@ def continual(
             if a in runs and b in runs
         },
     }
-    (out / "continual.json").write_text(json.dumps(report, indent=1) + "\n")
+    (out / "continual.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     (out / "continual.md").write_text(compare.as_markdown(table))
     plot_courses(table, out / "continual.png")
     return report
@@ -105,7 +105,7 @@ def few(
     """Few-shot learning, into ``fewshot.json`` and ``.md`` of ``out``. -> the report."""
     table = fewshot.few_shot(desk.basic, desk.bank, desk.test, recipe, shots, counts, draws, out / "draws")
     report = {**_about(desk, recipe, command), "method": fewshot.METHOD, "rows": table}
-    (out / "fewshot.json").write_text(json.dumps(report, indent=1) + "\n")
+    (out / "fewshot.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     (out / "fewshot.md").write_text(fewshot.as_markdown(table))
     return report
 

@@ -115,8 +115,8 @@ def table_of(runs: dict[str, list[Run]], label: NDArray[np.int64]) -> dict[str, 
             "figures": {name: _spread([f[name] for f in figures]) for name in figures[0]},
             "new_interval": interval(right[label >= BASIC]),
             "basic_interval": interval(right[label < BASIC]),
-            "course": {name: np.round(np.mean([c[name] for c in courses], axis=0), 4).tolist() for name in courses[0]},
-            "course_spread": {n: np.round(np.std([c[n] for c in courses], axis=0), 4).tolist() for n in courses[0]},
+            "course": {name: _rounded(np.mean([c[name] for c in courses], axis=0)) for name in courses[0]},
+            "course_spread": {name: _rounded(np.std([c[name] for c in courses], axis=0)) for name in courses[0]},
             "images": np.round(np.mean([run.images for run in several], axis=0), 1).tolist(),
         }
     return made
@@ -135,6 +135,11 @@ def difference(
     rows = (label >= BASIC) == new
     gap = (share_right(first, label) - share_right(second, label))[rows]
     return {"mean": round(float(gap.mean()), 4), "interval": interval(gap)}
+
+
+def _rounded(values: NDArray[np.float64]) -> list[float | None]:
+    """For JSON, which knows no NaN: there are no new classes at first."""
+    return [None if np.isnan(value) else round(float(value), 4) for value in values]
 
 
 def _spread(values: list[float]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class ClassesRecipe:
     """The new classes, in the order in which they are learned."""
     train: tuple[str, ...] = ("ferplus/train", "ferplus/validation")
     test: tuple[str, ...] = ("ferplus/test",)
-    """Sets with votes, or ``FOLDER/train`` and ``FOLDER/test`` of CFEE or RAF-DB compound."""
+    """Sets (compounds are told by votes), or ``FOLDER/train`` and ``FOLDER/test`` of CFEE or RAF-DB compound."""
     basic: int = 300
     """Images of each basic class to choose the memory from (and for joint training to learn from)."""
     near_duplicates: int = 24

@@ -32,10 +32,9 @@ class Labelled:
 
 
 def load_labelled(name: str, compounds: tuple[str, ...], root: Path | None) -> Labelled:
-    """A set with votes such as ``ferplus/train``, or ``FOLDER/train`` of CFEE or RAF-DB compound. Faces that belong to
-    no class are left out.
+    """A set such as ``ferplus/train``, or ``FOLDER/train`` of CFEE or RAF-DB compound. Faces of no class are left out.
 
-    Raises InputError where there is neither, and for a set without votes.
+    A set without votes has basic classes only. Raises InputError where there is neither set nor folder.
     """
     folder = Path(name).parent
     if folder.is_dir() and folder != Path():
@@ -48,9 +47,7 @@ def load_labelled(name: str, compounds: tuple[str, ...], root: Path | None) -> L
 def _load_votes(name: str, compounds: tuple[str, ...], root: Path | None) -> Labelled:
     item = load_with_landmarks(name, root)
     if "votes" not in item.faces.rows.column_names:
-        raise InputError(
-            f"{name} has no votes, so no compounds can be told in it; use ferplus, CFEE or RAF-DB compound"
-        )
+        return Labelled(item, item.faces.expression)
     votes = [row if row is not None else [0] * 10 for row in item.faces.rows["votes"]]
     return Labelled(item, labels_of_votes(np.array(votes)[item.faces.index], item.faces.expression, compounds))
 
