@@ -12,7 +12,7 @@ from tiny_data import write_split
 from mien.errors import InputError
 from mien_train.continual.classes import COMPOUNDS as KNOWN
 from mien_train.continual.classes import class_names, labels_of_votes
-from mien_train.continual.figures import course, summary
+from mien_train.continual.figures import course, new_at_loss, summary
 from mien_train.continual.folders import pictures_of
 from mien_train.continual.memory import Memory, herding, psmr
 from mien_train.continual.recipe import ClassesRecipe, ContinualRecipe, MemoryRecipe, load_continual
@@ -164,6 +164,15 @@ def test_figures_of_a_course() -> None:
     assert np.isnan(learned["new"][0])
     assert learned["basic"] == [0.75, 0.5, 0.5]
     assert learned["all"][1] == 3 / 4
+
+
+def test_new_classes_at_the_same_loss() -> None:
+    label, classes = np.array([0, 0, 8, 8]), np.array([*range(8), 8])
+    logits = np.zeros((4, 9), np.float32)
+    logits[:, 8] = [-1, 3, 2, 4]  # the second basic face looks newer than the first new one
+    assert new_at_loss(logits, classes, label, before=1.0, limit=0.5) == 1.0
+    assert new_at_loss(logits, classes, label, before=1.0, limit=0.0) == 0.5
+    assert new_at_loss(logits, classes, label, before=1.2, limit=0.1) == 0.0
 
 
 def test_balanced_accuracy_counts_every_class_alike() -> None:

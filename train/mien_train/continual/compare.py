@@ -16,7 +16,7 @@ from mien.errors import InputError
 from mien.faces import EXPRESSIONS
 from mien_train.continual.classes import class_names
 from mien_train.continual.features import Bank
-from mien_train.continual.figures import course, interval, summary
+from mien_train.continual.figures import accuracy, course, interval, new_at_loss, summary
 from mien_train.continual.learner import METHODS, Learner
 from mien_train.continual.network import Tail
 from mien_train.continual.recipe import ContinualRecipe
@@ -29,11 +29,12 @@ THIN = 3
 @dataclass(frozen=True, eq=False)
 class Run:
     """``stages`` (T + 1, N) predictions after 0, 1, ... classes, -1 where a face was not asked; ``order`` (T,) places
-    of the new classes; ``images`` (T + 1,) kept of earlier classes."""
+    of the new classes; ``images`` (T + 1,) kept of earlier classes; ``logits`` (N, 8 + T) at the end, no caution."""
 
     stages: NDArray[np.int64]
     order: NDArray[np.int64]
     images: NDArray[np.int64]
+    logits: NDArray[np.float32]
 
 
 def order_of(recipe: ContinualRecipe, number: int) -> list[int]:
@@ -59,9 +60,9 @@ def one_run(basic: Tail, bank: Bank, test: Bank, recipe: ContinualRecipe, method
     for t, label in enumerate(order, start=1):
         learner.learn(names[label], label)
         rows = every if t == len(order) else some
-        stages[t, rows] = learner.predict(test, rows)
+        stages[t, rows], logits = learner.read(test, rows)
         images.append(learner.remembered)
-    return Run(stages, np.array(order), np.array(images))
+    return Run(stages, np.array(order), np.array(images), logits)
 
 
 def compare(
@@ -78,11 +79,12 @@ def compare(
                 if not path.is_file():
                     run = one_run(basic, bank, test, recipe, method, number)
                     partial = path.with_suffix(f".{os.getpid()}.npz")
-                    np.savez_compressed(partial, stages=run.stages.astype(np.int8), order=run.order, images=run.images)
+                    small = {"stages": run.stages.astype(np.int8), "logits": run.logits.astype(np.float16)}
+                    np.savez_compressed(partial, order=run.order, images=run.images, **small)
                     partial.replace(path)
                 with np.load(path) as stored:
-                    run = Run(stored["stages"].astype(np.int64), stored["order"], stored["images"])
-                made[method].append(run)
+                    whole = stored["stages"].astype(np.int64), stored["order"], stored["images"], stored["logits"]
+                made[method].append(Run(*whole))
                 bar.update()
     return made
 
@@ -108,7 +110,7 @@ def table_of(runs: dict[str, list[Run]], label: NDArray[np.int64]) -> dict[str, 
     trusted (bootstrap over faces of their mean over orders)."""
     made = {}
     for method, several in runs.items():
-        figures = [summary(run.stages, label, run.order.tolist()) for run in several]
+        figures = [_figures(run, label) for run in several]
         courses = [course(run.stages, label, run.order.tolist()) for run in several]
         right = share_right(several, label)
         made[method] = {
@@ -120,6 +122,14 @@ def table_of(runs: dict[str, list[Run]], label: NDArray[np.int64]) -> dict[str, 
             "images": np.round(np.mean([run.images for run in several], axis=0), 1).tolist(),
         }
     return made
+
+
+def _figures(run: Run, label: NDArray[np.int64]) -> dict[str, float]:
+    basic = list(range(BASIC))
+    classes = np.array(basic + run.order.tolist())
+    before = accuracy(run.stages[0], label, basic)
+    at_loss = {"new_at_2_points": new_at_loss(run.logits, classes, label, before)}
+    return {**summary(run.stages, label, run.order.tolist()), **at_loss}
 
 
 def share_right(runs: list[Run], label: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -156,6 +166,7 @@ def as_markdown(table: dict[str, Any]) -> str:
     columns = {
         "new": "new", "new_balanced": "new, balanced", "basic": "basic", "all": "all",
         "basic_forgetting": "basic lose", "forgetting": "new forget", "backward_transfer": "backward transfer",
+        "new_at_2_points": "new where basic lose 2",
     }  # fmt: skip
     rows = ["| method | " + " | ".join(columns.values()) + " | images kept |", "|---" * (len(columns) + 2) + "|"]
     for method, made in table.items():

@@ -48,7 +48,7 @@ def one_draw(
     before = test.taught[0].argmax(1).numpy()[asked]
     for label in labels:
         learner.learn(names[label], label)
-    after = learner.predict(test, asked)
+    after, _ = learner.read(test, asked)
     every = list(range(BASIC))
     return {
         "new": accuracy(after, known, labels),

@@ -61,6 +61,26 @@ def summary(stages: NDArray[np.int64], label: NDArray[np.int64], order: list[int
     }
 
 
+def new_at_loss(
+    logits: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    label: NDArray[np.int64],
+    before: float,
+    limit: float = 0.02,
+) -> float:
+    """Accuracy on the new classes with just so much caution that the basic ones lose at most ``limit`` of ``before``.
+
+    Methods differ in how readily they call a face new, and this is what is left of a difference when they lose the
+    same. ``logits`` (N, C) in the order of ``classes`` (C,). 0 where no caution is enough.
+    """
+    fresh = classes >= BASIC
+    for caution in np.arange(-3, 10, 0.05):
+        predicted = classes[(logits - np.where(fresh, caution, 0)).argmax(1)]
+        if before - accuracy(predicted, label, list(range(BASIC))) <= limit:
+            return accuracy(predicted, label, classes[fresh].tolist())
+    return 0.0
+
+
 def interval(right: NDArray[np.float64]) -> list[float]:
     """95 % bootstrap interval, over the faces, of the mean of ``right`` (N,): how often each was right, or a difference
     of two such."""

@@ -82,11 +82,12 @@ class Learner:
             schedule.step()
         self._remember([label])
 
-    def predict(self, bank: Bank, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The class of some faces of ``bank``, among all classes so far: places in ``class_names``, (n,)."""
-        logits, _ = outputs(self.tail, bank, rows, self.recipe.learn.precision)
-        logits[:, len(EXPRESSIONS) :] -= self.recipe.learn.caution
-        return np.array(self.classes)[logits.argmax(1).numpy()]
+    def read(self, bank: Bank, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The class of some faces of ``bank``, among all classes so far: places in ``class_names``, (n,); and the
+        logits behind it, without ``caution``, (n, classes so far) in the order of ``self.classes``."""
+        logits = outputs(self.tail, bank, rows, self.recipe.learn.precision)[0].numpy()
+        caution = np.where(np.array(self.classes) < len(EXPRESSIONS), 0, self.recipe.learn.caution)
+        return np.array(self.classes)[(logits - caution).argmax(1)], logits
 
     def _draw(self, fresh: NDArray[np.int64]) -> NDArray[np.int64]:
         """A batch: a share of the new class, the rest of the memory, each of its classes as often."""
