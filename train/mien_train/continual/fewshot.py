@@ -14,7 +14,7 @@ from mien.errors import InputError
 from mien.faces import EXPRESSIONS
 from mien_train.continual.classes import class_names
 from mien_train.continual.features import Bank
-from mien_train.continual.figures import accuracy, balanced_accuracy
+from mien_train.continual.figures import accuracy, balanced_accuracy, new_at_loss
 from mien_train.continual.learner import METHODS, Learner
 from mien_train.continual.network import Tail
 from mien_train.continual.recipe import ContinualRecipe
@@ -48,14 +48,16 @@ def one_draw(
     before = test.taught[0].argmax(1).numpy()[asked]
     for label in labels:
         learner.learn(names[label], label)
-    after, _ = learner.read(test, asked)
+    after, logits = learner.read(test, asked)
     every = list(range(BASIC))
+    start = accuracy(before, known, every)
     return {
         "new": accuracy(after, known, labels),
         "new_balanced": balanced_accuracy(after, known, labels),
         "basic": accuracy(after, known, every),
         "all": accuracy(after, known, every + labels),
-        "basic_forgetting": accuracy(before, known, every) - accuracy(after, known, every),
+        "basic_forgetting": start - accuracy(after, known, every),
+        "new_at_2_points": new_at_loss(logits, np.array(every + labels), known, start),
     }
 
 
@@ -95,6 +97,7 @@ def as_markdown(table: list[dict[str, Any]]) -> str:
     """Means and standard deviations over the draws, in per cent."""
     columns = {
         "new": "new", "new_balanced": "new, balanced", "basic": "basic", "all": "all", "basic_forgetting": "basic lose",
+        "new_at_2_points": "new where basic lose 2",
     }  # fmt: skip
     rows = ["| new classes | shots | " + " | ".join(columns.values()) + " |", "|---" * (len(columns) + 2) + "|"]
     for row in table:
