@@ -200,6 +200,7 @@ def test_the_packaged_recipe_reads() -> None:
         ("learn.temperature=0", "must be above 0"),
         ("learn.precision=fp8", "must be no or bf16"),
         ("learn.speed=3", "unknown key learn.speed"),
+        ("seed.more=1", "seed is a value, not a table"),
         ("classes.compounds=['glad']", "unknown compound 'glad'"),
     ],
 )

@@ -213,4 +213,6 @@ def _apply(values: dict[str, Any], change: str) -> None:
     *tables, last = key.strip().split(".")
     for table in tables:
         values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise InputError(f"--set {change}: {table} is a value, not a table")
     values[last] = value

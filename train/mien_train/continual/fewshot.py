@@ -88,7 +88,9 @@ def few_shot(
                     made.append(json.loads(path.read_text()))
                     bar.update()
                 means = {name: round(float(np.mean([m[name] for m in made])), 4) for name in made[0]}
-                spreads = {name: round(float(np.std([m[name] for m in made])), 4) for name in made[0]}
+                spreads = {
+                    name: round(float(np.std([m[name] for m in made], ddof=int(draws > 1))), 4) for name in made[0]
+                }
                 table.append({"shots": shot, "new_classes": count, "draws": draws, "mean": means, "spread": spreads})
     return table
 
