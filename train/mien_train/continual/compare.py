@@ -79,8 +79,8 @@ def compare(
                 if not path.is_file():
                     run = one_run(basic, bank, test, recipe, method, number)
                     partial = path.with_suffix(f".{os.getpid()}.npz")
-                    small = {"stages": run.stages.astype(np.int8), "logits": run.logits.astype(np.float16)}
-                    np.savez_compressed(partial, order=run.order, images=run.images, **small)
+                    stages, logits = run.stages.astype(np.int8), run.logits.astype(np.float16)
+                    np.savez_compressed(partial, stages=stages, order=run.order, images=run.images, logits=logits)
                     partial.replace(path)
                 with np.load(path) as stored:
                     whole = stored["stages"].astype(np.int64), stored["order"], stored["images"], stored["logits"]
