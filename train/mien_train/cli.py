@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import InputError, MienError
+from mien_train.continual.cli import add_commands, run_explain, run_learning
 
 if TYPE_CHECKING:
     from mien_train.recipe import Recipe
@@ -77,6 +78,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     sequences.add_argument(
         "--rate", type=float, default=0.0, help="frames a second (default: what is usual in the set)"
     )
+    add_commands(commands)
     for command in commands.choices.values():
         command.add_argument("--data", type=Path, help="folder of the data sets (default: variable MIEN_DATA)")
     return parser.parse_args(argv)
@@ -93,6 +95,9 @@ def run(args: argparse.Namespace) -> int:
         "compare": _compare,
         "temporal": _temporal,
         "sequences": _sequences,
+        "continual": run_learning,
+        "fewshot": run_learning,
+        "explain": run_explain,
     }[args.command](args)
 
 

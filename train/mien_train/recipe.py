@@ -122,7 +122,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """As ``build`` reads it: tuples as lists, like TOML."""
-        return {key: _plain(value) for key, value in dataclasses.asdict(self).items()}
+        return {key: plain(value) for key, value in dataclasses.asdict(self).items()}
 
 
 def load_recipe(path: Path, changes: tuple[str, ...] = ()) -> Recipe:
@@ -131,8 +131,7 @@ def load_recipe(path: Path, changes: tuple[str, ...] = ()) -> Recipe:
     Raises InputError for a missing or malformed file, and for keys or types that no recipe has.
     """
     values = read_toml(path, "recipe")
-    for change in changes:
-        _apply(values, change)
+    apply_changes(values, changes)
     return build(Recipe, values)
 
 
@@ -173,9 +172,10 @@ def build(kind: type[T], values: Any, where: str = "") -> T:
         raise InputError(f"recipe: {where or 'the file'} is incomplete: {error}") from error
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Tuples as lists, as TOML and JSON have them."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -196,6 +196,12 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
+def apply_changes(values: dict[str, Any], changes: tuple[str, ...]) -> None:
+    """Set ``key.sub=value`` pairs in nested tables. Raises InputError for what is no such pair."""
+    for change in changes:
+        _apply(values, change)
+
+
 def _apply(values: dict[str, Any], change: str) -> None:
     key, equals, text = change.partition("=")
     if not equals:
@@ -207,4 +213,6 @@ def _apply(values: dict[str, Any], change: str) -> None:
     *tables, last = key.strip().split(".")
     for table in tables:
         values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise InputError(f"--set {change}: {table} is a value, not a table")
     values[last] = value

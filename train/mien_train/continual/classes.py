@@ -1,0 +1,63 @@
+"""Compound expressions: their names, and which of them the crowd saw in a face."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import InputError
+from mien.faces import EXPRESSIONS
+
+COMPOUNDS = {
+    "happily surprised": ("happiness", "surprise"),
+    "happily disgusted": ("happiness", "disgust"),
+    "sadly fearful": ("sadness", "fear"),
+    "sadly angry": ("sadness", "anger"),
+    "sadly surprised": ("sadness", "surprise"),
+    "sadly disgusted": ("sadness", "disgust"),
+    "fearfully angry": ("fear", "anger"),
+    "fearfully surprised": ("fear", "surprise"),
+    "fearfully disgusted": ("fear", "disgust"),
+    "angrily surprised": ("anger", "surprise"),
+    "angrily disgusted": ("anger", "disgust"),
+    "disgustedly surprised": ("disgust", "surprise"),
+}
+"""The compounds of two basic expressions that Du, Tao & Martinez 2014 (PNAS 111(15):E1454) name."""
+SECOND, TOGETHER = 3, 8
+"""Votes, of ten, that the second expression and both together must have."""
+
+
+def parents(name: str) -> tuple[int, int]:
+    """Canonical ids of the two expressions of a compound. Raises InputError for a name that is none."""
+    if name not in COMPOUNDS:
+        raise InputError(f"unknown compound {name!r}; they are {', '.join(COMPOUNDS)}")
+    first, second = COMPOUNDS[name]
+    return EXPRESSIONS.index(first), EXPRESSIONS.index(second)
+
+
+def class_names(compounds: tuple[str, ...]) -> tuple[str, ...]:
+    """The basic expressions in their order, then the compounds in theirs. Raises InputError for unknown or repeated
+    compounds, and for none."""
+    for name in compounds:
+        parents(name)
+    if not compounds or len(set(compounds)) < len(compounds):
+        raise InputError("classes.compounds must name at least one compound, and each of them once")
+    return (*EXPRESSIONS, *compounds)
+
+
+def labels_of_votes(
+    votes: NDArray[np.int64], majority: NDArray[np.int64], compounds: tuple[str, ...]
+) -> NDArray[np.int64]:
+    """``votes`` (N, 10) counts, ``majority`` (N,) canonical ids, -1 for none -> (N,) places in ``class_names``.
+
+    A face is a compound where its two expressions lead, the second with at least 3 votes and both with at least 8.
+    Any other is what the majority said.
+    """
+    counts = votes[:, : len(EXPRESSIONS)]
+    leading = np.argsort(-counts, axis=1, kind="stable")[:, :2]
+    most = np.take_along_axis(counts, leading, axis=1)
+    blend = (most[:, 1] >= SECOND) & (most.sum(1) >= TOGETHER)
+    labels = majority.copy()
+    for place, name in enumerate(compounds, start=len(EXPRESSIONS)):
+        labels[blend & (np.sort(leading, axis=1) == sorted(parents(name))).all(1)] = place
+    return labels

@@ -1,0 +1,86 @@
+"""The arguments of ``fer-train continual``, ``fewshot`` and ``explain``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from mien.errors import InputError
+
+
+def add_commands(commands: Any) -> None:
+    """Into the subparsers of ``fer-train``."""
+    learn = commands.add_parser("continual", help="teach a student compound expressions one after another")
+    learn.add_argument("--compare", action="store_true", help="against its rivals, over orders of the classes")
+    learn.add_argument("--orders", type=int, default=10, help="of --compare (default: 10)")
+    learn.add_argument(
+        "--methods", nargs="+", metavar="METHOD", help="of --compare (default: all; a wrong one lists them)"
+    )
+    few = commands.add_parser("fewshot", help="the same from a handful of examples, tested on all classes")
+    few.add_argument("--shots", type=int, nargs="+", default=[5, 3, 1], help="examples a class (default: 5 3 1)")
+    few.add_argument("--new", type=int, nargs="+", help="how many new classes (default: 3, and all)")
+    few.add_argument("--draws", type=int, default=10, help="of classes and examples (default: 10)")
+    for command in (learn, few):
+        command.add_argument("checkpoint", type=Path, help="of a student that knows the basic classes (.pt)")
+        command.add_argument(
+            "--recipe", default="compounds", help="a TOML file, or a packaged name (default: compounds)"
+        )
+        out = Path("runs/continual" if command is learn else "runs/fewshot")
+        command.add_argument("-o", "--out", type=Path, default=out, help=f"what is done there is kept (default: {out})")
+        command.add_argument("--threads", type=int, help="CPU threads")
+        command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. memory.size=280")
+
+    see = commands.add_parser("explain", help="where in a face a student looks for each class (Grad-CAM)")
+    see.add_argument("checkpoint", type=Path, help="of fer-train run, distill or continual (.pt)")
+    see.add_argument("picture", type=Path)
+    see.add_argument("-o", "--out", type=Path, default=Path("explained.png"), help="(default: explained.png)")
+
+
+def run_learning(args: argparse.Namespace) -> int:
+    """``continual`` and ``fewshot``."""
+    import torch
+
+    from mien_train.continual import commands, compare, fewshot
+    from mien_train.continual.learner import METHODS
+    from mien_train.continual.recipe import load_continual
+
+    if args.command == "continual" and args.orders < 1:
+        raise InputError("--orders must be 1 or more")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    recipe = load_continual(args.recipe, tuple(args.set))
+    if args.command == "continual" and args.compare:
+        compare.check_methods(methods := tuple(args.methods or METHODS))
+    if args.command == "fewshot":
+        most = len(recipe.classes.compounds)
+        counts = args.new or sorted({min(3, most), most})
+        fewshot.check_numbers(args.shots, counts, args.draws, most)
+    desk = commands.prepare(args.checkpoint, recipe, args.data, args.out)
+    command = " ".join(["fer-train", *sys.argv[1:]])
+    if args.command == "fewshot":
+        report = commands.few(desk, recipe, args.shots, counts, args.draws, args.out, command)
+        print(fewshot.as_markdown(report["rows"]) + f"wrote {args.out / 'fewshot.json'} and fewshot.md")
+        return 0
+    if args.compare:
+        report = commands.continual(desk, recipe, methods, args.orders, args.out, command)
+        print(compare.as_markdown(report["methods"]), end="")
+        for name, gap in report["differences"].items():
+            print(
+                f"{name}: {100 * gap['mean']:+.1f} [{100 * gap['interval'][0]:+.1f}, {100 * gap['interval'][1]:+.1f}]"
+            )
+        print(f"wrote {args.out / 'continual.json'}, continual.md and continual.png")
+        return 0
+    path = commands.learn_all(desk, recipe, args.out)
+    print(f"wrote {path}; see what it looks at with: fer-train explain {path} PICTURE")
+    return 0
+
+
+def run_explain(args: argparse.Namespace) -> int:
+    from mien_train.explain import explain
+
+    for name, probability in explain(args.checkpoint, args.picture, args.out).items():
+        print(f"{name:24s} {probability:.3f}")
+    print(f"wrote {args.out}")
+    return 0

@@ -1,0 +1,123 @@
+"""What ``fer-train continual`` and ``fewshot`` do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mien.errors import InputError
+from mien_train.checkpoints import load_student
+from mien_train.continual import compare, fewshot
+from mien_train.continual.classes import class_names
+from mien_train.continual.features import Bank, make_bank
+from mien_train.continual.learner import METHODS, Learner
+from mien_train.continual.network import Tail, cut, grown_state
+from mien_train.continual.plot import plot_courses
+from mien_train.continual.recipe import ContinualRecipe
+from mien_train.continual.sets import load_learning
+from mien_train.models.student import Student
+
+OURS, PLAIN, CHANCE = "psmr+kd", "fine-tuning", "random+kd"
+
+
+@dataclass(frozen=True, eq=False)
+class Desk:
+    """All that learning starts from: a basic student, its top blocks, the faces to learn and to test."""
+
+    student: Student
+    state: dict[str, Any]
+    basic: Tail
+    bank: Bank
+    test: Bank
+
+
+def prepare(checkpoint: Path, recipe: ContinualRecipe, root: Path | None, out: Path) -> Desk:
+    """Load and cut the student, and compute once, into ``out/features``, what its lower blocks make of every face.
+
+    Raises InputError where ``out`` is of another recipe or checkpoint: a folder holds the runs of one.
+    """
+    if checkpoint.is_dir():
+        raise InputError(
+            f"{checkpoint} is a folder: continual learning needs the weights, a checkpoint (.pt) of fer-train, and a "
+            "bundle has none that can learn"
+        )
+    student, made_by, state = load_student(checkpoint)
+    cutter = cut(student, recipe.learn.blocks)
+    out.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
+    compare.guard(out / "recipe.json", {"checkpoint": digest, **recipe.to_dict()})
+    parts, tests = load_learning(recipe.classes, recipe.seed, root)
+    kept, precision = out / "features", recipe.learn.precision
+    bank = make_bank(cutter, parts, made_by.crop, precision, mirrored=True, kept=kept)
+    test = make_bank(cutter, tests, made_by.crop, precision, mirrored=False, kept=kept)
+    return Desk(student, state, cutter[1], bank, test)
+
+
+def learn_all(desk: Desk, recipe: ContinualRecipe, out: Path) -> Path:
+    """Learn every compound in the recipe's order, by the whole method, and save ``out/continual.pt``."""
+    names = class_names(recipe.classes.compounds)
+    learner = Learner(desk.basic, desk.bank, recipe, METHODS[OURS], 0)
+    order = compare.order_of(recipe, 0)
+    for label in order:
+        learner.learn(names[label], label)
+    state = grown_state(desk.state, desk.student, learner.tail, [names[c] for c in order], recipe.learn.caution)
+    state["origin"] = state.get("origin", "") + f" Then learned {', '.join(names[c] for c in order)} ({OURS})."
+    path = out / "continual.pt"
+    torch.save(state, path.with_suffix(".partial"))
+    path.with_suffix(".partial").replace(path)
+    return path
+
+
+def continual(
+    desk: Desk, recipe: ContinualRecipe, methods: tuple[str, ...], orders: int, out: Path, command: str
+) -> dict[str, Any]:
+    """Compare, and write ``continual.json``, ``.md`` and ``.png`` into ``out``. -> the report."""
+    runs = compare.compare(desk.basic, desk.bank, desk.test, recipe, methods, orders, out / "runs")
+    label = desk.test.label
+    table = compare.table_of(runs, label)
+    pairs = [(OURS, PLAIN, True), (OURS, CHANCE, True), (OURS, CHANCE, False), (OURS, "psmr", False)]
+    report = {
+        **_about(desk, recipe, command),
+        "orders": orders,
+        "methods": table,
+        "differences": {
+            f"{a} - {b}, {'new' if new else 'basic'}": compare.difference(runs[a], runs[b], label, new=new)
+            for a, b, new in pairs
+            if a in runs and b in runs
+        },
+    }
+    (out / "continual.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+    (out / "continual.md").write_text(compare.as_markdown(table))
+    plot_courses(table, out / "continual.png")
+    return report
+
+
+def few(
+    desk: Desk, recipe: ContinualRecipe, shots: list[int], counts: list[int], draws: int, out: Path, command: str
+) -> dict[str, Any]:
+    """Few-shot learning, into ``fewshot.json`` and ``.md`` of ``out``. -> the report."""
+    table = fewshot.few_shot(desk.basic, desk.bank, desk.test, recipe, shots, counts, draws, out / "draws")
+    report = {**_about(desk, recipe, command), "method": fewshot.METHOD, "rows": table}
+    (out / "fewshot.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+    (out / "fewshot.md").write_text(fewshot.as_markdown(table))
+    return report
+
+
+def _about(desk: Desk, recipe: ContinualRecipe, command: str) -> dict[str, Any]:
+    """What a reader needs to trust the figures: command, versions, recipe, and how many faces there were."""
+    names = class_names(recipe.classes.compounds)
+    return {
+        "command": command,
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
+        "versions": {name: version(name) for name in ("torch", "timm", "numpy")},
+        "recipe": recipe.to_dict(),
+        "learned_from": {name: len(desk.bank.rows(c)) for c, name in enumerate(names)},
+        "tested_on": {name: len(desk.test.rows(c)) for c, name in enumerate(names)},
+    }

@@ -1,0 +1,122 @@
+"""What the part of a network that stays as it is makes of every face: computed once, kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from mien.align import CropSpec
+from mien.faces import EXPRESSIONS
+from mien_train.batches import EvaluationFaces
+from mien_train.continual.network import Tail, Trunk
+from mien_train.continual.sets import Labelled
+
+BATCH = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Bank:
+    """N faces as the top blocks read them.
+
+    ``features`` (V, N, C, h, w): of the crop, and where V is 2 of its mirror image. ``taught`` (V, N, 8): logits of the
+    basic model. ``label`` (N,): places in ``class_names``.
+    """
+
+    features: Tensor
+    taught: Tensor
+    label: NDArray[np.int64]
+
+    def rows(self, label: int) -> NDArray[np.int64]:
+        return np.flatnonzero(self.label == label)
+
+    def batches(self, rows: NDArray[np.int64]) -> Iterator[Tensor]:
+        """The plain crops' features of some rows, in turn."""
+        for start in range(0, len(rows), BATCH):
+            yield self.features[0, torch.from_numpy(rows[start : start + BATCH])]
+
+
+def half(precision: str) -> AbstractContextManager[None]:
+    """Autocast of the CPU for a recipe's precision."""
+    made: AbstractContextManager[None] = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+    return made
+
+
+def make_bank(
+    cutter: tuple[Trunk, Tail], parts: list[Labelled], spec: CropSpec, precision: str, *, mirrored: bool, kept: Path
+) -> Bank:
+    """``kept``: a folder of what earlier calls made, named after weights, crop and images."""
+    trunk, tail = cutter
+    name = (
+        f"{parts[0].item.faces.name.replace('/', '-').strip('-')}-{_digest(trunk, parts, spec, precision, mirrored)}.pt"
+    )
+    label = np.concatenate([part.label for part in parts])
+    features = _read(kept / name)
+    if features is None:
+        features = torch.stack(
+            [_compute(trunk, parts, spec, precision, flip) for flip in (False, True)[: 1 + mirrored]]
+        )
+        kept.mkdir(parents=True, exist_ok=True)
+        torch.save(features, kept / f"{name}.partial")
+        (kept / f"{name}.partial").replace(kept / name)
+    taught = [_over(view, precision, lambda x: tail(x)[0]) for view in features]
+    return Bank(features, torch.stack(taught)[..., : len(EXPRESSIONS)], label)
+
+
+def _read(path: Path) -> Tensor | None:
+    if not path.is_file():
+        return None
+    stored: Tensor = torch.load(path, weights_only=True, mmap=True)
+    return stored.clone()
+
+
+def _compute(trunk: Trunk, parts: list[Labelled], spec: CropSpec, precision: str, flip: bool) -> Tensor:
+    made = []
+    for part in parts:
+        loader = DataLoader(EvaluationFaces(part.item, spec), BATCH)
+        for crops, *_ in tqdm(loader, f"features of {part.item.faces.name}", mininterval=2.0):
+            with half(precision):
+                made.append(trunk(crops.flip(2) if flip else crops).bfloat16())
+    return torch.cat(made)
+
+
+@torch.no_grad()
+def _over(features: Tensor, precision: str, of: Callable[[Tensor], Tensor]) -> Tensor:
+    with half(precision):
+        return torch.cat([of(_ready(part, precision)).float() for part in features.split(BATCH)])
+
+
+def _ready(features: Tensor, precision: str) -> Tensor:
+    """Features are kept in bfloat16 to save room; the network wants its own precision, and channels last."""
+    ready = features if precision == "bf16" else features.float()
+    return ready.contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def outputs(tail: Tail, bank: Bank, rows: NDArray[np.int64], precision: str) -> tuple[Tensor, Tensor]:
+    """Logits (n, classes so far) and embeddings (n, D) of the plain crops of some rows, float32."""
+    pairs = []
+    with half(precision):
+        for part in bank.batches(rows):
+            logits, embedding = tail(_ready(part, precision))
+            pairs.append((logits.float(), embedding.float()))
+    return torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs])
+
+
+def _digest(trunk: Trunk, parts: list[Labelled], spec: CropSpec, precision: str, mirrored: bool) -> str:
+    digest = hashlib.sha256(f"{spec} {precision} {mirrored} v1".encode())
+    for value in trunk.state_dict().values():
+        digest.update(value.contiguous().numpy().tobytes())
+    for part in parts:
+        for i in range(len(part.label)):
+            digest.update(hashlib.sha1(part.item.faces.encoded(i)).digest())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,88 @@
+"""What continual learning is worth, from the predictions on the tested faces after every class learned."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mien.faces import EXPRESSIONS
+from mien_train.metrics import bootstrap
+
+BASIC = len(EXPRESSIONS)
+
+
+def accuracy(predicted: NDArray[np.int64], label: NDArray[np.int64], among: list[int]) -> float:
+    """Of the faces whose class is ``among``."""
+    rows = np.isin(label, among)
+    return float((predicted[rows] == label[rows]).mean())
+
+
+def balanced_accuracy(predicted: NDArray[np.int64], label: NDArray[np.int64], among: list[int]) -> float:
+    """Mean of the recalls of the classes ``among`` that occur."""
+    present = [c for c in among if (label == c).any()]
+    return float(np.mean([accuracy(predicted, label, [c]) for c in present]))
+
+
+def course(stages: NDArray[np.int64], label: NDArray[np.int64], order: list[int]) -> dict[str, list[float]]:
+    """Accuracies after 0, 1, ... classes learned. ``stages`` (T + 1, N) are predictions, -1 where a face was left out,
+    ``order`` (T,) the new classes as they came. ``new`` is over those learned so far, ``all`` over these and the basic.
+    """
+    made: dict[str, list[float]] = {"new": [], "basic": [], "all": []}
+    for t, predicted in enumerate(stages):
+        seen = predicted >= 0
+        known, basic = order[:t], list(range(BASIC))
+        part = (predicted[seen], label[seen])
+        made["new"].append(accuracy(*part, known) if known else float("nan"))
+        made["basic"].append(accuracy(*part, basic))
+        made["all"].append(accuracy(*part, basic + known))
+    return made
+
+
+def summary(stages: NDArray[np.int64], label: NDArray[np.int64], order: list[int]) -> dict[str, float]:
+    """Figures at the end. ``stages`` as above, the first and the last without gaps.
+
+    ``basic_forgetting``: accuracy on the basic classes before, less that after. ``forgetting`` (Chaudhry et al. 2018,
+    ECCV, equation 3): mean over the new classes but the last of the best accuracy while others were learned, less the
+    last. ``backward_transfer`` (Lopez-Paz & Ranzato 2017, NeurIPS, equation 3): mean over the same of the last
+    accuracy, less that right after learning. Both are 0 where only one class was learned.
+    """
+    first, last, basic = stages[0], stages[-1], list(range(BASIC))
+    courses = [[accuracy(stages[t], label, [c]) for t in range(k + 1, len(stages))] for k, c in enumerate(order)][:-1]
+    return {
+        "new": accuracy(last, label, order),
+        "new_balanced": balanced_accuracy(last, label, order),
+        "basic": accuracy(last, label, basic),
+        "basic_balanced": balanced_accuracy(last, label, basic),
+        "all": accuracy(last, label, basic + order),
+        "basic_forgetting": accuracy(first, label, basic) - accuracy(last, label, basic),
+        "forgetting": float(np.mean([max(part[:-1]) - part[-1] for part in courses])) if courses else 0.0,
+        "backward_transfer": float(np.mean([part[-1] - part[0] for part in courses])) if courses else 0.0,
+    }
+
+
+def new_at_loss(
+    logits: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    label: NDArray[np.int64],
+    before: float,
+    limit: float = 0.02,
+) -> float:
+    """Accuracy on the new classes with just so much caution that the basic ones lose at most ``limit`` of ``before``.
+
+    Methods differ in how readily they call a face new, and this is what is left of a difference when they lose the
+    same. ``logits`` (N, C) in the order of ``classes`` (C,). 0 where no caution is enough.
+    """
+    fresh = classes >= BASIC
+    for caution in np.arange(-3, 10, 0.05):
+        predicted = classes[(logits - np.where(fresh, caution, 0)).argmax(1)]
+        if before - accuracy(predicted, label, list(range(BASIC))) <= limit:
+            return accuracy(predicted, label, classes[fresh].tolist())
+    return 0.0
+
+
+def interval(right: NDArray[np.float64]) -> list[float]:
+    """95 % bootstrap interval, over the faces, of the mean of ``right`` (N,): how often each was right, or a difference
+    of two such."""
+    values = torch.from_numpy(np.ascontiguousarray(right, dtype=np.float64))
+    return [round(float(v), 4) for v in bootstrap(lambda rows: values[rows].mean()[None], len(values), 2000)[:, 0]]

@@ -1,0 +1,120 @@
+"""One class after another: the head grows, the top blocks learn it beside what the memory replays, the memory takes
+its share."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mien.faces import EXPRESSIONS
+from mien_train.continual.features import Bank, half, outputs
+from mien_train.continual.memory import RANKINGS, Memory
+from mien_train.continual.network import Tail
+from mien_train.continual.recipe import ContinualRecipe
+from mien_train.losses.continual import continual_loss, gamma_at
+
+
+@dataclass(frozen=True)
+class Method:
+    """``memory``: a ranking by name, ``everything`` (joint training), or none. ``teacher``: whether it distils."""
+
+    memory: str
+    teacher: bool
+
+
+METHODS = {
+    "fine-tuning": Method("", False),
+    "random": Method("random", False),
+    "psmr": Method("psmr", False),
+    "random+kd": Method("random", True),
+    "herding+kd": Method("herding", True),
+    "psmr+kd": Method("psmr", True),
+    "joint": Method("everything", False),
+}
+
+
+class Learner:
+    """A copy of the basic model that learns. ``bank`` holds the faces of all classes; only those of the class being
+    learned, and of the memory, are looked at."""
+
+    def __init__(self, basic: Tail, bank: Bank, recipe: ContinualRecipe, method: Method, seed: int):
+        self.tail, self.bank, self.recipe, self.method = copy.deepcopy(basic), bank, recipe, method
+        self.rng = np.random.default_rng((recipe.seed, seed))
+        self.memory = Memory(recipe.memory)
+        self.replayed: dict[int, NDArray[np.int64]] = {}
+        self.classes = list(range(len(EXPRESSIONS)))
+        """Places in ``class_names`` of the outputs of the head, in the order in which it grew."""
+        self._remember([label for label in self.classes if len(bank.rows(label))])
+
+    def learn(self, name: str, label: int) -> None:
+        """Learn the faces with ``label``, the class ``name``."""
+        self.tail.grow(name)
+        self.classes.append(label)
+        fresh = self.bank.rows(label)
+        how = self.recipe.learn
+        groups = [
+            {"params": list(self.tail.blocks.parameters()), "lr": how.rate},
+            {"params": list(self.tail.head.parameters()), "lr": how.rate * how.head},
+        ]
+        optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
+        total = how.epochs * how.steps
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: 0.5 * (1 + math.cos(math.pi * n / total)))
+        place = torch.full((max(self.classes) + 1,), -1)
+        place[self.classes] = torch.arange(len(self.classes))
+        labels = torch.from_numpy(self.bank.label)
+        for step in range(total):
+            rows = torch.from_numpy(self._draw(fresh))
+            views = torch.from_numpy(self.rng.integers(len(self.bank.features), size=len(rows)))
+            features = self.bank.features[views, rows].contiguous(memory_format=torch.channels_last)
+            gamma = gamma_at(step // how.steps, how.gamma, how.decay) if self.method.teacher else 0.0
+            with half(how.precision):
+                logits, _ = self.tail(features if how.precision == "bf16" else features.float())
+            taught = self.bank.taught[views, rows]
+            loss = continual_loss(logits.float(), place[labels[rows]], taught, gamma=gamma, temperature=how.temperature)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+        self._remember([label])
+
+    def read(self, bank: Bank, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The class of some faces of ``bank``, among all classes so far: places in ``class_names``, (n,); and the
+        logits behind it, without ``caution``, (n, classes so far) in the order of ``self.classes``."""
+        logits = outputs(self.tail, bank, rows, self.recipe.learn.precision)[0].numpy()
+        caution = np.where(np.array(self.classes) < len(EXPRESSIONS), 0, self.recipe.learn.caution)
+        return np.array(self.classes)[(logits - caution).argmax(1)], logits
+
+    def _draw(self, fresh: NDArray[np.int64]) -> NDArray[np.int64]:
+        """A batch: a share of the new class, the rest of the memory, each of its classes as often."""
+        how = self.recipe.learn
+        new = round(how.share * how.batch) if self.replayed else how.batch
+        old = list(self.replayed.values())
+        chosen = self.rng.integers(len(old), size=how.batch - new) if old else np.zeros(0, int)
+        replayed = [old[k][self.rng.integers(len(old[k]))] for k in chosen]
+        return np.concatenate([self.rng.choice(fresh, new), np.array(replayed, np.int64)])
+
+    def _remember(self, labels: list[int]) -> None:
+        if not self.method.memory:
+            return
+        if self.method.memory == "everything":
+            self.replayed |= {label: self.bank.rows(label) for label in labels}
+            return
+        ranked = {}
+        for label in labels:
+            rows = self.bank.rows(label)
+            logits, embedding = outputs(self.tail, self.bank, rows, self.recipe.learn.precision)
+            probability = logits.softmax(1)[:, self.classes.index(label)]
+            order = RANKINGS[self.method.memory](probability.numpy(), embedding.numpy(), self.rng)
+            ranked[label] = rows[order]
+        self.memory.keep(ranked)
+        self.replayed = self.memory.kept
+
+    @property
+    def remembered(self) -> int:
+        """Images that are kept of earlier classes."""
+        return sum(len(rows) for rows in self.replayed.values())

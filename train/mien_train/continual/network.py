@@ -1,0 +1,117 @@
+"""A student cut in two: the part that stays as it is, and the top blocks with a head that grows by a class."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mien.errors import InputError
+from mien.faces import EXPRESSIONS
+from mien_train.checkpoints import load_student
+from mien_train.continual.classes import class_names, parents
+from mien_train.models.student import Student
+from mien_train.recipe import Recipe
+
+COMPOUNDS_KEY = "compounds"
+"""Of a checkpoint's state: its names, and the rows of the head for them."""
+
+
+class Trunk(nn.Module):
+    """uint8 crops (N, H, W, 3) RGB -> what the top ``blocks`` read, (N, C, h, w). Nothing in it learns."""
+
+    def __init__(self, student: Student, blocks: int):
+        super().__init__()
+        backbone: Any = student.backbone
+        self.layers = nn.Sequential(backbone.conv_stem, backbone.bn1, *all_blocks(student)[:-blocks])
+        self.eval()
+
+    @torch.no_grad()
+    def forward(self, crops: Tensor) -> Tensor:
+        x = (crops.float().permute(0, 3, 1, 2) - 127.5) / 127.5
+        made: Tensor = self.layers(x)
+        return made
+
+
+class Tail(nn.Module):
+    """The top ``blocks`` of a student, copied, and its head. Batch norms keep their statistics: a task is too small
+    for its own."""
+
+    def __init__(self, student: Student, blocks: int):
+        super().__init__()
+        backbone: Any = student.backbone
+        chosen = [*all_blocks(student)[-blocks:], backbone.conv_head, backbone.bn2]
+        self.blocks = copy.deepcopy(nn.Sequential(*chosen)).requires_grad_(True)
+        self.pool = backbone.global_pool
+        self.head = copy.deepcopy(student.expression)
+        self.eval()
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """-> logits (N, classes so far) and embedding (N, D)."""
+        embedding = self.pool(self.blocks(features))
+        return self.head(embedding), embedding
+
+    def grow(self, name: str) -> None:
+        """One more class, which begins half way between its two parents."""
+        old, (first, second) = self.head, parents(name)
+        self.head = nn.Linear(old.in_features, old.out_features + 1)
+        with torch.no_grad():
+            for mine, theirs in ((self.head.weight, old.weight), (self.head.bias, old.bias)):
+                mine[:-1] = theirs
+                mine[-1] = (theirs[first] + theirs[second]) / 2
+
+
+def all_blocks(student: Student) -> list[nn.Module]:
+    """The blocks of one of timm's mobile networks, from the stem up. Raises InputError for other backbones."""
+    parts = dict(student.backbone.named_children())
+    if not {"conv_stem", "bn1", "blocks", "conv_head", "bn2", "global_pool"} <= set(parts):
+        raise InputError("continual learning is for backbones like timm's MobileNetV1, V2 and EfficientNet")
+    return [block for stage in parts["blocks"].children() for block in stage.children()]
+
+
+def cut(student: Student, blocks: int) -> tuple[Trunk, Tail]:
+    """Raises InputError where the backbone has no such blocks, or not so many."""
+    count = len(all_blocks(student))
+    if blocks >= count:
+        raise InputError(f"learn.blocks must be below {count}, the number of blocks of this backbone")
+    return Trunk(student, blocks), Tail(student, blocks)
+
+
+def grown_state(
+    state: dict[str, Any], student: Student, tail: Tail, compounds: list[str], caution: float
+) -> dict[str, Any]:
+    """A checkpoint of ``student`` as ``tail`` left it: readable as a basic student, with the new classes beside it.
+
+    ``caution`` goes into the biases of the new classes. The card goes, because it is no longer true of these weights.
+    """
+    made = copy.deepcopy(student)
+    backbone: Any = made.backbone
+    blocks = len(tail.blocks) - 2
+    for mine, theirs in zip((*all_blocks(made)[-blocks:], backbone.conv_head, backbone.bn2), tail.blocks, strict=True):
+        mine.load_state_dict(theirs.state_dict())
+    weight, bias = tail.head.weight.detach(), tail.head.bias.detach()
+    made.expression.load_state_dict({"weight": weight[: len(EXPRESSIONS)], "bias": bias[: len(EXPRESSIONS)]})
+    kept = {key: value for key, value in state.items() if key != "card"}
+    beside = {
+        "names": compounds,
+        "weight": weight[len(EXPRESSIONS) :].clone(),
+        "bias": bias[len(EXPRESSIONS) :] - caution,
+    }
+    return {**kept, "ema": made.state_dict(), COMPOUNDS_KEY: beside}
+
+
+def load_grown(path: Path) -> tuple[Student, Recipe, nn.Linear, tuple[str, ...]]:
+    """A checkpoint's student, its recipe, its head with the compounds that it has learned (perhaps none), and the
+    names of its classes."""
+    student, recipe, state = load_student(path)
+    if COMPOUNDS_KEY not in state:
+        return student, recipe, student.expression, EXPRESSIONS
+    beside = state[COMPOUNDS_KEY]
+    head = nn.Linear(student.expression.in_features, len(EXPRESSIONS) + len(beside["names"]))
+    with torch.no_grad():
+        head.weight.copy_(torch.cat([student.expression.weight, beside["weight"]]))
+        head.bias.copy_(torch.cat([student.expression.bias, beside["bias"]]))
+    return student, recipe, head, class_names(tuple(beside["names"]))

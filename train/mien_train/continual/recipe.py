@@ -1,0 +1,105 @@
+"""What a run of continual learning depends on, as a TOML file."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mien.errors import InputError
+from mien_train.continual.classes import class_names
+from mien_train.recipe import apply_changes, build, plain, read_toml, recipes_folder
+
+
+@dataclass(frozen=True)
+class ClassesRecipe:
+    compounds: tuple[str, ...] = (
+        "fearfully surprised", "happily surprised", "angrily surprised", "sadly angry", "angrily disgusted",
+        "sadly fearful",
+    )  # fmt: skip
+    """The new classes, in the order in which they are learned."""
+    train: tuple[str, ...] = ("ferplus/train", "ferplus/validation")
+    test: tuple[str, ...] = ("ferplus/test",)
+    """Sets (compounds are told by votes), or ``FOLDER/train`` and ``FOLDER/test`` of CFEE or RAF-DB compound."""
+    basic: int = 300
+    """Images of each basic class to choose the memory from (and for joint training to learn from)."""
+    near_duplicates: int = 24
+    """As in a student's recipe: images so near to one of ``test`` are not learned from; -1 keeps all."""
+
+
+@dataclass(frozen=True)
+class MemoryRecipe:
+    size: int = 560
+    """Images kept of all classes together where the memory is fixed."""
+    grows: bool = False
+    """Instead of a fixed size, ``each`` images of every class."""
+    each: int = 40
+
+
+@dataclass(frozen=True)
+class LearnRecipe:
+    blocks: int = 1
+    """Top blocks of the network that are fine-tuned. All below stays as it is and is computed once."""
+    epochs: int = 5
+    """For each new class, of so many ``steps``: the same budget for every method."""
+    steps: int = 8
+    batch: int = 64
+    rate: float = 1e-4
+    """Learning rate of the blocks (AdamW, cosine to zero); the head's is ``head`` times as high."""
+    head: float = 10.0
+    share: float = 0.25
+    """Of a batch that is the new class; the rest is the memory, every class alike."""
+    gamma: float = 0.5
+    """Share of the teacher in the loss at first; times ``decay`` after every epoch."""
+    decay: float = 0.8
+    temperature: float = 3.0
+    caution: float = 2.0
+    """Taken off the logits of the new classes when a face is read: batches are balanced and life is not, most faces are
+    basic (a prior, as in logit adjustment, Menon et al. 2021)."""
+    precision: str = "bf16"
+    """Of the network: no or bf16."""
+
+
+@dataclass(frozen=True)
+class ContinualRecipe:
+    seed: int = 0
+    classes: ClassesRecipe = field(default_factory=ClassesRecipe)
+    memory: MemoryRecipe = field(default_factory=MemoryRecipe)
+    learn: LearnRecipe = field(default_factory=LearnRecipe)
+
+    def __post_init__(self) -> None:
+        learn, memory = self.learn, self.memory
+        count = len(class_names(self.classes.compounds))
+        too_low = min(learn.blocks, learn.epochs, learn.steps, learn.batch - 1, self.classes.basic) < 1
+        for wrong, what in (
+            (too_low, "learn.blocks, learn.epochs, learn.steps and classes.basic must be 1 or more, learn.batch 2"),
+            (not 0 < learn.share < 1, "learn.share must lie between 0 and 1"),
+            (not 0 <= learn.gamma <= 1 or not 0 <= learn.decay <= 1, "learn.gamma and learn.decay must lie in [0, 1]"),
+            (learn.temperature <= 0 or learn.rate <= 0, "learn.temperature and learn.rate must be above 0"),
+            (learn.precision not in ("no", "bf16"), "learn.precision must be no or bf16"),
+            (memory.grows and memory.each < 1, "memory.each must be 1 or more"),
+            (not memory.grows and memory.size < count, f"memory.size must be {count} or more, one of each class"),
+        ):
+            if wrong:
+                raise InputError(f"recipe: {what}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As ``build`` reads it: tuples as lists, like TOML."""
+        return {key: plain(value) for key, value in dataclasses.asdict(self).items()}
+
+
+def load_continual(name: str, changes: tuple[str, ...] = ()) -> ContinualRecipe:
+    """A TOML file, or a packaged name. ``changes`` are ``key.sub=value`` pairs (TOML values) that override it.
+
+    Raises InputError for a missing or malformed file, and for keys and values that no such recipe has.
+    """
+    folder = recipes_folder() / "continual"
+    packaged = folder / f"{name}.toml"
+    path = packaged if packaged.is_file() else Path(name)
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
+        raise InputError(f"no recipe at {path}; the packaged ones are {known}")
+    values = read_toml(path, "recipe")
+    apply_changes(values, changes)
+    return build(ContinualRecipe, values)

@@ -1,0 +1,100 @@
+"""The faces of a run with their classes: what may be learned from, and what is tested on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import InputError
+from mien.faces import EXPRESSIONS
+from mien_train.batches import Faces
+from mien_train.continual.classes import class_names, labels_of_votes
+from mien_train.continual.folders import pictures_of
+from mien_train.continual.recipe import ClassesRecipe
+from mien_train.datasets import FaceSet
+from mien_train.duplicates import difference_hashes, repeats
+from mien_train.landmarks import find_landmarks
+from mien_train.sets import load_with_landmarks
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Faces of one set; ``label`` (N,) are places in ``class_names``."""
+
+    item: Faces
+    label: NDArray[np.int64]
+
+    def subset(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Labelled:
+        return Labelled(self.item.subset(chosen), self.label[chosen])
+
+
+def load_labelled(name: str, compounds: tuple[str, ...], root: Path | None) -> Labelled:
+    """A set such as ``ferplus/train``, or ``FOLDER/train`` of CFEE or RAF-DB compound. Faces of no class are left out.
+
+    A set without votes has basic classes only. Raises InputError where there is neither set nor folder.
+    """
+    folder = Path(name).parent
+    if folder.is_dir() and folder != Path():
+        made = _load_folder(name, folder, compounds)
+    else:
+        made = _load_votes(name, compounds, root)
+    return made.subset(made.label >= 0)
+
+
+def _load_votes(name: str, compounds: tuple[str, ...], root: Path | None) -> Labelled:
+    item = load_with_landmarks(name, root)
+    if "votes" not in item.faces.rows.column_names:
+        return Labelled(item, item.faces.expression)
+    votes = [row if row is not None else [0] * 10 for row in item.faces.rows["votes"]]
+    return Labelled(item, labels_of_votes(np.array(votes)[item.faces.index], item.faces.expression, compounds))
+
+
+def _load_folder(name: str, folder: Path, compounds: tuple[str, ...]) -> Labelled:
+    names = class_names(compounds)
+    pictures = [picture for picture in pictures_of(folder, Path(name).name) if picture.name in names]
+    if not pictures:
+        raise InputError(f"{name} holds no picture of a class of this recipe")
+    label = np.array([names.index(picture.name) for picture in pictures])
+    count = len(pictures)
+    faces = FaceSet(
+        name,
+        [{"image": {"bytes": None, "path": str(picture.path)}} for picture in pictures],
+        np.arange(count),
+        np.where(label < len(EXPRESSIONS), label, -1),
+        np.full((count, len(EXPRESSIONS)), np.nan, np.float32),
+        np.full((count, 2), np.nan, np.float32),
+    )
+    return Labelled(Faces(faces, find_landmarks(faces)), label)
+
+
+def load_learning(recipe: ClassesRecipe, seed: int, root: Path | None) -> tuple[list[Labelled], list[Labelled]]:
+    """What is learned from, and what is tested on, one part for each set.
+
+    Of the basic classes at most ``recipe.basic`` images each, over all sets, are drawn at random; of the compounds
+    all. Near-duplicates of a tested image are left out. Raises InputError where a class has no image on either side.
+    """
+    names = class_names(recipe.compounds)
+    parts = [load_labelled(name, recipe.compounds, root) for name in recipe.train]
+    tests = [load_labelled(name, recipe.compounds, root) for name in recipe.test]
+    label = np.concatenate([part.label for part in parts])
+    starts = np.cumsum([0] + [len(part.label) for part in parts])
+    rng = np.random.default_rng(seed)
+    chosen = label >= len(EXPRESSIONS)
+    for basic in range(len(EXPRESSIONS)):
+        chosen[rng.permutation(np.flatnonzero(label == basic))[: recipe.basic]] = True
+    parts = [part.subset(chosen[start:end]) for part, start, end in zip(parts, starts, starts[1:], strict=False)]
+    if recipe.near_duplicates >= 0:
+        seen = np.concatenate([difference_hashes(part.item.faces) for part in tests])
+        parts = [
+            part.subset(~repeats(difference_hashes(part.item.faces), seen, recipe.near_duplicates)) for part in parts
+        ]
+    for sides, what in ((parts, "learn from"), (tests, "test on")):
+        counts = np.bincount(np.concatenate([part.label for part in sides]), minlength=len(names))
+        # A set need not have every basic expression: RAF-DB knows no contempt.
+        lacking = [name for name, count in zip(names, counts, strict=True) if not count and name not in EXPRESSIONS]
+        if lacking or not counts[: len(EXPRESSIONS)].any():
+            raise InputError(f"there is no image of {lacking[0] if lacking else 'a basic expression'} to {what}")
+    return parts, tests
