@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -77,9 +77,8 @@ def draws(pools: Pools, recipe: Recipe, start: int, total: int) -> Iterator[Draw
 
 
 def _loader(
-    data: Dataset[NamedTuple] | TwoViews, weights: NDArray[np.float64], batch: int, recipe: Recipe, seed: int,
-    start: int, steps: int,
-) -> DataLoader[NamedTuple]:  # fmt: skip
+    data: Dataset[Any], weights: NDArray[np.float64], batch: int, recipe: Recipe, seed: int, start: int, steps: int
+) -> DataLoader[Any]:
     return DataLoader(
         data,
         batch,

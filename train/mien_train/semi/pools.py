@@ -38,7 +38,9 @@ def split_pools(training: list[Faces], validation: list[Faces], recipe: Recipe) 
     share = recipe.semi.labels
     if not 0 < share <= 1:
         raise InputError(f"semi.labels is the share of labels that are told: above 0 and at most 1, not {share:g}")
-    labelled, unlabelled, hidden = [], [], []
+    labelled: list[Faces] = []
+    unlabelled: list[Faces] = []
+    hidden: list[Faces] = []
     for item in training:
         known = ~np.isnan(soft_targets(item.faces, 0.0)[:, 0])
         told = np.zeros(len(known), bool)

@@ -60,7 +60,7 @@ def train_semi(
     out.mkdir(parents=True, exist_ok=True)
 
     student, origin = start_student(recipe, pools.labelled)
-    student.to(accelerator.device, memory_format=torch.channels_last)
+    student.to(accelerator.device).to(memory_format=torch.channels_last)
     origin += _said(recipe, pools)
     pair = Pair(copy.deepcopy(student).train(), student.train(), recipe, accelerator.autocast)
     ema = ModelEmaV3(student, decay=recipe.optim.ema, use_warmup=True)
