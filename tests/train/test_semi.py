@@ -123,6 +123,9 @@ def test_a_run_stops_when_told_and_can_go_on(
         ("optim", {"precision": "fp16"}, "bf16"),
         ("distill", {"teacher": "x.pt"}, "makes its own teacher"),
         ("semi", {"threshold": 0.0}, "semi.threshold"),
+        ("semi", {"labels": 0.0}, "above 0 and at most 1"),
+        ("semi", {"labels": 1.5}, "above 0 and at most 1"),
+        ("semi", {"labels": float("nan")}, "above 0 and at most 1"),
     ],
 )
 def test_what_it_cannot_run_is_refused(
@@ -210,6 +213,7 @@ def test_from_the_command_line_and_then_distilled(
     student, recipe, state = load_student(out / "student.pt")
     assert "fer-train semi" in state["card"]["origin"]
     assert recipe.semi.labels == 0.5
+    assert [item["name"] for item in state["card"]["training"]] == ["ferplus/train", "unlabelled/train"]
 
     tuned = ["--set", f"model.weights='{out / 'student.pt'}'", "--set", "optim.steps=1", "--set", "optim.rate=1e-9"]
     arguments = ["distill", "--recipe", str(written), "--teacher", str(teacher), "-o", str(tmp_path / "distilled")]

@@ -33,11 +33,9 @@ def load_sets_of(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[F
 def split_pools(training: list[Faces], validation: list[Faces], recipe: Recipe) -> Pools:
     """``semi.labels`` of the labelled images of each set, drawn by ``seed``, keep their label.
 
-    Raises InputError for a share outside of 0 to 1, and where nothing is left to learn or to judge from.
+    Raises InputError where nothing is left to learn or to judge from.
     """
     share = recipe.semi.labels
-    if not 0 < share <= 1:
-        raise InputError(f"semi.labels is the share of labels that are told: above 0 and at most 1, not {share:g}")
     labelled: list[Faces] = []
     unlabelled: list[Faces] = []
     hidden: list[Faces] = []

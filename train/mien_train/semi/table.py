@@ -51,22 +51,21 @@ def plot_arms(rows: Rows, path: Path) -> None:
     )
     for line, share in zip(axes, shares, strict=True):
         arms = [arm for arm in ARMS if _of(rows, arm, share)]
-        _bars(line[0], rows, share, arms, "mean accuracy", "accuracy, mean of the test sets")
-        _bars(line[1], rows, share, arms, "mean rare recall", f"recall of {', '.join(RARE)}")
+        _dots(line[0], rows, share, arms, "mean accuracy", "accuracy, mean of the test sets")
+        _dots(line[1], rows, share, arms, "mean rare recall", f"recall of {', '.join(RARE)}")
         _classes(line[2], rows, share, arms)
     figure.savefig(path, dpi=90)
     plt.close(figure)
 
 
-def _bars(axis: Axes, rows: Rows, share: float, arms: list[str], figure: str, title: str) -> None:
+def _dots(axis: Axes, rows: Rows, share: float, arms: list[str], figure: str, title: str) -> None:
     for x, arm in enumerate(arms):
         values = [100 * row["figures"][figure] for row in _of(rows, arm, share)]
-        axis.bar(x, np.mean(values), color=_colour(arm), width=0.7)
-        axis.plot([x] * len(values), values, "o", color="#222", markersize=4, fillstyle="none")
-    least = min(100 * row["figures"][figure] for row in rows if row["labels"] == share)
-    axis.set_ylim(max(0, least - 6), None)
+        axis.plot([x] * len(values), values, "o", color=_colour(arm), markersize=6, fillstyle="none")
+        axis.plot([x - 0.3, x + 0.3], [np.mean(values)] * 2, color=_colour(arm), linewidth=3)
+    axis.margins(0.15)
     axis.set_xticks(range(len(arms)), arms, rotation=20, ha="right")
-    axis.set(title=f"{title}\n{share:.0%} of the labels, each seed a ring", ylabel="per cent")
+    axis.set(title=f"{title}\n{share:.0%} of the labels, rings: seeds, line: mean", ylabel="per cent")
     axis.spines[["top", "right"]].set_visible(False)
 
 
@@ -82,7 +81,8 @@ def _classes(axis: Axes, rows: Rows, share: float, arms: list[str]) -> None:
         axis.bar(np.arange(len(EXPRESSIONS)) + k * width, values, width, color=colour, label=name)
     axis.set_xticks(np.arange(len(EXPRESSIONS)) + 0.4 - width / 2, EXPRESSIONS, rotation=20, ha="right")
     axis.set(title=f"classes of the pseudo-labels, {share:.0%} of the labels", ylabel="per cent")
-    axis.legend(frameon=False)
+    axis.set_ylim(0, 1.2 * axis.get_ylim()[1])
+    axis.legend(frameon=False, ncols=len(series), loc="upper center")
     axis.spines[["top", "right"]].set_visible(False)
 
 

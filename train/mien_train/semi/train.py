@@ -139,6 +139,9 @@ def check_recipe(recipe: Recipe) -> None:
             "fer-train semi makes its own teacher; remove distill.teacher. To distil afterwards: "
             "fer-train distill --set model.weights=RUN/student.pt"
         )
+    share = recipe.semi.labels
+    if not 0 < share <= 1:
+        raise InputError(f"semi.labels is the share of labels that are told: above 0 and at most 1, not {share:g}")
     if not 0 < recipe.semi.threshold <= 1:
         raise InputError(f"semi.threshold is a probability: above 0 and at most 1, not {recipe.semi.threshold:g}")
 
