@@ -162,14 +162,16 @@ def test_finished_runs_are_kept(semi: Recipe, data: Path, tmp_path: Path, monkey
     assert figures["mean contempt"] == figures["ferplus/test contempt"]
 
     lines = (tmp_path / "runs.jsonl").read_text().splitlines(keepends=True)
-    (tmp_path / "runs.jsonl").write_text(lines[0] + lines[1][:50])  # a kill in the middle of a line
-    assert read_rows(tmp_path) == rows[:1]
+    (tmp_path / "runs.jsonl").write_text(lines[0] + lines[1][:50])
+    with pytest.raises(InputError, match="is damaged"):
+        compare_arms(recipe, data, tmp_path, seeds=1, shares=(0.5,), arms=arms)
+    (tmp_path / "runs.jsonl").write_text(lines[0])
     measured = []
     real = mien_train.semi.compare.measure
     monkeypatch.setattr(mien_train.semi.compare, "measure", lambda p, root: measured.append(p) or real(p, root))
     monkeypatch.setattr(Pair, "__call__", lambda *_: pytest.fail("trained twice"))
     again = compare_arms(recipe, data, tmp_path, seeds=1, shares=(0.5,), arms=arms, threads=1)
-    assert again == rows
+    assert again == rows == read_rows(tmp_path)
     assert [path.parent.name for path in measured] == ["feedback-0.5-0"]
     assert compare_arms(recipe, data, tmp_path, seeds=1, shares=(0.5,), arms=arms) == rows
     with pytest.raises(InputError, match="another recipe"):

@@ -75,20 +75,21 @@ def compare_arms(
         figures, quality = measure(path, root)
         about = {"arm": arm, "labels": share, "seed": seed, "figures": figures, "quality": quality}
         done[arm, share, seed] = {**about, "recipe": how.to_dict()}
-        with (out / LINES).open("a") as file:
-            file.write(json.dumps(done[arm, share, seed]) + "\n")
+        partial = (out / LINES).with_suffix(".partial")
+        partial.write_text("".join(json.dumps(row) + "\n" for row in done.values()))
+        partial.replace(out / LINES)
     return [done[arm, share, seed] for arm, share, seed, _ in wanted]
 
 
 def read_rows(out: Path) -> list[dict[str, Any]]:
-    """Finished runs. A line that a kill cut short does not count."""
-    rows = []
-    for line in (out / LINES).read_text().splitlines() if (out / LINES).is_file() else []:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return rows
+    """Finished runs. Raises InputError where one cannot be read."""
+    path = out / LINES
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    except ValueError as error:
+        raise InputError(
+            f"{path} is damaged ({error}): remove the broken line, and its run is measured again"
+        ) from None
 
 
 def measure(path: Path, root: Path | None) -> tuple[dict[str, float], dict[str, Any] | None]:
