@@ -126,7 +126,7 @@ class SemiRecipe:
     batch: int = 64
     """Unlabelled images a step, beside ``optim.batch`` labelled ones."""
     lead: int = 40
-    """Steps that the teacher learns before the student begins."""
+    """Steps on labels alone, before ``optim.steps`` with faces without them; the student begins as the teacher then."""
     threshold: float = 0.7
     """Confidence that the surest class must reach to be a pseudo-label; others need less (semi/pseudo.py)."""
     uniform: bool = True

@@ -21,7 +21,7 @@ from mien_train.semi.pools import Pools
 
 class Drawn(NamedTuple):
     """``crops`` uint8 (B, S, S, 3) with ``target`` (B, 8), soft. ``weak`` and ``strong`` (U, S, S, 3): two views of the
-    same faces. Without a teacher those are empty, and B counts as many labelled faces more."""
+    same faces. In the lead, and without a teacher, those are empty, and B counts as many labelled faces more."""
 
     crops: Tensor
     target: Tensor
@@ -51,7 +51,7 @@ class TwoViews(Dataset[tuple[Tensor, Tensor]]):
 
 
 def draws(pools: Pools, recipe: Recipe, start: int, total: int) -> Iterator[Drawn]:
-    """Steps ``start`` to ``total``, the first ``semi.lead`` of them (with a teacher) without unlabelled faces.
+    """Steps ``start`` to ``total``. The first ``semi.lead`` of them are labelled, as all are without a teacher.
 
     Draw n depends on the seed and n alone, so a run resumes anywhere. Raises InputError for batches of nothing.
     """
@@ -60,19 +60,24 @@ def draws(pools: Pools, recipe: Recipe, start: int, total: int) -> Iterator[Draw
         raise InputError("optim.batch and semi.batch must be 2 or more, semi.lead 0 or more")
     told = TrainingFaces(pools.labelled, recipe.crop, recipe.augment, optim.smoothing)
     weights = class_uniform(told.targets) if semi.uniform else told.draw_weights(optim.balance)
-    size, lead = (optim.batch, semi.lead) if semi.pseudo else (optim.batch + semi.batch, total)
-    labelled = iter(_loader(told, weights, size, recipe, recipe.seed, start, total))
-    views = None
+    lead = min(semi.lead, total) if semi.pseudo else total
+    whole = optim.batch + semi.batch
+    leading = iter(_loader(told, weights, whole, recipe, recipe.seed, min(start, lead), lead))
+    later = views = None
     if semi.pseudo:
+        after = max(0, start - lead)
+        later = iter(_loader(told, weights, optim.batch, recipe, recipe.seed + 500_009, after, total - lead))
         weak, strong = (TrainingFaces(pools.unlabelled, recipe.crop, how, 0.0) for how in (semi.weak, recipe.augment))
         alike = np.ones(len(weak))
         seed = recipe.seed + 1_000_003  # other faces than the labelled ones, where a set stands in both pools
         both = TwoViews(weak, strong)
-        views = iter(_loader(both, alike, semi.batch, recipe, seed, max(0, start - lead), total - lead))
+        views = iter(_loader(both, alike, semi.batch, recipe, seed, after, total - lead))
     none = torch.empty((0, recipe.crop.size, recipe.crop.size, 3), dtype=torch.uint8)
     for step in range(start, total):
-        sample = next(labelled)
-        two = next(views) if views is not None and step >= lead else (none, none)
+        if step < lead or later is None or views is None:
+            sample, two = next(leading), (none, none)
+        else:
+            sample, two = next(later), next(views)
         yield Drawn(sample.crop, sample.target, *two)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -51,27 +52,29 @@ class Learner:
 class Pair:
     """Teacher and student. A student's step is in two halves: first faces without labels, then labelled ones.
 
-    Without a teacher the first half is labelled, too, so that every student sees as many images in as many updates.
+    In the lead, and without a teacher, both halves are labelled. The student begins as what the teacher is after the
+    lead, so it is the network that labels alone would have made until then, and sees as many images in as many updates.
     """
 
     def __init__(self, teacher: Student, student: Student, recipe: Recipe, autocast: Callable[[], Any]):
         self.semi, self.autocast = recipe.semi, autocast
         self.lead = recipe.semi.lead if recipe.semi.pseudo else 0
         self.extra = recipe.semi.batch
-        self.teacher = Learner(teacher, recipe, self.lead + recipe.optim.steps)
-        self.student = Learner(student, recipe, recipe.optim.steps)
+        total = recipe.semi.lead + recipe.optim.steps
+        self.teacher, self.student = Learner(teacher, recipe, total), Learner(student, recipe, total)
         self.thresholds, self.baseline = Thresholds(recipe.semi.threshold), Baseline()
 
     def __call__(self, drawn: Drawn, step: int) -> dict[str, float]:
         """-> losses and such, by name, for the log."""
         self.teacher.set_rate(step)
-        self.student.set_rate(step - self.lead)
-        if not self.semi.pseudo:
-            self._labelled(self.student, drawn.crops[: self.extra], drawn.target[: self.extra])
-            loss, _ = self._labelled(self.student, drawn.crops[self.extra :], drawn.target[self.extra :])
-            return {"labelled": loss}
-        if step < self.lead:
-            return {"teacher": self._labelled(self.teacher, drawn.crops, drawn.target)[0]}
+        self.student.set_rate(step)
+        if step < self.lead or not self.semi.pseudo:
+            learner = self.teacher if self.semi.pseudo else self.student
+            self._labelled(learner, drawn.crops[: self.extra], drawn.target[: self.extra])
+            return {"labelled": self._labelled(learner, drawn.crops[self.extra :], drawn.target[self.extra :])[0]}
+        if step == self.lead:
+            self.student.load(copy.deepcopy(self.teacher.state()))
+            self.student.set_rate(step)
         return self._both(drawn)
 
     def _both(self, drawn: Drawn) -> dict[str, float]:

@@ -64,7 +64,7 @@ def train_semi(
     origin += _said(recipe, pools)
     pair = Pair(copy.deepcopy(student).train(), student.train(), recipe, accelerator.autocast)
     ema = ModelEmaV3(student, decay=recipe.optim.ema, use_warmup=True)
-    total, step, history = pair.lead + recipe.optim.steps, 0, History()
+    total, step, history = recipe.semi.lead + recipe.optim.steps, 0, History()
     quality: dict[str, Any] | None = None
     if resume and last.exists():
         state = load_checkpoint(last)
