@@ -25,6 +25,10 @@ class ModelInvalid(MienError, ValueError):
     """A bundle whose card or files are incomplete, altered or not understood."""
 
 
+class TrainingStopped(MienError, RuntimeError):
+    """A training that was told when to stop early, and came to it."""
+
+
 class EngineUnavailable(MienError, ImportError):
     """The engine, device or precision that was asked for cannot be had on this machine."""
 

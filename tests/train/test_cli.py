@@ -107,7 +107,7 @@ def test_what_cannot_be_done_is_said_in_a_line(
     assert not list(tmp_path.glob("out/*.pt"))
 
 
-@pytest.mark.parametrize("command", ["run", "distill", "ablate"])
+@pytest.mark.parametrize("command", ["run", "distill", "ablate", "semi", "semi-compare"])
 def test_default_recipes_are_packaged(command: str) -> None:
     assert parse_args([command]).recipe in packaged_recipes()
 

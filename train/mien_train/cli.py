@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.errors import InputError, MienError
 from mien_train.continual.cli import add_commands, run_explain, run_learning
+from mien_train.semi.cli import add_semi, compare, pretrain
 
 if TYPE_CHECKING:
     from mien_train.recipe import Recipe
@@ -28,17 +29,22 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     ablate.add_argument("--recipe", default="ablation", help="a TOML file, or a packaged name (default: ablation)")
     ablate.add_argument("--seeds", type=int, default=3)
     ablate.add_argument("--arms", nargs="+", metavar="ARM", help="(default: all; a wrong one lists them)")
+    semi, semi_compare = add_semi(commands)
     for command in (run, distill):
         command.add_argument("-o", "--out", type=Path, default=Path("runs/student"), help="(default: runs/student)")
         command.add_argument("--faces", type=Path, metavar="FOLDER", help="learn from your own FOLDER of <class>/*.jpg")
-        command.add_argument("--resume", action="store_true", help="go on where the run in --out stopped")
-        command.add_argument("--threads", type=int, help="CPU threads")
         command.add_argument("--precision", choices=("no", "bf16", "fp16"), help="mixed precision")
+    for command in (run, distill, semi):
+        command.add_argument("--resume", action="store_true", help="go on where the run in --out stopped")
+    for command in (run, distill, semi, semi_compare):
+        command.add_argument("--threads", type=int, help="CPU threads")
+    for command in (semi, semi_compare):
+        command.add_argument("--precision", choices=("no", "bf16"), help="mixed precision")
     ablate.add_argument("-o", "--out", type=Path, default=Path("runs/ablation"), help="(default: runs/ablation)")
     for command in (distill, ablate):
         command.add_argument("--teacher", help="checkpoint (.pt), bundle or TOML file; sets distill.teacher")
         command.add_argument("--cache", help="folder of fer-train cache; sets distill.cache")
-    for command in (run, distill, ablate):
+    for command in (run, distill, ablate, semi, semi_compare):
         command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. optim.epochs=2")
 
     cache = commands.add_parser("cache", help="compute a teacher's outputs once, for training to read")
@@ -89,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
         "run": _train,
         "distill": _train,
         "ablate": _ablate,
+        "semi": _semi,
+        "semi-compare": _semi_compare,
         "cache": _cache,
         "finish": _finish,
         "evaluate": _evaluate,
@@ -162,6 +170,15 @@ def _ablate(args: argparse.Namespace) -> int:
     (args.out / "ablation.md").write_text(as_markdown(table))
     print(as_markdown(table) + f"wrote {args.out / 'ablation.json'} and ablation.md")
     return 0
+
+
+def _semi(args: argparse.Namespace) -> int:
+    args.checkpoint = pretrain(args, _recipe(args))
+    return _finish(args)
+
+
+def _semi_compare(args: argparse.Namespace) -> int:
+    return compare(args, _recipe(args), _command())
 
 
 def _cache(args: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from mien_train.datasets import TERMS
 from mien_train.evaluate import Evaluation, count_macs, fit_affect_head, test_predictions
 from mien_train.metrics import calibration_error, expression_metrics
 from mien_train.predict import Predictions, predict
+from mien_train.semi.pools import load_sets_of
 from mien_train.sets import load_sets
 
 LIMITS = (
@@ -34,7 +35,9 @@ def finish(path: Path, root: Path | None) -> Evaluation:
     Without a test set the figures are those of the validation images, and named so.
     """
     student, recipe, state = load_student(path)
-    training, validation = load_sets(recipe, root)
+    # A student of fer-train semi saw the unlabelled sets, too.
+    load = load_sets_of if recipe.semi.pseudo and state.get("quality") else load_sets
+    training, validation = load(recipe, root)
     held_out = {f"{item.faces.name}, validation": predict(student, item, recipe.crop).labelled() for item in validation}
     temperature = fit_temperature(student, list(held_out.values()))
     figures: dict[str, Any] = {}

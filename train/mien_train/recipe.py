@@ -56,6 +56,10 @@ class AugmentRecipe:
     """Probability of a filled rectangle over up to a quarter of the crop."""
 
 
+WEAK = AugmentRecipe(rotate=4.0, zoom=0.04, shift=0.02, colour=0.0, grey=0.0, degrade=0.0, occlude=0.0)
+"""Little more than what the detector jitters."""
+
+
 @dataclass(frozen=True)
 class ModelRecipe:
     backbone: str = "tf_efficientnet_lite0"
@@ -110,6 +114,30 @@ class DistillRecipe:
 
 
 @dataclass(frozen=True)
+class SemiRecipe:
+    """Of ``fer-train semi``: a teacher that learns on the labels, and a student that learns from both."""
+
+    unlabelled: tuple[str, ...] = ("unlabelled/train",)
+    labels: float = 1.0
+    """Share of the labelled training images that keep their label. The others are faces without one, and their hidden
+    labels only judge the pseudo-labels."""
+    pseudo: bool = True
+    """False: no teacher; the student sees as many images, all with labels."""
+    batch: int = 64
+    """Unlabelled images a step, beside ``optim.batch`` labelled ones."""
+    lead: int = 40
+    """Steps on labels alone, before ``optim.steps`` with faces without them; the student begins as the teacher then."""
+    threshold: float = 0.7
+    """Confidence that the surest class must reach to be a pseudo-label; others need less (semi/pseudo.py)."""
+    uniform: bool = True
+    """Draw labelled batches uniformly over the classes, instead of by ``optim.balance``."""
+    feedback: float = 1.0
+    """Weight of what the teacher hears of the student's step (semi/feedback.py); 0 for none."""
+    weak: AugmentRecipe = WEAK
+    """What the teacher sees of a face without a label. The student sees it by the recipe's ``augment``."""
+
+
+@dataclass(frozen=True)
 class Recipe:
     crop: CropSpec
     seed: int = 0
@@ -119,6 +147,7 @@ class Recipe:
     model: ModelRecipe = field(default_factory=ModelRecipe)
     optim: OptimRecipe = field(default_factory=OptimRecipe)
     distill: DistillRecipe = field(default_factory=DistillRecipe)
+    semi: SemiRecipe = field(default_factory=SemiRecipe)
 
     def to_dict(self) -> dict[str, Any]:
         """As ``build`` reads it: tuples as lists, like TOML."""

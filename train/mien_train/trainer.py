@@ -16,14 +16,14 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from mien.errors import InputError
-from mien_train.batches import EvaluationFaces, Faces, SeededDraws, TrainingFaces
+from mien_train.batches import SeededDraws, TrainingFaces
 from mien_train.checkpoints import load_checkpoint, recipe_of
-from mien_train.models.student import Student
 from mien_train.objective import Objective
 from mien_train.predict import predict
-from mien_train.pretrained import load_pretrained, origin_of
 from mien_train.recipe import Recipe
+from mien_train.schedule import one_thread, parameter_groups, rate_factor
 from mien_train.sets import load_sets
+from mien_train.start import start_student
 from mien_train.teacher import Teacher
 from mien_train.teacher_cache import read_cache
 from mien_train.teachers import load_teacher
@@ -53,25 +53,15 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
         raise InputError("no training image is left: the sets are empty, or repeat their test images (near_duplicates)")
     total = optim.steps or math.ceil(optim.epochs * len(data) / optim.batch)
 
-    student = Student(recipe.model)
-    if recipe.model.weights.endswith(".pt"):
-        before = load_checkpoint(Path(recipe.model.weights))
-        try:
-            student.load_state_dict(before["ema"])
-        except RuntimeError as error:
-            raise InputError(f"{recipe.model.weights} does not fit {recipe.model.backbone}: {error}") from error
-        origin = before.get("origin", "") + f" Trained on from {recipe.model.weights}."
-    else:
-        load_pretrained(student, recipe.model.weights, _some_crops(training, recipe))
-        origin = origin_of(recipe.model.weights)
+    student, origin = start_student(recipe, training)
     if teacher:
         origin += f" Distilled from {teacher.name} ({teacher.identity})."
     student.to(memory_format=torch.channels_last)
     online = teacher if taught is None else None
     features = _embedding_width(online, recipe) if online else taught[0].embedding.shape[1] if taught else 0
     objective = Objective(recipe, student.expression.in_features, online, features)
-    optimizer = torch.optim.AdamW(_groups([student, objective], optim.weight_decay), lr=optim.rate)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, total, optim.warmup))
+    optimizer = torch.optim.AdamW(parameter_groups([student, objective], optim.weight_decay), lr=optim.rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, total, optim.warmup))
     ema = ModelEmaV3(student, decay=optim.ema, use_warmup=True)
     step, history = 0, History()
     if resume and last.exists():
@@ -98,7 +88,7 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
         optim.batch,
         sampler=draws,
         num_workers=recipe.workers,
-        worker_init_fn=_one_thread,
+        worker_init_fn=one_thread,
         drop_last=True,
         persistent_workers=recipe.workers > 0,
     )
@@ -179,28 +169,3 @@ def _embedding_width(teacher: Teacher, recipe: Recipe) -> int:
     size = recipe.crop.size
     embedding = teacher(torch.zeros((1, size, size, 3), dtype=torch.uint8), recipe.crop).embedding
     return 0 if embedding is None else embedding.shape[1]
-
-
-def _some_crops(training: list[Faces], recipe: Recipe, count: int = 512) -> torch.Tensor:
-    """Plain crops of about ``count`` training images, every set alike."""
-    some = [EvaluationFaces(item.sample(count // len(training), recipe.seed), recipe.crop) for item in training]
-    return torch.stack([item[i][0] for item in some for i in range(len(item))])
-
-
-def _one_thread(_: int) -> None:
-    torch.set_num_threads(1)
-
-
-def _groups(models: list[torch.nn.Module], decay: float) -> list[dict[str, Any]]:
-    """Weight decay on matrices and kernels only, as usual: not on biases and norms."""
-    trained = [p for model in models for p in model.parameters() if p.requires_grad]
-    decayed = [p for p in trained if p.ndim > 1]
-    rest = [p for p in trained if p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
-
-
-def _rate(step: int, total: int, warmup: float) -> float:
-    start = max(1, round(total * warmup))
-    if step < start:
-        return (step + 1) / start
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - start) / max(1, total - start))))

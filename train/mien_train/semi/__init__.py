@@ -1,0 +1,1 @@
+"""A student that learns from faces without labels, beside a teacher that learns from how much that helps."""

@@ -1,0 +1,69 @@
+"""Debiased feedback: how much the student's step on pseudo-labels helped it on a class-uniform labelled batch.
+
+The teacher phi gives a pseudo-label y ~ p_phi, and the student moves: theta' = theta - eta grad CE(y, theta). What the
+teacher should minimise is J(phi) = E_y[CE_labelled(theta')]. The gradient of an expectation over labels, with
+CE_labelled(theta) as its baseline, is
+
+    grad J = E_y[(CE_labelled(theta') - CE_labelled(theta)) grad log p_phi(y)] = E_y[fall * grad CE(y, phi)],
+
+and in first order the fall is h = eta grad CE_labelled(theta')^T grad CE(y, theta): the teacher descends h * CE(y, phi)
+(Pham et al. 2021, Meta Pseudo Labels, arXiv:2003.10580). A label that helped becomes likelier, one that harmed less so.
+For soft pseudo-labels, autograd through the student's step gives the same in first order; a test holds the update
+against both.
+
+What is an approximation here: y is the likeliest label of a face of which the teacher is sure, not a sampled one, as in
+the published code of Meta Pseudo Labels; and a running mean of h is taken off, without which nearly every label would
+be made surer, as nearly all help a little. "Debiased": the labelled batch has all classes alike, so a teacher gains
+nothing by pseudo-labels that favour what is common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mien_train.semi.pseudo import pseudo_loss
+
+MOMENTUM = 0.9
+
+
+def fall(labelled: Sequence[Tensor], pseudo: Sequence[Tensor], moved: Sequence[Tensor]) -> float:
+    """h, from gradients of the student's parameters: ``labelled`` after its step, ``pseudo`` before.
+
+    ``moved``: theta' - theta. eta is |moved| / |pseudo|, the learning rate itself for SGD; for AdamW that of an SGD
+    step of the same length. 0 if there was no step.
+    """
+    length = _norm(pseudo)
+    if length == 0:
+        return 0.0
+    return _norm(moved) / length * sum(float((a * b).sum()) for a, b in zip(labelled, pseudo, strict=True))
+
+
+def feedback_loss(h: float, logits: Tensor, label: Tensor, kept: Tensor) -> Tensor:
+    """What the teacher descends: h * CE(pseudo-label, teacher) over the kept faces. ``logits`` (N, 8), ``label`` and
+    ``kept`` (N,).
+
+    Raises ValueError where the teacher's logits carry no gradient: the term would do nothing.
+    """
+    if not logits.requires_grad:
+        raise ValueError("the teacher's logits are detached, so no feedback would reach it")
+    return h * pseudo_loss(logits, label, kept)
+
+
+class Baseline:
+    """The running mean of h."""
+
+    def __init__(self, mean: float = 0.0):
+        self.mean = mean
+
+    def __call__(self, h: float) -> float:
+        """h less the mean of those before it."""
+        above = h - self.mean
+        self.mean += (1 - MOMENTUM) * above
+        return above
+
+
+def _norm(tensors: Sequence[Tensor]) -> float:
+    return float(torch.stack([t.detach().float().square().sum() for t in tensors]).sum().sqrt())

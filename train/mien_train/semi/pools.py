@@ -1,0 +1,58 @@
+"""Who may know what: faces whose label is told, faces whose label is hidden or missing, faces to judge by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mien.errors import InputError
+from mien_train.batches import Faces, soft_targets
+from mien_train.recipe import Recipe
+from mien_train.sets import load_sets
+
+
+@dataclass(frozen=True, eq=False)
+class Pools:
+    """``judged``: labelled faces whose label no network was told, to measure pseudo-labels on. They are the hidden part
+    of the training sets, or where none is hidden the validation sets."""
+
+    labelled: list[Faces]
+    unlabelled: list[Faces]
+    judged: list[Faces]
+    validation: list[Faces]
+
+
+def load_sets_of(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Faces]]:
+    """The sets of ``data.train`` and ``semi.unlabelled``, each once, and the validation sets, as ``load_sets`` does."""
+    names = tuple(dict.fromkeys((*recipe.data.train, *recipe.semi.unlabelled)))
+    return load_sets(replace(recipe, data=replace(recipe.data, train=names)), root)
+
+
+def split_pools(training: list[Faces], validation: list[Faces], recipe: Recipe) -> Pools:
+    """``semi.labels`` of the labelled images of each set, drawn by ``seed``, keep their label.
+
+    Raises InputError where nothing is left to learn or to judge from.
+    """
+    share = recipe.semi.labels
+    labelled: list[Faces] = []
+    unlabelled: list[Faces] = []
+    hidden: list[Faces] = []
+    for item in training:
+        known = ~np.isnan(soft_targets(item.faces, 0.0)[:, 0])
+        told = np.zeros(len(known), bool)
+        if item.faces.name in recipe.data.train:
+            rows = np.random.default_rng(recipe.seed).permutation(np.flatnonzero(known))
+            told[rows[: round(share * len(rows))]] = True
+        for pool, rows in ((labelled, told), (unlabelled, ~told), (hidden, known & ~told)):
+            if rows.any():
+                pool.append(item.subset(rows))
+    if not labelled:
+        raise InputError("no labelled face is left to learn from: add a set to data.train, or raise semi.labels")
+    if recipe.semi.pseudo and not unlabelled:
+        raise InputError("no face without a label: add a set to semi.unlabelled, or lower semi.labels")
+    judged = hidden or validation
+    if recipe.semi.pseudo and not judged:
+        raise InputError("nothing to judge pseudo-labels on: add a set to data.validation, or lower semi.labels")
+    return Pools(labelled, unlabelled, judged, validation)

@@ -1,0 +1,118 @@
+"""One step of teacher and student."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mien_train.losses.labels import soft_cross_entropy
+from mien_train.models.student import Student
+from mien_train.recipe import Recipe
+from mien_train.schedule import parameter_groups, rate_factor
+from mien_train.semi.draws import Drawn
+from mien_train.semi.feedback import Baseline, fall, feedback_loss
+from mien_train.semi.pseudo import Thresholds, pseudo_labels, pseudo_loss
+
+CLIP = 5.0
+
+
+class Learner:
+    """A network with its optimiser."""
+
+    def __init__(self, network: Student, recipe: Recipe, total: int):
+        self.network, self.total, self.warmup = network, total, recipe.optim.warmup
+        self.optimizer = torch.optim.AdamW(parameter_groups([network], recipe.optim.weight_decay), lr=recipe.optim.rate)
+        self.rate = recipe.optim.rate
+        self.trained = [p for p in network.parameters() if p.requires_grad]
+
+    def set_rate(self, step: int) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * rate_factor(step, self.total, self.warmup)
+
+    def descend(self, loss: Tensor) -> list[Tensor]:
+        """One step, and the gradient that it took."""
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.trained, CLIP)
+        self.optimizer.step()
+        return [torch.zeros_like(p) if p.grad is None else p.grad for p in self.trained]
+
+    def state(self) -> dict[str, Any]:
+        return {"weights": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+class Pair:
+    """Teacher and student. A student's step is in two halves: first faces without labels, then labelled ones.
+
+    In the lead, and without a teacher, both halves are labelled. The student begins as what the teacher is after the
+    lead, so it is the network that labels alone would have made until then, and sees as many images in as many updates.
+    """
+
+    def __init__(self, teacher: Student, student: Student, recipe: Recipe, autocast: Callable[[], Any]):
+        self.semi, self.autocast = recipe.semi, autocast
+        self.lead = recipe.semi.lead if recipe.semi.pseudo else 0
+        self.extra = recipe.semi.batch
+        total = recipe.semi.lead + recipe.optim.steps
+        self.teacher, self.student = Learner(teacher, recipe, total), Learner(student, recipe, total)
+        self.thresholds, self.baseline = Thresholds(recipe.semi.threshold), Baseline()
+
+    def __call__(self, drawn: Drawn, step: int) -> dict[str, float]:
+        """-> losses and such, by name, for the log."""
+        self.teacher.set_rate(step)
+        self.student.set_rate(step)
+        if step < self.lead or not self.semi.pseudo:
+            learner = self.teacher if self.semi.pseudo else self.student
+            self._labelled(learner, drawn.crops[: self.extra], drawn.target[: self.extra])
+            return {"labelled": self._labelled(learner, drawn.crops[self.extra :], drawn.target[self.extra :])[0]}
+        if step == self.lead:
+            self.student.load(copy.deepcopy(self.teacher.state()))
+            self.student.set_rate(step)
+        return self._both(drawn)
+
+    def _both(self, drawn: Drawn) -> dict[str, float]:
+        guess = self._guess(drawn.weak)
+        self.thresholds.update(guess.softmax(1))
+        label, kept = pseudo_labels(guess, self.thresholds.levels())
+        noted = {"kept": float(kept.float().mean())}
+        pupil, gradient, moved = self.student, [], []
+        if kept.any():
+            before = [p.detach().clone() for p in pupil.trained]
+            with self.autocast():
+                logits = pupil.network(drawn.strong).logits
+            pseudo = pseudo_loss(logits.float(), label, kept)
+            gradient = [g.clone() for g in pupil.descend(pseudo)]
+            moved = [p.detach() - old for p, old in zip(pupil.trained, before, strict=True)]
+            noted["pseudo"] = pseudo.item()
+        noted["labelled"], after = self._labelled(pupil, drawn.crops, drawn.target)
+        told = None
+        if self.semi.feedback and kept.any():
+            h = fall(after, gradient, moved)
+            noted["h"] = h
+            told = feedback_loss(self.semi.feedback * self.baseline(h), guess, label, kept)
+        noted["teacher"], _ = self._labelled(self.teacher, drawn.crops, drawn.target, told)
+        return noted
+
+    def _guess(self, weak: Tensor) -> Tensor:
+        """The teacher's logits (U, 8), as it would answer after training (no dropout, running statistics), with their
+        graph where feedback will want it."""
+        teacher = self.teacher.network.eval()
+        with self.autocast(), torch.set_grad_enabled(self.semi.feedback != 0):
+            logits: Tensor = teacher(weak).logits.float()
+        teacher.train()
+        return logits
+
+    def _labelled(
+        self, learner: Learner, crops: Tensor, target: Tensor, more: Tensor | None = None
+    ) -> tuple[float, list[Tensor]]:
+        with self.autocast():
+            logits = learner.network(crops).logits
+        loss = soft_cross_entropy(logits.float(), target)
+        return loss.item(), learner.descend(loss if more is None else loss + more)
