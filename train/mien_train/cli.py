@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import InputError, MienError
-from mien_train.continual.cli import add_commands, run_explain, run_learning
+from mien_train.continual.cli import add_continual, run_explain, run_learning
 from mien_train.semi.cli import add_semi, compare, pretrain
+from mien_train.temporal.cli import add_temporal, run_sequences, run_temporal
 
 if TYPE_CHECKING:
     from mien_train.recipe import Recipe
@@ -64,27 +65,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     compare.add_argument("-o", "--out", type=Path, help="JSON file to write")
     for command in (evaluate, compare):
         command.add_argument("--sets", nargs="+", default=[], metavar="SET", help="(default: the test sets)")
-    temporal = commands.add_parser("temporal", help="train a temporal encoder for the student of a bundle")
-    temporal.add_argument(
-        "--model", default="default", help="bundle whose student reads the frames (default: packaged)"
-    )
-    temporal.add_argument("--labels", type=Path, metavar="CSV", help="labelled video (default: sequences from stills)")
-    temporal.add_argument("-o", "--out", type=Path, default=Path("runs/temporal"), help="(default: runs/temporal)")
-    temporal.add_argument("--scenes", type=int, default=800, help="scenes to make of stills (default: 800)")
-    temporal.add_argument("--steps", type=int, help="of training")
-    temporal.add_argument("--seed", type=int, default=0)
-    temporal.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
-    temporal.add_argument("--resume", action="store_true", help="go on where the run in --out stopped")
-    sequences = commands.add_parser(
-        "sequences", help="the labels of a public video set as the CSV of temporal --labels"
-    )
-    sequences.add_argument("layout", choices=("affwild2", "afew-va", "ck+"))
-    sequences.add_argument("root", type=Path, help="folder of the unpacked set")
-    sequences.add_argument("-o", "--out", type=Path, required=True, metavar="CSV")
-    sequences.add_argument(
-        "--rate", type=float, default=0.0, help="frames a second (default: what is usual in the set)"
-    )
-    add_commands(commands)
+    add_temporal(commands)
+    add_continual(commands)
     for command in commands.choices.values():
         command.add_argument("--data", type=Path, help="folder of the data sets (default: variable MIEN_DATA)")
     return parser.parse_args(argv)
@@ -101,8 +83,8 @@ def run(args: argparse.Namespace) -> int:
         "finish": _finish,
         "evaluate": _evaluate,
         "compare": _compare,
-        "temporal": _temporal,
-        "sequences": _sequences,
+        "temporal": run_temporal,
+        "sequences": run_sequences,
         "continual": run_learning,
         "fewshot": run_learning,
         "explain": run_explain,
@@ -215,32 +197,6 @@ def _compare(args: argparse.Namespace) -> int:
     print("\n".join(comparison(figures)))
     if args.out:
         _write(args.out, figures)
-    return 0
-
-
-def _temporal(args: argparse.Namespace) -> int:
-    from mien_train.temporal.pipeline import SceneCounts, lines, run_temporal
-    from mien_train.temporal.train import TemporalRecipe
-
-    if args.scenes < 1 or (args.steps is not None and args.steps < 1) or args.threads < 1:
-        raise InputError("--scenes, --steps and --threads must be 1 or more")
-    recipe = TemporalRecipe(seed=args.seed, **({"steps": args.steps} if args.steps else {}))
-    counts = SceneCounts(learned=args.scenes)
-    figures = run_temporal(
-        args.model, args.data, args.out, counts, recipe, args.labels, resume=args.resume, threads=args.threads
-    )
-    print("\n".join(lines(figures["validation"])))
-    _write(args.out / "temporal.json", figures)
-    print(f"{args.out / 'temporal.pt'} is ready; pack it with: fer-export {args.model} --temporal PT -o DIR")
-    return 0
-
-
-def _sequences(args: argparse.Namespace) -> int:
-    from mien_train.temporal.convert import convert
-
-    if not 0 <= args.rate <= 1000:
-        raise InputError(f"--rate is {args.rate}; use frames a second, up to 1000")
-    print(f"wrote {args.out}: {convert(args.layout, args.root, args.out, args.rate)} labelled frames")
     return 0
 
 

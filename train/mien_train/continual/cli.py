@@ -10,7 +10,7 @@ from typing import Any
 from mien.errors import InputError
 
 
-def add_commands(commands: Any) -> None:
+def add_continual(commands: Any) -> None:
     """Into the subparsers of ``fer-train``."""
     learn = commands.add_parser("continual", help="teach a student compound expressions one after another")
     learn.add_argument("--compare", action="store_true", help="against its rivals, over orders of the classes")
