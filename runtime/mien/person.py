@@ -19,6 +19,9 @@ PLACE_BETA = 10.0
 
 LEAD = 0.1
 """By how much another class must be likelier before the label changes: without it, two that are level take turns."""
+AFTER_ENCODER = 0.4
+"""Share of the smoothing that is left for probabilities which a temporal encoder read: without any, labels on a real
+clip flickered as much as those of single frames."""
 FIRST = 1e-6
 """Seconds that the first frame of a track stands for."""
 
@@ -31,6 +34,7 @@ class Person:
         self.face: Face | None = None
         self._smoothing = smoothing
         self._probabilities = Average(smoothing)
+        self._read_probabilities = Average(AFTER_ENCODER * smoothing)
         self._affect = OneEuro(cutoff(smoothing), AFFECT_BETA)
         self._place = OneEuro(2 * cutoff(smoothing), PLACE_BETA)
         self._leader: str | None = None
@@ -71,9 +75,11 @@ class Person:
         baseline = self._rest.update(probabilities, affect, step) if self._rest else None
         if baseline:
             probabilities, affect = baseline.correct(probabilities), baseline.shift(affect)
-        if self._smoothing and not reading:
-            values = self._probabilities.update(list(probabilities.values()), step)
+        if self._smoothing:
+            average = self._read_probabilities if reading else self._probabilities
+            values = average.update(list(probabilities.values()), step)
             probabilities = dict(zip(probabilities, values.tolist(), strict=True))
+        if self._smoothing and not reading:
             affect = Affect(*self._affect.update([affect.valence, affect.arousal], step).tolist())
         if self._smoothing or reading:
             self._leader = max(probabilities, key=lambda label: probabilities[label] + LEAD * (label == self._leader))

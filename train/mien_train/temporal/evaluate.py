@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from mien.faces import EXPRESSIONS
 from mien.offline import SLIDING
+from mien.person import AFTER_ENCODER
+from mien.stream import StreamOptions
 from mien_train.temporal.filters import Filter, Reading, averaged, held, raw, slid, streamed
 from mien_train.temporal.network import TemporalNet
 from mien_train.temporal.sequences import Sequences
@@ -19,6 +22,7 @@ from mien_train.temporal.train import encode
 COUNT = len(EXPRESSIONS)
 GRID = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.25, 0.3, 0.4, 0.55)
 """Time constants in s that filters are tried with."""
+SMOOTHING = StreamOptions().smoothing
 RESAMPLES = 400
 Delays = NDArray[np.float64]
 
@@ -41,10 +45,10 @@ def methods(net: TemporalNet, chosen: Sequences) -> tuple[dict[str, Filter], dic
         for what, seconds in (("equal delay", equal), ("most accurate", best)):
             constants[f"{name}, {what}"] = seconds
             made[f"{name}, {what}"] = _filter(kind, seconds)
-    constants["stream filters, as they are"] = 0.25
-    made["stream filters, as they are"] = _filter(streamed, 0.25)
+    constants["stream filters, as they are"] = SMOOTHING
+    made["stream filters, as they are"] = _filter(streamed, SMOOTHING)
     made["encoder"] = _encoder(net)
-    made["encoder in a stream"] = lambda part: _held(_encoder(net)(part))
+    made["encoder in a stream"] = _in_stream(net)
     made["offline: sliding window"] = lambda part: slid(raw(part), part.times, SLIDING)
     made["offline: encoder, sliding window"] = lambda part: slid(_encoder(net, centred=True)(part), part.times, SLIDING)
     return made, constants
@@ -62,8 +66,15 @@ def _encoder(net: TemporalNet, *, centred: bool = False) -> Filter:
     return read
 
 
-def _held(reading: Reading) -> Reading:
-    return reading._replace(label=held(reading.expression))
+def _in_stream(net: TemporalNet) -> Filter:
+    """As a stream shows what the encoder reads: probabilities averaged a little, a label that must be beaten."""
+
+    def read(part: Sequences) -> Reading:
+        expression, affect = encode(net, part)
+        calm = averaged(replace(part, expression=expression, affect=affect), AFTER_ENCODER * SMOOTHING)
+        return Reading(calm.expression, affect, held(calm.expression))
+
+    return read
 
 
 def accuracy(reading: Reading, made: Sequences) -> float:
