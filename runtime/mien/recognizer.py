@@ -84,6 +84,7 @@ class Recognizer:
         if learned:
             self._model = self._model.with_personal(learned)
         self._learning = threading.Lock()
+        self._temporal: TemporalEncoder | None = None
         self._detector = load_detector(
             min_face=min_face, min_score=min_score, at_once=1 if threads == 1 else max(1, min(int(usable_cores()), 4))
         )
@@ -200,7 +201,11 @@ class Recognizer:
         learned = self._model.personal.labels
         if wanted and learned:
             raise InputError(f"a temporal encoder does not know {learned[0]!r}; leave temporal out, or that expression")
-        return load_temporal(self._bundle, False if learned else wanted)
+        if wanted is False or learned:
+            return None
+        with self._learning:  # one for all streams
+            self._temporal = self._temporal or load_temporal(self._bundle, wanted)
+        return self._temporal
 
     def _read(self, images: Sequence[Image], found: Sequence[Sequence[Detection]]) -> list[list[Face]]:
         spec = self._model.card.crop

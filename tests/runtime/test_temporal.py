@@ -17,6 +17,8 @@ from mien.bundle import find_bundle
 from mien.errors import EngineUnavailable, ModelInvalid
 from mien.expression import Said
 from mien.faces import EXPRESSIONS, Affect, Expression, Image
+from mien.person import AFTER_ENCODER
+from mien.smoothing import Average
 from mien.temporal import SPACING, Memory, TemporalEncoder, load_temporal
 
 FPS = 25
@@ -103,7 +105,7 @@ def test_a_stream_reads_with_the_encoder_and_raw_stays(bundle: Path, head: Image
     recognizer = Recognizer(bundle, device="cpu", threads=1)
     stream, alone = recognizer.stream(), recognizer.stream(temporal=False)
     dark = cv2.convertScaleAbs(head, alpha=0.4)
-    raws = []
+    raws, average = [], Average(AFTER_ENCODER * 0.25)
     for i in range(12):
         image = scene(2 * i, dark if i % 2 else head)
         (face,), (filtered,) = stream.update(image, i / FPS), alone.update(image, i / FPS)
@@ -112,7 +114,7 @@ def test_a_stream_reads_with_the_encoder_and_raw_stays(bundle: Path, head: Image
         assert face.raw.expression == filtered.raw.expression
         assert np.array_equal(face.box, filtered.box), "places are smoothed as without it"
         raws.append(face.raw.expression.probabilities["neutral"])
-        mean = np.mean(raws[-WINDOW:])
+        mean = float(average.update(np.mean(raws[-WINDOW:]), 1 / FPS))
         assert face.expression.probabilities["neutral"] == pytest.approx(mean, abs=1e-5)
         assert filtered.expression.probabilities["neutral"] != pytest.approx(mean, abs=1e-9) or i == 0
     assert len(set(raws)) > 2
@@ -198,3 +200,23 @@ def test_tokens_are_what_the_card_promises(encoder: TemporalEncoder) -> None:
     assert made.shape == (1, STATE)
     assert readings[0][0]["neutral"] == pytest.approx(0.25)
     assert readings[0][1].valence == pytest.approx(0.5)
+
+
+def test_streams_of_a_recognizer_share_one_encoder_and_learned_classes_leave_it_out() -> None:
+    recognizer = Recognizer(device="cpu", precision="fp32", threads=1)
+    one, other = recognizer.stream(), recognizer.stream(temporal=True)
+    assert one._encoder is other._encoder is not None
+    assert recognizer.stream(smoothing=0)._encoder is None
+    assert recognizer.stream(temporal=False)._encoder is None
+    assert recognizer.offline()._encoder is one._encoder
+
+
+def test_with_expressions_learned_here_streams_keep_to_the_filters(portrait: Image) -> None:
+    recognizer = Recognizer(device="cpu", precision="fp32", threads=1)
+    recognizer.enroll("wink", [portrait], max_loss=1.0)
+    stream = recognizer.stream()
+    assert stream._encoder is None
+    (face,) = stream.update(portrait, 0.0)
+    assert "wink" in face.expression.probabilities
+    with pytest.raises(InputError, match="does not know 'wink'"):
+        recognizer.stream(temporal=True)
