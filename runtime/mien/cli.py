@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import signal
 import sys
@@ -12,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
-from types import FrameType
 
 from tqdm import tqdm
 
@@ -21,6 +19,7 @@ from mien.demo import demo_picture
 from mien.draw import blur_faces, draw_faces
 from mien.errors import InputError, MienError, SourceError
 from mien.faces import Face, Frame
+from mien.interruptions import Stop, messages, stoppable
 from mien.journal import Journal, check_summary, summary_paths
 from mien.offline import Item, Offline
 from mien.opening import open_source
@@ -31,7 +30,6 @@ from mien.report import Tally, table
 from mien.sinks import Csv, JsonLines, Sink
 from mien.sources import Source
 from mien.stream import Stream, engine_failed
-from mien.video import quiet_opencv
 from mien.web import LivePage
 from mien.web.address import listen
 
@@ -53,32 +51,11 @@ class Job:
     page: LivePage | None
 
 
-class Stop:
-    """Set by the first Ctrl-C or SIGTERM, which lets the frame in work be finished; a second one ends at once."""
-
-    signal = 0
-    source: Source | None = None
-
-    def __call__(self, number: int, _: FrameType | None) -> None:
-        if self.signal:
-            raise KeyboardInterrupt
-        self.signal = number
-        if self.source:
-            self.source.stop()
-
-    def heeded_by(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """``frames``, no further than the one that comes when the signal does."""
-        for frame in frames:
-            yield frame
-            if self.signal:
-                return
-
-
 def run(args: argparse.Namespace) -> int:
     """Read the source to its end, or until it is stopped. Returns the exit code; what went wrong stands on stderr."""
     job = None
     try:
-        with _messages(), _stoppable() as stop, ExitStack() as stack:
+        with messages(), stoppable() as stop, ExitStack() as stack:
             job = _open(args, stack, stop)
             tally = _read(job, args, stop)
     except MienError as error:
@@ -252,33 +229,3 @@ def _files(args: argparse.Namespace) -> list[str]:
     """Every file or folder that was asked for."""
     summary = map(str, summary_paths(args.summary)) if args.summary else ()
     return [path for path in (args.save, args.json, args.csv, *summary) if path not in (None, "-")]
-
-
-class _Warnings(logging.Handler):
-    """Warnings on stderr, above the progress bar."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(f"fer-run: warning: {record.getMessage()}", file=sys.stderr)
-
-
-@contextmanager
-def _messages() -> Iterator[None]:
-    """mien's warnings in place of those of OpenCV, FFmpeg and the codecs, which name no remedy."""
-    quiet_opencv()
-    handler, logger = _Warnings(logging.WARNING), logging.getLogger("mien")
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-
-
-@contextmanager
-def _stoppable() -> Iterator[Stop]:
-    stop = Stop()
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

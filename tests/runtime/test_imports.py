@@ -15,9 +15,9 @@ FLOORS = [
     "exemplars", "personal", "personal_file", "fitting", "enrolment", "expression", "examples", "tracker", "smoothing",
     "person", "engines.graph", "temporal", "offline", "stream", "recognizer", "video", "live", "opening", "sprites",
     "draw", "sinks", "mp4", "encoder", "annotated", "plot", "journal", "web.address", "web.counters", "web.feed",
-    "web.guard", "web.app", "web.server", "web", "report", "demo", "options", "cli", "enroll", "golden", "machine",
-    "selftest", "doctor", "bench.timing", "bench.scene", "bench.engines", "bench.way", "bench.clip", "bench.table",
-    "bench.report", "bench",
+    "web.guard", "web.app", "web.server", "web", "report", "demo", "options", "interruptions", "cli", "enroll",
+    "golden", "machine", "selftest", "doctor", "bench.timing", "bench.scene", "bench.engines", "bench.way",
+    "bench.clip", "bench.table", "bench.report", "bench",
 ]  # fmt: skip
 FRAMEWORKS = {"torch", "torchvision", "timm", "onnx", "datasets", "matplotlib", "mien_train", "mien_export", "skimage"}
 
