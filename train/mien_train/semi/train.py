@@ -21,6 +21,7 @@ from mien_train.recipe import Recipe
 from mien_train.semi.draws import Drawn, draws
 from mien_train.semi.pools import Pools
 from mien_train.semi.quality import judge, pseudo_quality
+from mien_train.semi.shares import give_back, labelled_shares, seen_shares
 from mien_train.semi.step import Pair
 from mien_train.start import start_student
 from mien_train.trainer import History
@@ -41,8 +42,8 @@ def train_semi(
     threads: int | None = None,
     stop_below: float = 0.0,
 ) -> Path:
-    """Writes ``out/last.pt`` every few minutes, and at the end ``out/student.pt`` (the student's EMA weights, with
-    ``quality``, what its pseudo-labels were worth).
+    """Writes ``out/last.pt`` every few minutes, and at the end ``out/student.pt``: the student's EMA weights, told the
+    classes' shares among labelled faces (shares.py), with ``quality``, what its pseudo-labels were worth.
 
     Warns where less than 60 % of the pseudo-labels are right. Raises TrainingStopped below ``stop_below``, and
     InputError for recipes that it cannot run.
@@ -118,11 +119,14 @@ def train_semi(
             save_all()
             saved = time.monotonic()
     bar.close()
+    save_all()
+    if quality:
+        natural = labelled_shares(pools.labelled)
+        give_back(ema.module, natural, seen_shares(natural, quality, uniform=recipe.semi.uniform))
     for item in pools.validation:
         score = predict(ema.module, item, recipe.crop, limit=1500).accuracy()
         history.note(writer, step, **{f"validation/{item.faces.name}": score})
         print(f"step {step}: {item.faces.name} accuracy {score:.4f}")
-    save_all()
     save(out / "student.pt")
     writer.close()
     return out / "student.pt"
