@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mien.bundle import Bundle, cache_folder
 from mien.engines import load_engine
 from mien.faces import EXPRESSIONS
+from mien_train.continual.classes import blends
 from mien_train.duplicates import difference_hashes
 from mien_train.sets import load_with_landmarks
 
@@ -53,16 +54,12 @@ class Embedded:
 
 
 def compounds_of(votes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Index of COMPOUNDS (N,), -1 for none, and whether an image is a compound of any two, from ten votes (N, 10): the
-    second class has at least 3 of them, and the first two together at least 8."""
-    eight = votes[:, : len(EXPRESSIONS)]
-    order = np.argsort(-eight, axis=1, kind="stable")[:, :2]
-    first, second = np.take_along_axis(eight, order, axis=1).T
-    blend = (second >= 3) & (first + second >= 8)
+    """Index of COMPOUNDS (N,), -1 for none, and whether an image is a compound of any two, from ten votes (N, 10)."""
+    leading, blend = blends(votes)
     found = np.full(len(votes), -1)
     for index, names in enumerate(COMPOUNDS):
         pair = sorted(EXPRESSIONS.index(name) for name in names)
-        found[blend & (np.sort(order, axis=1) == pair).all(axis=1)] = index
+        found[blend & (leading == pair).all(axis=1)] = index
     return found, blend
 
 

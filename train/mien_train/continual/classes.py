@@ -53,11 +53,16 @@ def labels_of_votes(
     A face is a compound where its two expressions lead, the second with at least 3 votes and both with at least 8.
     Any other is what the majority said.
     """
+    pair, blend = blends(votes)
+    labels = majority.copy()
+    for place, name in enumerate(compounds, start=len(EXPRESSIONS)):
+        labels[blend & (pair == sorted(parents(name))).all(1)] = place
+    return labels
+
+
+def blends(votes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """``votes`` (N, 10) counts -> ids of the two leading expressions, ascending (N, 2), and whether they blend."""
     counts = votes[:, : len(EXPRESSIONS)]
     leading = np.argsort(-counts, axis=1, kind="stable")[:, :2]
     most = np.take_along_axis(counts, leading, axis=1)
-    blend = (most[:, 1] >= SECOND) & (most.sum(1) >= TOGETHER)
-    labels = majority.copy()
-    for place, name in enumerate(compounds, start=len(EXPRESSIONS)):
-        labels[blend & (np.sort(leading, axis=1) == sorted(parents(name))).all(1)] = place
-    return labels
+    return np.sort(leading, axis=1), (most[:, 1] >= SECOND) & (most.sum(1) >= TOGETHER)
