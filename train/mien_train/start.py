@@ -1,17 +1,15 @@
-"""The student at step 0: from a checkpoint, from pretrained weights, or from random ones."""
+"""The student at step 0: from a checkpoint or bundle, from pretrained weights, or from random ones."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import torch
 
 from mien.errors import InputError
 from mien_train.batches import EvaluationFaces, Faces
-from mien_train.checkpoints import load_checkpoint
 from mien_train.models.student import Student
-from mien_train.pretrained import load_pretrained, origin_of
+from mien_train.pretrained import load_pretrained, measure_norms, origin_of
 from mien_train.recipe import Recipe
+from mien_train.unpack import is_bundle, load_start
 
 
 def start_student(recipe: Recipe, training: list[Faces]) -> tuple[Student, str]:
@@ -21,14 +19,19 @@ def start_student(recipe: Recipe, training: list[Faces]) -> tuple[Student, str]:
     """
     student = Student(recipe.model)
     weights = recipe.model.weights
-    if not weights.endswith(".pt"):
+    if not (weights.endswith(".pt") or is_bundle(weights)):
         load_pretrained(student, weights, _some_crops(training, recipe))
         return student, origin_of(weights)
-    before = load_checkpoint(Path(weights))
+    before = load_start(weights)
     try:
         student.load_state_dict(before["ema"])
     except RuntimeError as error:
-        raise InputError(f"{weights} does not fit {recipe.model.backbone}: {error}") from error
+        raise InputError(
+            f"{weights} does not fit {recipe.model.backbone}; its own backbone is "
+            f"{before['recipe']['model']['backbone']}, so set model.backbone to it: {error}"
+        ) from error
+    if is_bundle(weights):
+        measure_norms(student, _some_crops(training, recipe))
     return student, before.get("origin", "") + f" Trained on from {weights}."
 
 

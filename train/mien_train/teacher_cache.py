@@ -19,6 +19,7 @@ import torch
 from mien.errors import InputError
 from mien_train.batches import Faces, Taught
 from mien_train.datasets import FaceSet
+from mien_train.precision import warn_of_emulation
 from mien_train.predict import predict_teacher
 from mien_train.teacher import Teacher
 
@@ -34,6 +35,7 @@ def write_cache(teacher: Teacher, item: Faces, folder: Path, precision: str = "n
     if path.exists():
         return path
     kind = "cuda" if torch.cuda.is_available() else "cpu"
+    warn_of_emulation(precision, kind)
     with torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16"):
         made = predict_teacher(teacher, item, progress=True)
     columns = {

@@ -19,6 +19,7 @@ from mien.errors import InputError
 from mien_train.batches import SeededDraws, TrainingFaces
 from mien_train.checkpoints import load_checkpoint, recipe_of
 from mien_train.objective import Objective
+from mien_train.precision import warn_of_emulation
 from mien_train.predict import predict
 from mien_train.recipe import Recipe
 from mien_train.schedule import one_thread, parameter_groups, rate_factor
@@ -38,6 +39,8 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
     # The recipe's batch is that of all processes together, so the same recipe means the same run on any machine.
     shared = DataLoaderConfiguration(split_batches=True)
     accelerator = Accelerator(mixed_precision=recipe.optim.precision, dataloader_config=shared)
+    if accelerator.is_main_process:
+        warn_of_emulation(recipe.optim.precision, accelerator.device.type)
     set_seed(recipe.seed)
     last = out / "last.pt"
     if last.exists() and not resume:

@@ -23,7 +23,7 @@ def add_continual(commands: Any) -> None:
     few.add_argument("--new", type=int, nargs="+", help="how many new classes (default: 3, and all)")
     few.add_argument("--draws", type=int, default=10, help="of classes and examples (default: 10)")
     for command in (learn, few):
-        command.add_argument("checkpoint", type=Path, help="of a student that knows the basic classes (.pt)")
+        command.add_argument("student", help="knows the basic classes: checkpoint (.pt), bundle folder, or default")
         command.add_argument(
             "--recipe", default="compounds", help="a TOML file, or a packaged name (default: compounds)"
         )
@@ -33,7 +33,7 @@ def add_continual(commands: Any) -> None:
         command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. memory.size=280")
 
     see = commands.add_parser("explain", help="where in a face a student looks for each class (Grad-CAM)")
-    see.add_argument("checkpoint", type=Path, help="of fer-train run, distill or continual (.pt)")
+    see.add_argument("student", help="checkpoint (.pt; of continual, too), bundle folder, or default")
     see.add_argument("picture", type=Path)
     see.add_argument("-o", "--out", type=Path, default=Path("explained.png"), help="(default: explained.png)")
 
@@ -57,7 +57,7 @@ def run_learning(args: argparse.Namespace) -> int:
         most = len(recipe.classes.compounds)
         counts = args.new or sorted({min(3, most), most})
         fewshot.check_numbers(args.shots, counts, args.draws, most)
-    desk = commands.prepare(args.checkpoint, recipe, args.data, args.out)
+    desk = commands.prepare(args.student, recipe, args.data, args.out)
     command = " ".join(["fer-train", *sys.argv[1:]])
     if args.command == "fewshot":
         report = commands.few(desk, recipe, args.shots, counts, args.draws, args.out, command)
@@ -80,7 +80,7 @@ def run_learning(args: argparse.Namespace) -> int:
 def run_explain(args: argparse.Namespace) -> int:
     from mien_train.explain import explain
 
-    for name, probability in explain(args.checkpoint, args.picture, args.out).items():
+    for name, probability in explain(args.student, args.picture, args.out).items():
         print(f"{name:24s} {probability:.3f}")
     print(f"wrote {args.out}")
     return 0

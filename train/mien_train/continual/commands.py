@@ -12,8 +12,7 @@ from typing import Any
 
 import torch
 
-from mien.errors import InputError
-from mien_train.checkpoints import load_student
+from mien.bundle import find_bundle
 from mien_train.continual import compare, fewshot
 from mien_train.continual.classes import class_names
 from mien_train.continual.features import Bank, make_bank
@@ -23,6 +22,8 @@ from mien_train.continual.plot import plot_courses
 from mien_train.continual.recipe import ContinualRecipe
 from mien_train.continual.sets import load_learning
 from mien_train.models.student import Student
+from mien_train.precision import warn_of_emulation
+from mien_train.unpack import is_bundle, load_trained
 
 OURS, PLAIN, CHANCE = "psmr+kd", "fine-tuning", "random+kd"
 
@@ -38,20 +39,18 @@ class Desk:
     test: Bank
 
 
-def prepare(checkpoint: Path, recipe: ContinualRecipe, root: Path | None, out: Path) -> Desk:
+def prepare(model: str, recipe: ContinualRecipe, root: Path | None, out: Path) -> Desk:
     """Load and cut the student, and compute once, into ``out/features``, what its lower blocks make of every face.
 
-    Raises InputError where ``out`` is of another recipe or checkpoint: a folder holds the runs of one.
+    ``model``: a checkpoint (.pt), or a bundle by its folder or packaged name. Raises InputError where ``out`` is of
+    another recipe or student: a folder holds the runs of one.
     """
-    if checkpoint.is_dir():
-        raise InputError(
-            f"{checkpoint} is a folder: continual learning needs the weights, a checkpoint (.pt) of fer-train, and a "
-            "bundle has none that can learn"
-        )
-    student, made_by, state = load_student(checkpoint)
+    student, made_by, state = load_trained(model)
+    warn_of_emulation(recipe.learn.precision)
     cutter = cut(student, recipe.learn.blocks)
     out.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
+    weights = find_bundle(model).model_file() if is_bundle(model) else Path(model)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
     compare.guard(out / "recipe.json", {"checkpoint": digest, **recipe.to_dict()})
     parts, tests = load_learning(recipe.classes, recipe.seed, root)
     kept, precision = out / "features", recipe.learn.precision

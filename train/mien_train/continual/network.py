@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from mien.errors import InputError
 from mien.faces import EXPRESSIONS
-from mien_train.checkpoints import load_student
 from mien_train.continual.classes import class_names, parents
 from mien_train.models.student import Student
 from mien_train.recipe import Recipe
+from mien_train.unpack import load_trained
 
 COMPOUNDS_KEY = "compounds"
 """Of a checkpoint's state: its names, and the rows of the head for them."""
@@ -103,10 +103,10 @@ def grown_state(
     return {**kept, "ema": made.state_dict(), COMPOUNDS_KEY: beside}
 
 
-def load_grown(path: Path) -> tuple[Student, Recipe, nn.Linear, tuple[str, ...]]:
-    """A checkpoint's student, its recipe, its head with the compounds that it has learned (perhaps none), and the
-    names of its classes."""
-    student, recipe, state = load_student(path)
+def load_grown(path: str | Path) -> tuple[Student, Recipe, nn.Linear, tuple[str, ...]]:
+    """The student of a checkpoint or bundle, its recipe, its head with the compounds it has learned (perhaps none), and
+    the names of its classes."""
+    student, recipe, state = load_trained(path)
     if COMPOUNDS_KEY not in state:
         return student, recipe, student.expression, EXPRESSIONS
     beside = state[COMPOUNDS_KEY]

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from mien.errors import InputError, TrainingStopped
 from mien_train.checkpoints import load_checkpoint, recipe_of
+from mien_train.precision import warn_of_emulation
 from mien_train.predict import predict
 from mien_train.recipe import Recipe
 from mien_train.semi.draws import Drawn, draws
@@ -52,6 +53,7 @@ def train_semi(
     if threads:
         torch.set_num_threads(threads)
     accelerator = Accelerator(mixed_precision=recipe.optim.precision)
+    warn_of_emulation(recipe.optim.precision, accelerator.device.type)
     if accelerator.num_processes > 1:
         raise InputError("fer-train semi runs in one process; start it without accelerate launch or torchrun")
     set_seed(recipe.seed)
