@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from mien.errors import InputError, TrainingStopped
 from mien.faces import EXPRESSIONS
@@ -36,15 +37,15 @@ def encoded(sets: list[object]) -> list[bytes]:
 def test_a_quarter_keeps_its_labels_and_the_rest_is_judged(semi: Recipe, data: Path) -> None:
     pools = pools_of(semi, data)
     assert [len(item.faces) for item in pools.labelled] == [16, round(0.25 * len(encoded(whole_rafdb(semi, data))))]
-    told, untold, judged = (set(encoded(part)) for part in (pools.labelled, pools.unlabelled, pools.judged))
-    assert not told & untold
-    assert judged < untold
+    told, seen, judged = (set(encoded(part)) for part in (pools.labelled, pools.unlabelled, pools.judged))
+    assert not told & judged
+    assert told | judged < seen  # without their labels, all faces are there
     assert {item.faces.name for item in pools.judged} == {"ferplus/train", "rafdb/train"}
     assert "unlabelled/train" in {item.faces.name for item in pools.unlabelled}
     assert set(encoded(pools_of(semi, data).labelled)) == told
     assert set(encoded(pools_of(replace(semi, seed=1), data).labelled)) != told
     held_out = set(encoded(pools.validation))
-    assert not held_out & (told | untold)
+    assert not held_out & seen
 
 
 def whole_rafdb(recipe: Recipe, data: Path) -> list[object]:
@@ -55,7 +56,7 @@ def whole_rafdb(recipe: Recipe, data: Path) -> list[object]:
 def test_with_all_labels_held_out_faces_are_judged(semi: Recipe, data: Path) -> None:
     pools = pools_of(replace(semi, semi=replace(semi.semi, labels=1.0)), data)
     assert pools.judged is pools.validation
-    assert [item.faces.name for item in pools.unlabelled] == ["unlabelled/train"]
+    assert {item.faces.name for item in pools.unlabelled} == {"ferplus/train", "rafdb/train", "unlabelled/train"}
 
 
 @pytest.mark.parametrize(
@@ -97,10 +98,21 @@ def test_draws_resume_and_show_two_views_of_one_face(semi: Recipe, data: Path) -
     assert apart.diagonal().mean() < 0.6 * apart.mean()
 
 
+def test_a_larger_teacher_sees_the_same_faces_larger(semi: Recipe, data: Path) -> None:
+    large = replace(semi, semi=replace(semi.semi, teacher_size=48))
+    lead, *_, step = draws(pools_of(semi, data), large, 1, 4)
+    assert (len(lead.crops), lead.large.shape) == (0, (16, 48, 48, 3))
+    sizes = [part.shape[1] for part in (step.crops, step.large, step.weak, step.strong)]
+    assert sizes == [semi.crop.size, 48, 48, semi.crop.size]
+    shrunk = F.interpolate(step.large.permute(0, 3, 1, 2).float(), semi.crop.size, mode="area").permute(0, 2, 3, 1)
+    apart = torch.cdist(shrunk.flatten(1), step.crops.float().flatten(1))
+    assert torch.equal(apart.argmin(1), torch.arange(8))
+
+
 def test_without_a_teacher_a_step_has_as_many_faces(semi: Recipe, data: Path) -> None:
     alone = replace(semi, semi=replace(semi.semi, pseudo=False, batch=12))
     for step in draws(pools_of(alone, data), alone, 0, 3):
-        assert (len(step.crops), len(step.weak)) == (20, 0)
+        assert (len(step.crops), len(step.large), len(step.weak)) == (20, 0, 0)
     with pytest.raises(InputError, match="2 or more"):
         next(draws(pools_of(semi, data), replace(semi, semi=replace(semi.semi, batch=0)), 0, 3))
 

@@ -126,7 +126,9 @@ class SemiRecipe:
     batch: int = 64
     """Unlabelled images a step, beside ``optim.batch`` labelled ones."""
     lead: int = 40
-    """Steps on labels alone, before ``optim.steps`` with faces without them; the student begins as the teacher then."""
+    """Steps of the teacher alone, on labels, before the student's ``optim.steps``."""
+    teacher_size: int = 0
+    """Side of the teacher's crops in px: a larger one knows more, and costs nothing on the device. 0: the student's."""
     threshold: float = 0.7
     """Confidence that the surest class must reach to be a pseudo-label; others need less (semi/pseudo.py)."""
     uniform: bool = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mien.align import CropSpec
 from mien.errors import InputError
 from mien.faces import EXPRESSIONS
 from mien_train.batches import SeededDraws, TrainingFaces
@@ -20,10 +22,15 @@ from mien_train.semi.pools import Pools
 
 
 class Drawn(NamedTuple):
-    """``crops`` uint8 (B, S, S, 3) with ``target`` (B, 8), soft. ``weak`` and ``strong`` (U, S, S, 3): two views of the
-    same faces. In the lead, and without a teacher, those are empty, and B counts as many labelled faces more."""
+    """``crops`` uint8 (B, S, S, 3) with ``target`` (B, 8), soft; ``large`` (B, L, L, 3): the same as the teacher sees
+    them. ``weak`` (U, L, L, 3) and ``strong`` (U, S, S, 3): two views of the same faces, for teacher and student.
+
+    In the teacher's lead and without a teacher B counts as many labelled faces more, ``weak`` and ``strong`` are
+    empty, and so is what the other network would see of the labelled ones.
+    """
 
     crops: Tensor
+    large: Tensor
     target: Tensor
     weak: Tensor
     strong: Tensor
@@ -36,49 +43,61 @@ def class_uniform(targets: list[NDArray[np.float32]]) -> NDArray[np.float64]:
     return np.asarray(1.0 / np.bincount(label, minlength=len(EXPRESSIONS))[label], dtype=np.float64)
 
 
-class TwoViews(Dataset[tuple[Tensor, Tensor]]):
-    """The same face by two augmentations, each with a seed of its own."""
+class TwoViews(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """The same face by two augmentations, the second with its seed changed by ``salt``, and its target (8,)."""
 
-    def __init__(self, weak: TrainingFaces, strong: TrainingFaces):
-        self.weak, self.strong = weak, strong
+    def __init__(self, first: TrainingFaces, second: TrainingFaces, salt: int = 0):
+        self.first, self.second, self.salt = first, second, salt
 
     def __len__(self) -> int:
-        return len(self.weak)
+        return len(self.first)
 
-    def __getitem__(self, draw: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, draw: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         row, seed = draw
-        return self.weak[row, seed].crop, self.strong[row, seed ^ 1].crop
+        made = self.first[row, seed]
+        again = made if self.second is self.first and not self.salt else self.second[row, seed ^ self.salt]
+        return made.crop, again.crop, made.target
+
+
+def teacher_crop(recipe: Recipe) -> CropSpec:
+    """As the student's, at the teacher's size."""
+    return replace(recipe.crop, size=recipe.semi.teacher_size or recipe.crop.size)
 
 
 def draws(pools: Pools, recipe: Recipe, start: int, total: int) -> Iterator[Drawn]:
-    """Steps ``start`` to ``total``. The first ``semi.lead`` of them are labelled, as all are without a teacher.
+    """Steps ``start`` to ``total``. The first ``semi.lead`` of them are the teacher's alone, if there is one.
 
     Draw n depends on the seed and n alone, so a run resumes anywhere. Raises InputError for batches of nothing.
     """
     optim, semi = recipe.optim, recipe.semi
     if min(optim.batch, semi.batch) < 2 or semi.lead < 0:
         raise InputError("optim.batch and semi.batch must be 2 or more, semi.lead 0 or more")
+    spec = teacher_crop(recipe)
     told = TrainingFaces(pools.labelled, recipe.crop, recipe.augment, optim.smoothing)
+    large = told if spec == recipe.crop else TrainingFaces(pools.labelled, spec, recipe.augment, optim.smoothing)
     weights = class_uniform(told.targets) if semi.uniform else told.draw_weights(optim.balance)
     lead = min(semi.lead, total) if semi.pseudo else total
-    whole = optim.batch + semi.batch
-    leading = iter(_loader(told, weights, whole, recipe, recipe.seed, min(start, lead), lead))
+    whole, alone = optim.batch + semi.batch, large if semi.pseudo else told
+    leading = iter(_loader(alone, weights, whole, recipe, recipe.seed, min(start, lead), lead))
     later = views = None
     if semi.pseudo:
         after = max(0, start - lead)
-        later = iter(_loader(told, weights, optim.batch, recipe, recipe.seed + 500_009, after, total - lead))
-        weak, strong = (TrainingFaces(pools.unlabelled, recipe.crop, how, 0.0) for how in (semi.weak, recipe.augment))
-        alike = np.ones(len(weak))
-        seed = recipe.seed + 1_000_003  # other faces than the labelled ones, where a set stands in both pools
-        both = TwoViews(weak, strong)
-        views = iter(_loader(both, alike, semi.batch, recipe, seed, after, total - lead))
+        labelled = TwoViews(told, large)
+        later = iter(_loader(labelled, weights, optim.batch, recipe, recipe.seed + 500_009, after, total - lead))
+        weak = TrainingFaces(pools.unlabelled, spec, semi.weak, 0.0)
+        both = TwoViews(weak, TrainingFaces(pools.unlabelled, recipe.crop, recipe.augment, 0.0), salt=1)
+        seed = recipe.seed + 1_000_003  # not the faces of the labelled batch, which stand in both pools
+        views = iter(_loader(both, np.ones(len(weak)), semi.batch, recipe, seed, after, total - lead))
     none = torch.empty((0, recipe.crop.size, recipe.crop.size, 3), dtype=torch.uint8)
     for step in range(start, total):
         if step < lead or later is None or views is None:
-            sample, two = next(leading), (none, none)
+            sample = next(leading)
+            crops, seen = (none, sample.crop) if semi.pseudo else (sample.crop, none)
+            yield Drawn(crops, seen, sample.target, none, none)
         else:
-            sample, two = next(later), next(views)
-        yield Drawn(sample.crop, sample.target, *two)
+            crops, seen, target = next(later)
+            easy, hard, _ = next(views)
+            yield Drawn(crops, seen, target, easy, hard)
 
 
 def _loader(

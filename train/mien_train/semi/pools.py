@@ -15,8 +15,9 @@ from mien_train.sets import load_sets
 
 @dataclass(frozen=True, eq=False)
 class Pools:
-    """``judged``: labelled faces whose label no network was told, to measure pseudo-labels on. They are the hidden part
-    of the training sets, or where none is hidden the validation sets."""
+    """``unlabelled``: all faces of the training sets, labelled ones too, as in FixMatch (Sohn et al. 2020,
+    arXiv:2001.07685). ``judged``: labelled faces whose label no network was told, to measure pseudo-labels on. They are
+    the hidden part of the training sets, or where none is hidden the validation sets."""
 
     labelled: list[Faces]
     unlabelled: list[Faces]
@@ -37,22 +38,23 @@ def split_pools(training: list[Faces], validation: list[Faces], recipe: Recipe) 
     """
     share = recipe.semi.labels
     labelled: list[Faces] = []
-    unlabelled: list[Faces] = []
     hidden: list[Faces] = []
+    all_told = True
     for item in training:
         known = ~np.isnan(soft_targets(item.faces, 0.0)[:, 0])
         told = np.zeros(len(known), bool)
         if item.faces.name in recipe.data.train:
             rows = np.random.default_rng(recipe.seed).permutation(np.flatnonzero(known))
             told[rows[: round(share * len(rows))]] = True
-        for pool, rows in ((labelled, told), (unlabelled, ~told), (hidden, known & ~told)):
+        all_told = all_told and bool(told.all())
+        for pool, rows in ((labelled, told), (hidden, known & ~told)):
             if rows.any():
                 pool.append(item.subset(rows))
     if not labelled:
         raise InputError("no labelled face is left to learn from: add a set to data.train, or raise semi.labels")
-    if recipe.semi.pseudo and not unlabelled:
+    if recipe.semi.pseudo and all_told:
         raise InputError("no face without a label: add a set to semi.unlabelled, or lower semi.labels")
     judged = hidden or validation
     if recipe.semi.pseudo and not judged:
         raise InputError("nothing to judge pseudo-labels on: add a set to data.validation, or lower semi.labels")
-    return Pools(labelled, unlabelled, judged, validation)
+    return Pools(labelled, training, judged, validation)

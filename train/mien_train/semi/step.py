@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -18,20 +17,23 @@ from mien_train.semi.feedback import Baseline, fall, feedback_loss
 from mien_train.semi.pseudo import Thresholds, pseudo_labels, pseudo_loss
 
 CLIP = 5.0
+REST = 0.1
+"""Share of its peak rate at which a teacher with feedback goes on learning after its lead."""
 
 
 class Learner:
     """A network with its optimiser."""
 
-    def __init__(self, network: Student, recipe: Recipe, total: int):
-        self.network, self.total, self.warmup = network, total, recipe.optim.warmup
+    def __init__(self, network: Student, recipe: Recipe, total: int, rest: float = 0.0):
+        """``total`` steps take the rate up and down, and it stays at ``rest`` of the peak afterwards."""
+        self.network, self.total, self.warmup, self.rest = network, total, recipe.optim.warmup, rest
         self.optimizer = torch.optim.AdamW(parameter_groups([network], recipe.optim.weight_decay), lr=recipe.optim.rate)
         self.rate = recipe.optim.rate
         self.trained = [p for p in network.parameters() if p.requires_grad]
 
     def set_rate(self, step: int) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * rate_factor(step, self.total, self.warmup)
+            group["lr"] = self.rate * max(self.rest, rate_factor(step, self.total, self.warmup))
 
     def descend(self, loss: Tensor) -> list[Tensor]:
         """One step, and the gradient that it took."""
@@ -52,30 +54,31 @@ class Learner:
 class Pair:
     """Teacher and student. A student's step is in two halves: first faces without labels, then labelled ones.
 
-    In the lead, and without a teacher, both halves are labelled. The student begins as what the teacher is after the
-    lead, so it is the network that labels alone would have made until then, and sees as many images in as many updates.
+    Without a teacher both halves are labelled, so every student sees as many images in as many updates. The teacher's
+    lead is as a student's without a teacher would be; a teacher that will hear nothing of its student has then learned.
     """
 
     def __init__(self, teacher: Student, student: Student, recipe: Recipe, autocast: Callable[[], Any]):
         self.semi, self.autocast = recipe.semi, autocast
         self.lead = recipe.semi.lead if recipe.semi.pseudo else 0
         self.extra = recipe.semi.batch
-        total = recipe.semi.lead + recipe.optim.steps
-        self.teacher, self.student = Learner(teacher, recipe, total), Learner(student, recipe, total)
+        self.teacher = Learner(teacher, recipe, self.lead, REST)
+        self.student = Learner(student, recipe, recipe.optim.steps)
         self.thresholds, self.baseline = Thresholds(recipe.semi.threshold), Baseline()
 
     def __call__(self, drawn: Drawn, step: int) -> dict[str, float]:
         """-> losses and such, by name, for the log."""
         self.teacher.set_rate(step)
-        self.student.set_rate(step)
-        if step < self.lead or not self.semi.pseudo:
-            learner = self.teacher if self.semi.pseudo else self.student
-            self._labelled(learner, drawn.crops[: self.extra], drawn.target[: self.extra])
-            return {"labelled": self._labelled(learner, drawn.crops[self.extra :], drawn.target[self.extra :])[0]}
-        if step == self.lead:
-            self.student.load(copy.deepcopy(self.teacher.state()))
-            self.student.set_rate(step)
+        self.student.set_rate(step - self.lead)
+        if step < self.lead:
+            return self._on_labels(self.teacher, drawn.large, drawn.target)
+        if not self.semi.pseudo:
+            return self._on_labels(self.student, drawn.crops, drawn.target)
         return self._both(drawn)
+
+    def _on_labels(self, learner: Learner, crops: Tensor, target: Tensor) -> dict[str, float]:
+        self._labelled(learner, crops[: self.extra], target[: self.extra])
+        return {"labelled": self._labelled(learner, crops[self.extra :], target[self.extra :])[0]}
 
     def _both(self, drawn: Drawn) -> dict[str, float]:
         guess = self._guess(drawn.weak)
@@ -92,12 +95,14 @@ class Pair:
             moved = [p.detach() - old for p, old in zip(pupil.trained, before, strict=True)]
             noted["pseudo"] = pseudo.item()
         noted["labelled"], after = self._labelled(pupil, drawn.crops, drawn.target)
+        if not self.semi.feedback:
+            return noted
         told = None
-        if self.semi.feedback and kept.any():
+        if kept.any():
             h = fall(after, gradient, moved)
             noted["h"] = h
             told = feedback_loss(self.semi.feedback * self.baseline(h), guess, label, kept)
-        noted["teacher"], _ = self._labelled(self.teacher, drawn.crops, drawn.target, told)
+        noted["teacher"], _ = self._labelled(self.teacher, drawn.large, drawn.target, told)
         return noted
 
     def _guess(self, weak: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mien_train.checkpoints import load_checkpoint, recipe_of
 from mien_train.precision import warn_of_emulation
 from mien_train.predict import predict
 from mien_train.recipe import Recipe
-from mien_train.semi.draws import Drawn, draws
+from mien_train.semi.draws import Drawn, draws, teacher_crop
 from mien_train.semi.pools import Pools
 from mien_train.semi.quality import judge, pseudo_quality
 from mien_train.semi.shares import give_back, labelled_shares, seen_shares
@@ -63,11 +64,17 @@ def train_semi(
     out.mkdir(parents=True, exist_ok=True)
 
     student, origin = start_student(recipe, pools.labelled)
-    student.to(accelerator.device).to(memory_format=torch.channels_last)
     origin += _said(recipe, pools)
-    pair = Pair(copy.deepcopy(student).train(), student.train(), recipe, accelerator.autocast)
+    # A larger teacher starts from the same weights, at its own size.
+    spec = teacher_crop(recipe)
+    teacher = copy.deepcopy(student)
+    if recipe.semi.pseudo and spec != recipe.crop:
+        teacher, _ = start_student(replace(recipe, crop=spec), pools.labelled)
+    for network in (teacher, student):
+        network.to(accelerator.device).to(memory_format=torch.channels_last).train()
+    pair = Pair(teacher, student, recipe, accelerator.autocast)
     ema = ModelEmaV3(student, decay=recipe.optim.ema, use_warmup=True)
-    total, step, history = recipe.semi.lead + recipe.optim.steps, 0, History()
+    total, step, history = pair.lead + recipe.optim.steps, 0, History()
     quality: dict[str, Any] | None = None
     if resume and last.exists():
         state = load_checkpoint(last)
@@ -106,7 +113,7 @@ def train_semi(
             bar.set_postfix({name: f"{value:.3f}" for name, value in noted.items()})
         if recipe.semi.pseudo and step >= pair.lead and ((step - pair.lead) % every == 0 or step == total):
             limit = JUDGED_AT_LAST if step == total else JUDGED
-            quality = pseudo_quality(pair.teacher.network, pools.judged, recipe.crop, pair.thresholds.levels(), limit)
+            quality = pseudo_quality(pair.teacher.network, pools.judged, spec, pair.thresholds.levels(), limit)
             quality["step"] = step
             history.note(writer, step, pseudo_accuracy=quality["accuracy"] or 0.0, pseudo_kept=quality["kept"])
             try:
