@@ -170,6 +170,18 @@ def test_the_teacher_is_told_h_times_its_own_pseudo_label_loss(pair: Pair) -> No
         torch.testing.assert_close(told - untold, expected, atol=2e-6, rtol=2e-2)
 
 
+def test_soft_pseudo_labels_are_the_teachers_probabilities(pair: Pair) -> None:
+    batch = drawn(2)
+    soft = copy.deepcopy(pair)
+    soft.semi = replace(soft.semi, soft=True)
+    guess = copy.deepcopy(pair.teacher.network).eval()(batch.weak).logits.detach()
+    logits = copy.deepcopy(pair.student.network)(batch.strong).logits.detach()
+    losses = [each(batch, 0)["pseudo"] for each in (pair, soft)]
+    hard = F.cross_entropy(logits, guess.argmax(1)).item()
+    assert losses == pytest.approx([hard, F.cross_entropy(logits, guess.softmax(1)).item()], rel=1e-5)
+    assert abs(losses[0] - losses[1]) > 1e-4
+
+
 def test_no_step_no_feedback_and_the_baseline_is_of_those_before() -> None:
     nothing = [torch.zeros(3)]
     assert fall([torch.ones(3)], nothing, nothing) == 0.0

@@ -131,6 +131,8 @@ class SemiRecipe:
     """Side of the teacher's crops in px: a larger one knows more, and costs nothing on the device. 0: the student's."""
     threshold: float = 0.7
     """Confidence that the surest class must reach to be a pseudo-label; others need less (semi/pseudo.py)."""
+    soft: bool = False
+    """The student learns the teacher's probabilities of the faces that are kept, instead of their likeliest class."""
     uniform: bool = True
     """Draw labelled batches uniformly over the classes, instead of by ``optim.balance``."""
     feedback: float = 1.0

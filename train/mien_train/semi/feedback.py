@@ -12,9 +12,9 @@ For soft pseudo-labels, autograd through the student's step gives the same in fi
 against both.
 
 What is an approximation here: y is the likeliest label of a face of which the teacher is sure, not a sampled one, as in
-the published code of Meta Pseudo Labels; and a running mean of h is taken off, without which nearly every label would
-be made surer, as nearly all help a little. "Debiased": the labelled batch has all classes alike, so a teacher gains
-nothing by pseudo-labels that favour what is common.
+the published code of Meta Pseudo Labels, even where the student learned all probabilities; and a running mean of h is
+taken off, without which nearly every label would be made surer, as nearly all help a little. "Debiased": the labelled
+batch has all classes alike, so a teacher gains nothing by pseudo-labels that favour what is common.
 """
 
 from __future__ import annotations

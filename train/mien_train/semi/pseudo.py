@@ -39,7 +39,7 @@ def pseudo_labels(logits: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
     return label, sure >= levels.to(label.device)[label]
 
 
-def pseudo_loss(logits: Tensor, label: Tensor, kept: Tensor) -> Tensor:
-    """Cross-entropy of ``logits`` (N, 8) with ``label`` (N,): the sum over the kept ones through N, so that few sure
-    labels count for little; 0 if none is kept."""
-    return (F.cross_entropy(logits, label, reduction="none") * kept).mean()
+def pseudo_loss(logits: Tensor, target: Tensor, kept: Tensor) -> Tensor:
+    """Cross-entropy of ``logits`` (N, 8) with ``target``, class ids (N,) or probabilities (N, 8): the sum over the kept
+    ones through N, so that few sure labels count for little; 0 if none is kept."""
+    return (F.cross_entropy(logits, target, reduction="none") * kept).mean()

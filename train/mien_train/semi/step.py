@@ -90,7 +90,7 @@ class Pair:
             before = [p.detach().clone() for p in pupil.trained]
             with self.autocast():
                 logits = pupil.network(drawn.strong).logits
-            pseudo = pseudo_loss(logits.float(), label, kept)
+            pseudo = pseudo_loss(logits.float(), guess.detach().softmax(1) if self.semi.soft else label, kept)
             gradient = [g.clone() for g in pupil.descend(pseudo)]
             moved = [p.detach() - old for p, old in zip(pupil.trained, before, strict=True)]
             noted["pseudo"] = pseudo.item()
