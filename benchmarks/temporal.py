@@ -5,16 +5,13 @@
 
 Constants of the filters are chosen on the sequences to choose by; the figures are those of sequences made of the test
 sets. Clips have no labels: there the ways are told by flips a second, by how much valence trembles and lags, and by how
-often they agree with the raw labels voted over a second. ``--speed`` measures frames a second of a stream with and
-without the encoder, turn about, as the ratio of medians, and INT8 weights against float32 (of a bundle that has one).
+often they agree with the raw labels voted over a second. What it costs is in ``temporal_speed.py``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
 from dataclasses import replace
 from datetime import date
 from importlib.metadata import version
@@ -58,7 +55,6 @@ def main() -> None:
     parser.add_argument(
         "--frame", type=Path, help="folder to train an encoder of single frames in, to tell what time gives"
     )
-    parser.add_argument("--speed", type=Path, metavar="BUNDLE", help="also measure speed with this bundle")
     parser.add_argument("--out", type=Path, default=RESULTS / "temporal.json", help="the plot lies beside it")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -108,15 +104,13 @@ def main() -> None:
         if name in STEADY
     }
     report["clips"] = {name: on_clip(root / "clips" / f"{name}.mp4", args.model, ways) for name in CLIPS}
-    if args.speed:
-        report["speed"] = speed(args.speed, root / "clips" / f"{CLIPS[0]}.mp4")
     args.out.write_text(json.dumps(report, indent=2) + "\n")
     plot(report, read, test, args.out.with_suffix(".png"))
     print("\n".join(lines(report["test"])))
     for name, values in report["gains"].items():
         shown = "  ".join(f"{key} {v[0]:+.4f} [{v[1]:+.4f}, {v[2]:+.4f}]" for key, v in values.items())
         print(f"encoder less {name:36s} {shown}")
-    print(json.dumps({key: report.get(key) for key in ("constants", "truth", "steady", "clips", "speed")}, indent=1))
+    print(json.dumps({key: report.get(key) for key in ("constants", "truth", "steady", "clips")}, indent=1))
 
 
 def steady(bundle: Bundle, root: Path, counts: SceneCounts, cache: Path) -> Sequences:
@@ -206,76 +200,6 @@ def tremble(part: Sequences) -> float:
     e = part.embedding[0]
     gap = e[1:-1] - (e[:-2] + e[2:]) / 2
     return round(float(np.linalg.norm(gap, axis=1).mean() / 1.5**0.5 / np.linalg.norm(e, axis=1).mean()), 4)
-
-
-def speed(bundle: Path, path: Path, turns: int = 5) -> dict[str, Any]:
-    """Frames a second of a stream with the encoder over that without: both read each frame, turn about. One thread."""
-    capture, images = cv2.VideoCapture(str(path)), []
-    while len(images) < 200:
-        more, image = capture.read()
-        if not more:
-            break
-        images.append(image)
-    recognizer = Recognizer(bundle, device="cpu", precision="int8", threads=1)
-    rows = []
-    for _ in range(turns):
-        streams = {temporal: recognizer.stream(temporal=temporal) for temporal in (True, False)}
-        spent: dict[bool, list[float]] = {True: [], False: []}
-        smooth: dict[bool, list[float]] = {True: [], False: []}
-        for i, image in enumerate(images):
-            for temporal in (True, False) if i % 2 else (False, True):
-                started = time.perf_counter()
-                streams[temporal].update(image, i / 25)
-                spent[temporal].append(1e3 * (time.perf_counter() - started))
-                smooth[temporal].append(1e6 * streams[temporal].timings["smooth"])
-        rows.append([*map(statistics.median, (spent[True], spent[False], smooth[True], smooth[False]))])
-    with_, without, smoothing, filters = (statistics.median(column) for column in zip(*rows, strict=True))
-    return {
-        "frames": len(images),
-        "turns": turns,
-        "ms a frame with": round(with_, 3),
-        "ms a frame without": round(without, 3),
-        "ratio": round(without / with_, 4),
-        "ratios": [round(row[1] / row[0], 4) for row in rows],
-        "microseconds of smoothing with": round(smoothing, 1),
-        "microseconds of smoothing without": round(filters, 1),
-        "int8": int8(bundle),
-    }
-
-
-def int8(bundle: Path) -> dict[str, Any]:
-    """Dynamic INT8 weights of the encoder against float32: is it worth a file?"""
-    import tempfile
-
-    import onnxruntime as ort
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    from mien_export.temporal import windows
-    from mien_train.temporal.network import TemporalShape
-
-    found = find_bundle(bundle)
-    path = found.verified("temporal.onnx")
-    shape = TemporalShape(found.card.embedding, window=found.card.temporal["window"])
-    cases = windows(shape)
-    with tempfile.TemporaryDirectory() as folder:
-        small = Path(folder) / "int8.onnx"
-        quantize_dynamic(path, small, weight_type=QuantType.QInt8)
-        outputs, micros = [], []
-        for file in (path, small):
-            options = ort.SessionOptions()
-            options.intra_op_num_threads = 1
-            session = ort.InferenceSession(str(file), options)
-            outputs.append(session.run(["expression_now"], cases)[0])
-            one = {name: values[:1] for name, values in cases.items()}
-            spent = []
-            for _ in range(400):
-                started = time.perf_counter()
-                session.run(None, one)
-                spent.append(1e6 * (time.perf_counter() - started))
-            micros.append(round(statistics.median(spent), 1))
-        sizes = [path.stat().st_size, small.stat().st_size]
-    gap = float(np.abs(outputs[0] - outputs[1]).max())
-    return {"microseconds": micros, "bytes": sizes, "largest difference": round(gap, 4)}
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ class TemporalEncoder:
         said = [[*expression.probabilities.values()] for expression, _, _ in results]
         made = self._graph.run(
             {
-                "embedding": np.stack([embedding for _, _, embedding in results]),
+                "embedding": stacked([embedding for _, _, embedding in results]),
                 "expression": np.asarray(said, np.float32),
                 "affect": np.asarray([(affect.valence, affect.arousal) for _, affect, _ in results], np.float32),
                 "past": past,
@@ -84,12 +84,27 @@ class TemporalEncoder:
         return [(dict(zip(self.labels, values, strict=True)), Affect(*affect)) for values, affect in pairs], token
 
 
+class _Past:
+    """Of one track: ``tokens`` (T - 1, state), seen at ``times`` s (T - 1,), in no order: the encoder goes by ages."""
+
+    def __init__(self, encoder: TemporalEncoder):
+        self.tokens, ages = encoder.blank()
+        self.times = -ages.astype(np.float64)
+        self._last, self._next = -np.inf, 0
+
+    def keep(self, token: Floats, now: float) -> None:
+        """In the oldest one's place, if the last is old enough."""
+        if now - self._last >= SPACING and len(self.times):
+            self.tokens[self._next], self.times[self._next] = token, now
+            self._last, self._next = now, (self._next + 1) % len(self.times)
+
+
 class Memory:
     """What a stream keeps of its faces: tokens of the last frames of each track."""
 
     def __init__(self, encoder: TemporalEncoder):
         self._encoder = encoder
-        self._tracks: dict[int, tuple[Floats, np.ndarray]] = {}
+        self._tracks: dict[int, _Past] = {}
 
     def read(self, ids: Sequence[int], now: float, results: Sequence[Said]) -> list[Reading]:
         """The faces of tracks ``ids`` at ``now`` s, which rises from call to call. A track that is not named keeps its
@@ -98,21 +113,23 @@ class Memory:
             return []
         for id_ in ids:
             if id_ not in self._tracks:
-                tokens, ages = self._encoder.blank()
-                self._tracks[id_] = tokens, -ages.astype(np.float64)  # times, in s
+                self._tracks[id_] = _Past(self._encoder)
         known = [self._tracks[id_] for id_ in ids]
-        past = np.stack([tokens for tokens, _ in known])
-        ages = (now - np.stack([times for _, times in known])).astype(np.float32)
+        past = stacked([one.tokens for one in known])
+        ages = (now - stacked([one.times for one in known])).astype(np.float32)
         readings, tokens = self._encoder.run(results, past, ages)
-        for (kept, times), token in zip(known, tokens, strict=True):
-            if now - times[0] >= SPACING:
-                kept[1:], times[1:] = kept[:-1].copy(), times[:-1].copy()
-                kept[0], times[0] = token, now
+        for one, token in zip(known, tokens, strict=True):
+            one.keep(token, now)
         return readings
 
     def forget_but(self, alive: set[int]) -> None:
         """Drop the tracks that have ended."""
         self._tracks = {id_: kept for id_, kept in self._tracks.items() if id_ in alive}
+
+
+def stacked(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """As ``np.stack``; of one, which is what most frames have, a view."""
+    return parts[0][None] if len(parts) == 1 else np.stack(parts)
 
 
 def temporal_spec(card: ModelCard) -> TemporalSpec:

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from mien import Recognizer
+from mien.bundle import find_bundle
+from mien.faces import Affect, Expression
+from mien.temporal import TemporalEncoder
 
 
 def test_the_smiling_astronaut_is_happy_in_colour_and_mirrored(portrait: np.ndarray) -> None:
@@ -49,3 +52,20 @@ def test_the_temporal_encoder_costs_little_and_leaves_a_still_smile_one(portrait
             (face,) = stream.update(portrait, i / 25)
     assert face.expression.label == "happiness"
     assert face.affect.valence > 0.2
+
+
+def test_the_temporal_encoder_goes_by_ages_and_not_by_order() -> None:
+    """Streams keep tokens in any order."""
+    encoder = TemporalEncoder(find_bundle("default"))
+    rng = np.random.default_rng(0)
+    count, state = encoder.spec.window - 1, encoder.spec.state
+    said = Expression("neutral", 0.3, dict(zip(encoder.labels, [0.3, *[0.1] * 7], strict=True)))
+    frame = said, Affect(0.1, 0.2), rng.normal(size=find_bundle("default").card.embedding).astype(np.float32)
+    past, ages = rng.normal(size=(count, state)).astype(np.float32), np.linspace(0.04, 3.0, count, dtype=np.float32)
+    order = rng.permutation(count)
+    one, other, newer = (
+        encoder.run([frame], kept[None], since[None])[0][0][0]
+        for kept, since in ((past, ages), (past[order], ages[order]), (past, ages / 10))
+    )
+    assert one == pytest.approx(other, abs=1e-5)
+    assert one != pytest.approx(newer, abs=1e-3)
