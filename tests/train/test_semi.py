@@ -9,17 +9,15 @@ import pytest
 import torch
 
 import mien_train.semi.compare
-import mien_train.semi.step
 import mien_train.semi.train
 from mien.errors import InputError, TrainingStopped
 from mien_train.checkpoints import load_checkpoint, load_student
 from mien_train.cli import parse_args, run
 from mien_train.recipe import Recipe, SemiRecipe
-from mien_train.schedule import rate_factor
 from mien_train.semi.compare import ARMS, arm_recipe, compare_arms, gain, read_rows, set_figures
 from mien_train.semi.pools import Pools, load_sets_of, split_pools
 from mien_train.semi.shares import LEAST, labelled_shares, seen_shares
-from mien_train.semi.step import REST, Pair
+from mien_train.semi.step import Pair
 from mien_train.semi.table import as_markdown
 from mien_train.semi.train import train_semi
 
@@ -111,47 +109,6 @@ def test_a_killed_run_resumes_to_the_same_weights(
     assert parts["quality"] == whole["quality"]
     for name, tensor in whole["ema"].items():
         torch.testing.assert_close(parts["ema"][name], tensor, msg=name)
-
-
-def test_a_teacher_may_see_more_than_its_student(semi: Recipe, data: Path, tmp_path: Path) -> None:
-    seen = []
-    handle = torch.nn.modules.module.register_module_forward_pre_hook(
-        lambda module, given: seen.append(given[0].shape[1]) if type(module).__name__ == "Student" else None
-    )
-    try:
-        state = load_checkpoint(trained(short(semi, threshold=0.01, teacher_size=48), data, tmp_path))
-    finally:
-        handle.remove()
-    assert {semi.crop.size, 48} == set(seen)
-    assert state["step"] == 6
-    assert load_student(tmp_path / "student.pt")[1].crop.size == semi.crop.size
-
-
-@pytest.mark.parametrize("arm", ["labels", "+ uniform", "+ feedback"])
-def test_every_student_makes_the_same_steps(
-    arm: str, semi: Recipe, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rates: dict[str, list[float]] = {}
-    real = mien_train.semi.step.Learner.descend
-
-    def watched(self: mien_train.semi.step.Learner, loss: torch.Tensor) -> list[torch.Tensor]:
-        rates.setdefault(self.name, []).append(self.optimizer.param_groups[0]["lr"])
-        return real(self, loss)
-
-    def named(self: Pair, *given: object) -> None:
-        init(self, *given)  # type: ignore[arg-type]
-        self.student.name, self.teacher.name = "student", "teacher"  # type: ignore[attr-defined]
-
-    init = Pair.__init__
-    monkeypatch.setattr(mien_train.semi.step.Learner, "descend", watched)
-    monkeypatch.setattr(Pair, "__init__", named)
-    recipe = short(semi, 5, 3, threshold=0.01, **ARMS[arm])
-    trained(recipe, data, tmp_path)
-    peak = recipe.optim.rate
-    assert rates["student"] == [r for step in range(5) for r in [peak * rate_factor(step, 5, recipe.optim.warmup)] * 2]
-    taught = [r for step in range(3) for r in [peak * max(REST, rate_factor(step, 3, recipe.optim.warmup))] * 2]
-    after = {"labels": [], "+ uniform": taught, "+ feedback": [*taught, *[peak * REST] * 5]}
-    assert rates.get("teacher", []) == after[arm]
 
 
 def test_a_run_stops_when_told_and_can_go_on(
