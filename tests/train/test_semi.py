@@ -131,6 +131,7 @@ def test_a_run_stops_when_told_and_can_go_on(
         ("optim", {"precision": "fp16"}, "bf16"),
         ("distill", {"teacher": "x.pt"}, "makes its own teacher"),
         ("semi", {"threshold": 0.0}, "semi.threshold"),
+        ("semi", {"teacher_size": -64}, "semi.teacher_size"),
         ("semi", {"labels": 0.0}, "above 0 and at most 1"),
         ("semi", {"labels": 1.5}, "above 0 and at most 1"),
         ("semi", {"labels": float("nan")}, "above 0 and at most 1"),

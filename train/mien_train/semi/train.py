@@ -157,6 +157,8 @@ def check_recipe(recipe: Recipe) -> None:
         raise InputError(f"semi.labels is the share of labels that are told: above 0 and at most 1, not {share:g}")
     if not 0 < recipe.semi.threshold <= 1:
         raise InputError(f"semi.threshold is a probability: above 0 and at most 1, not {recipe.semi.threshold:g}")
+    if recipe.semi.teacher_size and recipe.semi.teacher_size < 16:
+        raise InputError(f"semi.teacher_size is a side in px: 16 or more, or 0, not {recipe.semi.teacher_size}")
 
 
 def _said(recipe: Recipe, pools: Pools) -> str:
