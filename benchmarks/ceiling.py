@@ -33,7 +33,6 @@ RESULTS = Path(__file__).parent / "results"
 BASIC = len(EXPRESSIONS)
 PENALTIES = (1e-3, 3e-3, 1e-2, 3e-2)
 LOSSES = (0.01, 0.02, 0.04)
-NAMES = ["+".join(pair) for pair in COMPOUNDS]
 
 
 def main() -> None:
@@ -45,9 +44,9 @@ def main() -> None:
     sets = embed(["ferplus/train", "ferplus/validation", "ferplus/test"], bundle, args.data)
     test = sets["ferplus/test"]
     fresh = [some.take(~repeats(some.hashes, test.hashes, DataRecipe().near_duplicates)) for some in sets.values()][:2]
-    learned = [(some.take(rows), label[rows]) for some in fresh for label in [_labels(some)] for rows in [label >= 0]]
-    inputs = torch.cat([_inputs(some) for some, _ in learned])
-    label = torch.from_numpy(np.concatenate([label for _, label in learned]))
+    learned = [some.take(_labels(some) >= 0) for some in fresh]
+    inputs = torch.cat([_inputs(some) for some in learned])
+    label = torch.from_numpy(np.concatenate([_labels(some) for some in learned]))
     truth = _labels(test)
     seen, truth = test.take(truth >= 0), truth[truth >= 0]
     rows = []
