@@ -56,6 +56,8 @@ def speed(bundle: str, path: Path, turns: int = 5) -> dict[str, Any]:
         if not more:
             break
         images.append(image)
+    if not images:
+        raise SystemExit(f"no frame can be read from {path}; check the path")
     recognizer = Recognizer(bundle, device="cpu", precision="int8", threads=1)
     rows = []
     for _ in range(turns):
