@@ -14,7 +14,7 @@ import numpy as np
 
 from mien.bundle import FILES, IR_FILES, Bundle, find_bundle, sha256
 from mien.card import CARD, ModelCard, read_card
-from mien.choice import processor
+from mien.cores import processor
 from mien.engines import Engine, load_engine
 from mien.errors import InputError, MienError, OutputError
 from mien.faces import EXPRESSIONS

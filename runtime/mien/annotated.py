@@ -13,7 +13,8 @@ import numpy as np
 from mien.encoder import CODECS, Encoder, open_encoder
 from mien.errors import OutputError
 from mien.faces import Frame
-from mien.outputs import check_folder, check_name, check_output
+from mien.outputs import check_into, check_name, check_output, free_name, make_folder, names_folder
+from mien.paths import for_opencv, readable
 from mien.sources import Source
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -28,17 +29,26 @@ class PictureSink(Protocol):
     def close(self) -> None: ...
 
 
-def save_to(path: str, source: Source) -> PictureSink:
-    """What ``--save path`` means for this source. OutputError, before anything is written, where it cannot work."""
+def save_to(path: str, source: Source, taken: set[str] | None = None) -> PictureSink:
+    """What ``--save path`` means for this source. OutputError, before anything is written, where it cannot work.
+
+    ``taken``: names that were given in a folder already, which get more.
+    """
     check_name(path)
     target, suffix = Path(path), Path(path).suffix.lower()
-    if source.kind == "images" or (source.kind == "image" and (target.is_dir() or path.endswith(("/", os.sep)))):
-        if target.is_file() or suffix in (*PICTURES, *CODECS):
+    taken = set() if taken is None else taken
+    if source.kind == "images" or names_folder(path):
+        if target.is_file() or (not names_folder(path) and suffix in (*PICTURES, *CODECS)):
             raise OutputError(f"{path} names a file, but {source.name} holds several pictures; name a folder")
-        check_folder(target if target.exists() else target.absolute().parent)
-        if target.exists() and any(target.samefile(read.parent) for read in source.paths):
-            raise OutputError(f"{path} holds the pictures that are read, and would overwrite them; name another")
-        return SavePictures(target, folder=True)
+        check_into(path, source)
+        make_folder(target)
+        if source.kind in ("image", "images"):
+            return SavePictures(target, folder=True, taken=taken)
+        name = Path(source.name)
+        suffix = name.suffix.lower() if name.suffix.lower() in CODECS else ".mp4"
+        target = target / (free_name(name.stem or "video", [suffix], taken) + suffix)
+        check_output(str(target), source)
+        return SaveVideo(target, fps=source.fps, live=source.kind == "live")
     check_output(path, source)
     allowed = PICTURES if source.kind == "image" else tuple(CODECS)
     if suffix not in allowed:
@@ -52,15 +62,10 @@ def save_to(path: str, source: Source) -> PictureSink:
 class SavePictures:
     """Each frame as a picture: at ``path`` itself or, where that is a folder, under the name of its source file."""
 
-    def __init__(self, path: Path, *, folder: bool):
+    def __init__(self, path: Path, *, folder: bool, taken: set[str] | None = None):
         self._path = path
         self._folder = folder
-        self._taken: set[str] = set()
-        if folder:
-            try:
-                path.mkdir(exist_ok=True)
-            except OSError as error:
-                raise OutputError(f"cannot make the folder {path}: {error.strerror}; choose another") from error
+        self._taken = set() if taken is None else taken
 
     def write(self, frame: Frame) -> None:
         path = self._path / self._name(frame) if self._folder else self._path
@@ -76,11 +81,7 @@ class SavePictures:
         """A glob may bring files of one name from several folders: the later ones get their index."""
         name = Path(frame.name)
         suffix = name.suffix if name.suffix.lower() in PICTURES else ".png"
-        chosen = name.stem + suffix
-        if chosen in self._taken:
-            chosen = f"{name.stem}-{frame.index}{suffix}"
-        self._taken.add(chosen)
-        return chosen
+        return free_name(name.stem, [suffix], self._taken, frame.index) + suffix
 
     def close(self) -> None:
         pass
@@ -143,7 +144,8 @@ class SaveVideo:
         if encoder is None:
             return
         encoder.close()
-        check = cv2.VideoCapture(str(self._path.absolute()))
+        with for_opencv(self._path) as name:
+            check = cv2.VideoCapture(name)
         count = check.get(cv2.CAP_PROP_FRAME_COUNT) if check.isOpened() else 0
         check.release()
         if count < self._written - 1:
@@ -155,7 +157,7 @@ class Window:
 
     def __init__(self, title: str, *, wait: bool):
         """``wait``: for a key after each frame, as for pictures. Raises OutputError where there is no display."""
-        self._title = title
+        self._title = readable(title)
         self._delay = 0 if wait else 1
         self.closed = False
         if not cv2.currentUIFramework():
@@ -166,7 +168,7 @@ class Window:
         # Qt ends the whole program where it finds no display.
         if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise OutputError("--show needs a display, and there is none (DISPLAY is not set); use --save instead")
-        cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
 
     def write(self, frame: Frame) -> None:
         cv2.imshow(self._title, frame.image)

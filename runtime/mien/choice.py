@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from mien.bundle import IR_FILES, Bundle, cache_folder
+from mien.cores import processor, usable_cores
 from mien.engines import DEVICES, Engine, has_library, load_engine
 from mien.errors import EngineUnavailable, InputError, ModelInvalid
 from mien.faces import Image
@@ -174,16 +174,7 @@ def _kept_file(bundle: Bundle, possible: Sequence[Way], threads: int | None) -> 
     for name in LIBRARIES:
         with suppress(PackageNotFoundError):
             versions.append((name, version(name)))
-    # A home may be shared by machines, and a container may be started with or without a GPU.
+    # A home may be shared by machines, and a container may be started with or without a GPU, or with other cores.
     gpus = [name for name in GPUS if Path(name).exists()], os.environ.get("CUDA_VISIBLE_DEVICES")
-    parts = (processor(), os.cpu_count(), gpus, versions, sorted(bundle.card.files.items()), threads, list(possible))
+    parts = (processor(), usable_cores(), gpus, versions, sorted(bundle.card.files.items()), threads, list(possible))
     return cache_folder() / "choices" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:20]}.json"
-
-
-def processor() -> str:
-    """The processor's name."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.lower().startswith(("model name", "hardware")):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

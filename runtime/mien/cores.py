@@ -1,8 +1,9 @@
-"""How many processor cores this process may use."""
+"""The processor, and how many of its cores this process may use."""
 
 from __future__ import annotations
 
 import os
+import platform
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -30,3 +31,11 @@ def read(path: str) -> str:
     with suppress(OSError):
         return (ROOT / path).read_text(encoding="utf-8", errors="replace").strip("\0\n ")
     return ""
+
+
+def processor() -> str:
+    """The processor's name."""
+    for line in read("proc/cpuinfo").splitlines():
+        if line.lower().startswith(("model name", "hardware")):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

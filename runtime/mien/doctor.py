@@ -5,18 +5,13 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import json
-import os
-import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 
-from mien.bundle import FILES, IR_FILES, MODELS, Bundle, find_bundle
-from mien.choice import Choice, Way, choose, ways
-from mien.engines import DEVICES
-from mien.errors import MienError
-from mien.golden import GOLDEN
-from mien.machine import Facts, libraries, machine
-from mien.selftest import Problems, try_picture, try_way, words
+from mien.console import entry, say
+from mien.engines import DEVICES, PRECISIONS
+from mien.machine import Facts, Problems, libraries, machine
 
 EPILOG = """The report is made to be pasted into a bug report. Where something fails it may name folders of yours.
 
@@ -34,7 +29,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--model", metavar="M", default="default", help="packaged model, or the folder of a bundle")
     parser.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="find out whether this one works")
-    parser.add_argument("--precision", choices=("auto", *FILES), default="auto", help="and this one (default: auto)")
+    parser.add_argument(
+        "--precision", choices=("auto", *PRECISIONS), default="auto", help="and this one (default: auto)"
+    )
     parser.add_argument("--threads", metavar="N", type=int, help="of the model (default: all cores but one)")
     parser.add_argument("--fresh", action="store_true", help="measure again what auto remembers")
     parser.add_argument("--json", action="store_true", help="the same report as JSON")
@@ -50,57 +47,35 @@ def run(args: argparse.Namespace) -> int:
     problems: Problems = {}
     report: Facts = {"mien": version("mien")}
     if not args.json:
-        print(f"mien {report['mien']}", flush=True)
+        say(f"mien {report['mien']}")
     for title, facts in examine(args, problems):
         report[title] = facts
         if not args.json:  # at once: where a library takes the process down, what came before still stands
-            print(section(title, facts), flush=True)
+            say(section(title, facts))
     report["problems"] = [{"serious": serious, "text": text} for text, serious in problems.items()]
     report["healthy"] = not any(problems.values())
-    print(json.dumps(report, indent=2, allow_nan=False) if args.json else verdict(problems))
+    say(json.dumps(report, indent=2, allow_nan=False) if args.json else verdict(problems))
     return 0 if report["healthy"] else 1
 
 
 def main() -> None:
-    faulthandler.enable()  # names the library that crashes, where one does
-    try:
-        code = run(parse_args())
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        code = 130
-    except BrokenPipeError:  # as in fer-doctor | head: the reader has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code)
+    """The program."""
+    with suppress(OSError, ValueError, AttributeError):  # where stderr is closed
+        faulthandler.enable()  # names the library that crashes, where one does
+    entry("fer-doctor", lambda: run(parse_args()))
 
 
 def examine(args: argparse.Namespace, problems: Problems) -> Iterator[tuple[str, Facts]]:
     """The sections of the report, each when it is known. Fills ``problems``, and raises nothing."""
     yield "machine", machine()
     facts, wrong = libraries()
-    problems.update(dict.fromkeys(wrong, False))
+    problems.update(wrong)
     yield "libraries", facts
-    try:
-        bundle = find_bundle(args.model)
-    except (MienError, OSError) as error:
-        problems[str(error)] = True
+    if any(wrong.values()):  # all else needs OpenCV
         return
-    yield "bundle", _bundle(bundle, problems)
-    tried: list[Way] = []
-    chosen = _choose(bundle, "auto", "auto", args, problems)
-    if chosen is not None:
-        tried += [way for way in ways(bundle, "auto", "auto") if " ".join(way) not in chosen.refused]
-        yield "auto", _reasons(chosen)
-    needed = [(chosen.device, chosen.precision)] if chosen else []
-    if (args.device, args.precision) != ("auto", "auto"):
-        asked = _choose(bundle, args.device, args.precision, args, problems)
-        if asked is not None:
-            needed = [(asked.device, asked.precision)]
-            tried += [way for way in needed if way not in tried]
-            yield "asked", _reasons(asked)
-    if tried:
-        yield "ways", {" ".join(way): try_way(bundle, way, way in needed, args.threads, problems) for way in tried}
-        yield "predict", try_picture(args.model, args.device, args.precision, args.threads, problems)
+    from mien.checkup import check_up
+
+    yield from check_up(args, problems)
 
 
 def section(title: str, facts: Facts) -> str:
@@ -143,42 +118,3 @@ def _text(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
     return ", ".join(map(_text, value)) if isinstance(value, list) else str(value)
-
-
-def _bundle(bundle: Bundle, problems: Problems) -> Facts:
-    card, files = bundle.card, {}
-    for name in card.files:
-        try:
-            size = bundle.verified(name).stat().st_size
-            files[name] = f"{size / 1e6:.1f} MB, as its card says"
-        except (MienError, OSError) as error:
-            files[name] = "does not belong to its card"
-            problems[str(error)] = True
-    proofs = {}
-    own = [f"openvino {precision}" for precision, name in IR_FILES.items() if name in card.files]
-    for name in dict.fromkeys([*(held for held in bundle.precisions if held != "fp32"), *own, *card.proofs]):
-        passed = card.proofs.get(name, {}).get("passed")
-        reason = "there is none" if name not in card.proofs else "did not pass"
-        proofs[name] = "passed" if passed is True else f"{reason}, so auto does not take it"
-    packaged = bundle.folder.parent == MODELS
-    return {
-        "name": f"{card.name} {card.version}",
-        "folder": f"packaged as {bundle.folder.name}" if packaged else str(bundle.folder),
-        "files": files,
-        "precisions": bundle.precisions,
-        "proofs": proofs,
-        "golden_outputs": GOLDEN in card.files,
-    }
-
-
-def _choose(bundle: Bundle, device: str, precision: str, args: argparse.Namespace, problems: Problems) -> Choice | None:
-    try:
-        return choose(bundle, device, precision, args.threads, fresh=args.fresh)
-    except Exception as error:
-        problems[words(error)] = True
-        return None
-
-
-def _reasons(choice: Choice) -> Facts:
-    way = f"{choice.device} {choice.precision}"
-    return {"way": way, "why": choice.why, "milliseconds": choice.times, "refused": choice.refused}

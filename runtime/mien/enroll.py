@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
-import sys
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -14,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.bundle import find_bundle
+from mien.console import entry, failed, say, tell
 from mien.engines import DEVICES
 from mien.enrolment import MAX_LOSS, MOST_EXAMPLES
 from mien.errors import InputError, MienError
@@ -90,25 +88,18 @@ def run(args: argparse.Namespace) -> int:
     try:
         quiet_opencv()
         if args.label is None and not args.neutral:
-            print(_change(args))
+            say(_change(args))
         else:
-            print(_learn(args))
+            say(_learn(args))
     except MienError as error:
-        print(f"fer-enroll: error: {error}", file=sys.stderr)
+        failed("fer-enroll", error)
         return 2 if isinstance(error, (InputError, OSError)) else 1
     return 0
 
 
 def main() -> None:
-    try:
-        code = run(parse_args())
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        code = 128 + signal.SIGINT
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code)
+    """The program."""
+    entry("fer-enroll", lambda: run(parse_args()))
 
 
 def _learn(args: argparse.Namespace) -> str:
@@ -185,10 +176,10 @@ def _from_camera(source: Source, shots: int, countdown: float) -> list[Image]:
         left = countdown - (now - start)
         if left > 0 and left <= told - 1:
             told = float(np.ceil(left))
-            print(f"hold the expression in {told:.0f} ...", file=sys.stderr)
+            tell(f"hold the expression in {told:.0f} ...")
         if left <= -APART * len(kept):
             kept.append(frame.image.copy())
-            print(f"picture {len(kept)} of {shots}", file=sys.stderr)
+            tell(f"picture {len(kept)} of {shots}")
         if len(kept) == shots:
             break
     return kept

@@ -33,5 +33,9 @@ class EngineUnavailable(MienError, ImportError):
     """The engine, device or precision that was asked for cannot be had on this machine."""
 
 
+class LibraryBroken(MienError, ImportError):
+    """A library that mien cannot do without is missing, or only half there."""
+
+
 class EnrolmentRefused(MienError, ValueError):
     """Examples of an expression that cannot be learned, or not without harm to those that are known."""

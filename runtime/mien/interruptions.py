@@ -4,30 +4,55 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
 
-from tqdm import tqdm
-
+from mien.console import LEFT, tell
 from mien.faces import Frame
 from mien.sources import Source
 from mien.video import quiet_opencv
 
+T = TypeVar("T")
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM while nothing is read yet."""
+
 
 class Stop:
-    """Set by the first Ctrl-C or SIGTERM, which lets the frame in work be finished; a second one ends at once."""
+    """Set by the first Ctrl-C or SIGTERM, which lets the frame in work be finished; a second one ends at once.
+
+    Within ``at_once`` the first one does, too.
+    """
 
     signal = 0
     source: Source | None = None
+    _now = False
 
     def __call__(self, number: int, _: FrameType | None) -> None:
         if self.signal:
             raise KeyboardInterrupt
         self.signal = number
+        if self._now:
+            raise Stopped
         if self.source:
             self.source.stop()
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Raise Stopped when the signal comes, or where it has come: while there is no frame whose results could be
+        lost, as sources are opened and engines measured."""
+        self._now = True
+        try:
+            if self.signal:
+                raise Stopped
+            yield
+        finally:
+            self._now = False
 
     def heeded_by(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """``frames``, no further than the one that comes when the signal does."""
@@ -37,11 +62,32 @@ class Stop:
                 return
 
 
+def aside(work: Callable[[], T], undo: Callable[[T], object]) -> T:
+    """What ``work`` returns or raises. It is done on a thread, so that a signal is heeded also while it hangs in a
+    driver; what it returns after that is given to ``undo``."""
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    thread = threading.Thread(target=run, name="mien opening", daemon=True)
+    thread.start()
+    try:
+        return done.result()
+    except Stopped:
+        LEFT.append(thread)
+        done.add_done_callback(lambda late: late.exception() or undo(late.result()))
+        raise
+
+
 class _Warnings(logging.Handler):
     """Warnings on stderr, above the progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(f"fer-run: warning: {record.getMessage()}", file=sys.stderr)
+        tell(f"fer-run: warning: {record.getMessage()}")
 
 
 @contextmanager

@@ -12,9 +12,8 @@ import numpy as np
 
 from mien.errors import OutputError
 from mien.faces import Affect, Face, Frame
-from mien.outputs import check_output, write_whole
+from mien.outputs import Reads, check_output, write_whole
 from mien.plot import WIDTH, Panel, Series, bar_plot, line_plot, shorten
-from mien.sources import Source
 
 LONGEST = 1.0
 """Seconds between two sightings, beyond which the time between does not count as seen."""
@@ -38,7 +37,7 @@ def summary_paths(path: str) -> tuple[Path, Path]:
     return (target.with_suffix(".json"), target) if is_png else (target, target.with_suffix(".png"))
 
 
-def check_summary(path: str, source: Source) -> None:
+def check_summary(path: str, source: Reads) -> None:
     """OutputError where the files of ``--summary path`` cannot be written, or ``source`` reads them."""
     for target in summary_paths(path):
         check_output(str(target), source)

@@ -7,36 +7,30 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
 
-import cv2
 import numpy as np
 
 from mien import cores
-from mien.choice import processor
-from mien.cores import read, usable_cores
+from mien.cores import processor, read, usable_cores
 from mien.engines import has_library
+from mien.errors import LibraryBroken
+from mien.packages import ONNXRUNTIME, OPENCV, broken, check_opencv, clashes, installed
 
 FEATURES = {
     **{name: name for name in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")},
     **{"asimd": "asimd", "asimddp": "dotprod", "i8mm": "i8mm"},
 }
 """Linux's name of what makes networks fast -> the usual name. The first line is of x86, the second of ARM."""
-OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
-ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
-REMEDIES = {
-    OPENCV: "pip install opencv-python-headless (or opencv-python, for windows on a screen)",
-    ONNXRUNTIME: 'pip install "mien[cpu]" (or "mien[gpu]")',
-}
-"""Packages of which only one may be installed, and what to run when all of them are removed."""
 
 Facts = dict[str, Any]
 """By name: text, numbers, lists of text, or such facts again. As JSON takes it."""
+Problems = dict[str, bool]
+"""What is wrong and how to mend it -> whether something that is needed does not work, rather than a warning."""
 
 
 def machine() -> Facts:
@@ -55,19 +49,17 @@ def machine() -> Facts:
     return {name: _known(fact) for name, fact in facts.items()}
 
 
-def libraries() -> tuple[Facts, list[str]]:
-    """Versions, and what the engines' libraries find here; with that, what is wrong and how to mend it."""
-    facts: Facts = {"numpy": np.__version__, "opencv": cv2.__version__, "opencv_packages": installed(OPENCV)}
-    facts["video_backends"] = _known(_video_backends)
-    facts["gstreamer"] = _known(lambda: cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER))
-    wrong = []
-    for packages, remedy in REMEDIES.items():
-        names = [found.split()[0] for found in installed(packages)]
-        if len(names) > 1:
-            wrong.append(
-                f"{' and '.join(names)} are installed, but they are one module and overwrite each other; "
-                f"run: pip uninstall -y {' '.join(names)} && {remedy}"
-            )
+def libraries() -> tuple[Facts, Problems]:
+    """Versions, and what OpenCV and the engines' libraries find here; with that, what is wrong and how to mend it."""
+    problems: Problems = {}
+    facts: Facts = {"numpy": np.__version__, "opencv": None, "opencv_packages": installed(OPENCV)}
+    try:
+        check_opencv()
+        facts.update(_opencv(import_module("cv2")))
+    except LibraryBroken as error:
+        facts["opencv"] = "does not work"
+        problems[str(error)] = True
+    problems.update(dict.fromkeys(clashes(), False))
     for device, name, look in (
         ("cpu", "onnxruntime", _onnxruntime),
         ("openvino", "openvino", _openvino),
@@ -82,25 +74,8 @@ def libraries() -> tuple[Facts, list[str]]:
             facts.update(look(module))
         except Exception as error:  # a library that is half there fails in its own ways
             facts[name] = "installed, but does not work"
-            wrong.append(_broken(name, error))
-    return facts, wrong
-
-
-def installed(packages: Sequence[str]) -> list[str]:
-    """Those of ``packages`` that are installed, each with its version."""
-    found = []
-    for name in packages:
-        with suppress(PackageNotFoundError):
-            found.append(f"{name} {version(name)}")
-    return found
-
-
-def _broken(name: str, error: Exception) -> str:
-    remedy = f'pip install --force-reinstall "mien[{name}]"'
-    if name == "onnxruntime":  # often what remains where one of two packages was uninstalled
-        names = " ".join(package.split()[0] for package in installed(ONNXRUNTIME)) or name
-        remedy = f"pip uninstall -y {names} && {REMEDIES[ONNXRUNTIME]}"
-    return f"{name} is installed, but does not work ({type(error).__name__}: {error}); run: {remedy}"
+            problems[broken(name, f"{type(error).__name__}: {error}")] = False
+    return facts, problems
 
 
 def _known(fact: Callable[[], Any]) -> Any:
@@ -158,10 +133,18 @@ def _gpus() -> list[str]:
     return found + read("proc/driver/nvidia/version").splitlines()[:1]
 
 
-def _video_backends() -> list[str]:
-    registry = cv2.videoio_registry
-    there = [backend for backend in registry.getBackends() if registry.hasBackend(backend)]
-    return list(dict.fromkeys(registry.getBackendName(backend) for backend in there))
+def _opencv(module: ModuleType) -> Facts:
+    registry = module.videoio_registry
+
+    def backends() -> list[str]:
+        there = [backend for backend in registry.getBackends() if registry.hasBackend(backend)]
+        return list(dict.fromkeys(registry.getBackendName(backend) for backend in there))
+
+    return {
+        "opencv": module.__version__,
+        "video_backends": _known(backends),
+        "gstreamer": _known(lambda: registry.hasBackend(module.CAP_GSTREAMER)),
+    }
 
 
 def _onnxruntime(module: ModuleType) -> Facts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
 import time
@@ -12,11 +13,13 @@ from pathlib import Path
 import cv2
 
 from mien.errors import InputError, SourceError
-from mien.images import SUFFIXES
+from mien.listing import Listing, is_picture, list_folder, list_glob
 from mien.live import Live, Shot, Shots
 from mien.sources import POLL, Picture, Pictures, Source
 from mien.timestamps import FileClock
 from mien.video import TIMEOUT_MS, Video, as_bgr, frame_rate, no_frame, open_capture, open_video
+
+log = logging.getLogger(__name__)
 
 MISSES = 3
 """Reads that fail in a row before a connection counts as lost: USB cameras now and then spoil a frame."""
@@ -30,34 +33,35 @@ SECRETS = re.compile(
 )
 
 
-def open_source(spec: str | int | Path, *, loop: bool = False) -> Source:
+def open_source(spec: str | int | Path | Listing, *, loop: bool = False, recursive: bool = False) -> Source:
     """Open what ``spec`` names; SourceError, with the remedy, where that fails.
 
-    A picture or video file, a folder (its pictures in natural order, not those of its folders), a glob, an ``rtsp://``
-    or ``http(s)://`` address, a camera (its number or ``/dev/video0``), or a GStreamer pipeline (it contains `` ! ``).
+    A picture or video file, a folder or glob (its pictures in natural order; where it has none its only video), an
+    ``rtsp://`` or ``http(s)://`` address, a camera (its number or ``/dev/video0``), or a GStreamer pipeline (it
+    contains `` ! ``). A ``Listing`` is a folder or glob that was looked at already.
     ``loop``: play a video file over and over at its own pace, as a live source; InputError for anything else.
+    ``recursive``: of a folder, also those in its folders.
     """
+    if isinstance(spec, Listing):
+        return _open_listing(spec)
     text = str(spec).strip()
     if not text:
         raise InputError("the source is empty; give a file, folder, glob, address or camera number")
     if loop:
         return _open_loop(text)
-    if _is_camera(text):
+    if is_camera(text):
         return Live(f"camera {text}", lambda: watch(lambda: _camera(text)))
-    if " ! " in text:
+    if is_pipeline(text):
         return _open_pipeline(text)
-    if "://" in text:
+    if is_address(text):
         return _open_address(text)
     path = Path(os.path.expanduser(text))
     if os.path.isdir(path):
-        return _open_folder(path)
+        return _open_listing(list_folder(path, recursive=recursive), tell=True)
     if os.path.exists(path):
-        return Picture(path) if _is_picture(path) else Video(str(path), open_video(path), path)
+        return Picture(path) if is_picture(path) else Video(str(path), open_video(path), path)
     if glob.has_magic(text):
-        found = [Path(item) for item in glob.glob(str(path), recursive=True) if os.path.isfile(item)]
-        if found:
-            return Pictures(text, found)
-        raise SourceError(f"no file matches {text}; check the pattern, and quote it in the shell")
+        return _open_listing(list_glob(text), tell=True)
     raise SourceError(_no_file(text))
 
 
@@ -109,21 +113,28 @@ def replay(path: Path) -> Shots:
 
 def _open_loop(text: str) -> Live:
     path = Path(os.path.expanduser(text))
-    if not os.path.exists(path) and not (_is_camera(text) or " ! " in text or "://" in text or glob.has_magic(text)):
+    named = is_camera(text) or is_pipeline(text) or is_address(text) or glob.has_magic(text)
+    if not os.path.exists(path) and not named:
         raise SourceError(_no_file(text))
-    if _is_camera(text) or not os.path.exists(path) or os.path.isdir(path) or _is_picture(path):
+    if is_camera(text) or not os.path.exists(path) or os.path.isdir(path) or is_picture(path):
         raise InputError(f"loop plays a video file over and over, and {without_secrets(text)} is none; leave it out")
     return Live(str(path), lambda: replay(path), paths=[path])
 
 
-def _open_folder(folder: Path) -> Pictures:
-    try:
-        found = [item for item in folder.iterdir() if item.suffix.lower() in SUFFIXES and not item.name.startswith(".")]
-    except OSError as error:
-        raise SourceError(f"cannot read folder {folder}: {error.strerror}; check its permissions") from error
-    if not found:
-        raise SourceError(f"folder {folder} holds no pictures ({', '.join(SUFFIXES)}); give a video by its name")
-    return Pictures(str(folder), found)
+def _open_listing(listing: Listing, *, tell: bool = False) -> Source:
+    """Its pictures or, where it has none, its only video. ``tell``: say what is left out, videos too."""
+    if not listing.pictures and len(listing.videos) > 1:
+        raise InputError(
+            f"{listing.name} holds {len(listing.videos)} videos, and one source is one video; open each by its name "
+            "(fer-run reads them one after the other)"
+        )
+    if tell:
+        listing.tell()
+        if listing.pictures and listing.videos:
+            log.warning("left out in %s: %d videos; open each by its name", listing.name, len(listing.videos))
+    if not listing.pictures:
+        return open_source(listing.videos[0])
+    return Pictures(listing.name, listing.pictures)
 
 
 def _open_address(address: str) -> Source:
@@ -148,8 +159,19 @@ def _open_address(address: str) -> Source:
     return Live(shown, lambda: watch(lambda: opened.pop() if opened else connect(), stamped=stamped))
 
 
-def _is_camera(text: str) -> bool:
+def is_camera(text: str) -> bool:
+    """A number, or a device such as ``/dev/video0``."""
     return _is_number(text) or text.startswith("/dev/")
+
+
+def is_pipeline(text: str) -> bool:
+    """A GStreamer pipeline."""
+    return " ! " in text
+
+
+def is_address(text: str) -> bool:
+    """A URL."""
+    return "://" in text
 
 
 def _is_number(text: str) -> bool:
@@ -191,12 +213,6 @@ def _open_pipeline(pipeline: str) -> Live:
         return capture
 
     return Live(shown, lambda: watch(connect))
-
-
-def _is_picture(path: Path) -> bool:
-    """By its name or, for other names, by its first bytes. An animated GIF and raw MJPEG are videos."""
-    suffix = path.suffix.lower()
-    return suffix in SUFFIXES or (suffix not in (".gif", ".mjpeg", ".mjpg") and cv2.haveImageReader(str(path)))
 
 
 def _no_file(text: str) -> str:

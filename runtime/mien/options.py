@@ -14,16 +14,19 @@ from mien.stream import StreamOptions
 
 EXAMPLES = """examples:
   fer-run --demo                                      try it: prints a table, writes demo.jpg
-  fer-run --source portrait.jpg --save read.jpg       one picture
-  fer-run --source holiday/ --csv faces.csv           all pictures of a folder
-  fer-run --source talk.mp4 --save read.mp4 --json -  a video; one JSON line a face on stdout
+  fer-run portrait.jpg --save read.jpg                one picture
+  fer-run holiday/ --recursive --csv faces.csv        all pictures and videos of a folder and its folders
+  fer-run talk.mp4 --save read.mp4 --json -           a video; one JSON line a face on stdout
+  fer-run 'day*.mp4' a.jpg --json - --save read/      several, one after the other
+  curl -s https://example.org/a.jpg | fer-run -       standard input
   fer-run --camera 0 --show                           the first camera, in a window (q closes it)
   fer-run --camera 0 --serve 8080                     a live page at http://127.0.0.1:8080
-  fer-run --source talk.mp4 --summary talk.json       who showed what for how long, and a plot
-  fer-run --source rtsp://user:pass@10.0.0.5/stream --json faces.jsonl
+  fer-run talk.mp4 --summary talk.json                who showed what for how long, and a plot
+  fer-run rtsp://user:pass@10.0.0.5/stream --json faces.jsonl
 
-exit codes: 0 fine, also for a camera or stream that was stopped with Ctrl-C; 1 failed; 2 bad usage or input;
-130 (Ctrl-C) or 143 (SIGTERM) where a file was stopped before its end. What was written until then is whole."""
+exit codes: 0 fine, also for a camera or stream that was stopped with Ctrl-C; 1 failed, or of several sources some
+could not be read; 2 bad usage or input; 130 (Ctrl-C) or 143 (SIGTERM) where a file was stopped before its end. What was
+written until then is whole; files of an earlier run are replaced when the first frame was read."""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -34,19 +37,27 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    what = parser.add_argument_group("what to read (one of these)").add_mutually_exclusive_group(required=True)
+    what = parser.add_argument_group("what to read (sources, a camera or the demo)")
     what.add_argument(
-        "--source",
-        metavar="X",
-        help="picture, folder, 'glob*.jpg', video, rtsp:// or http:// address, camera number, or GStreamer pipeline",
+        "sources",
+        metavar="SOURCE",
+        nargs="*",
+        help="picture, video, folder, 'glob*', - for standard input, rtsp:// or http:// address, camera number, or "
+        "GStreamer pipeline; several are read one after the other",
     )
+    what.add_argument("--source", metavar="SOURCE", action="append", default=[], help="the same")
+    what.add_argument("--recursive", action="store_true", help="of folders, also what is in their folders")
     what.add_argument("--camera", metavar="N", type=_camera, help="camera number, mostly 0")
     what.add_argument("--demo", action="store_true", help="a portrait that scikit-image brings")
     out = parser.add_argument_group("what to write (without any: a table, or a summary)")
-    out.add_argument("--save", metavar="PATH", help="annotated picture, video (.mp4, .mov, .mkv, .avi) or folder")
+    out.add_argument("--save", metavar="PATH", help="annotated picture, video (.mp4, .mov, .mkv, .avi) or folder/")
     out.add_argument("--json", metavar="PATH", help="JSON lines, one a face; - for stdout")
     out.add_argument("--csv", metavar="PATH", help="CSV, one row a face; - for stdout")
-    out.add_argument("--summary", metavar="PATH", help="JSON: for each person the time in each expression; and a plot")
+    out.add_argument(
+        "--summary",
+        metavar="PATH",
+        help="JSON: for each person the time in each expression; and a plot. Of several sources: a folder/",
+    )
     out.add_argument("--show", action="store_true", help="open a window; q or Esc closes it")
     out.add_argument("--serve", metavar="[HOST:]PORT", help="a live page; without HOST for this machine only")
     out.add_argument("--token", metavar="T", help="what its viewers must know; or MIEN_TOKEN in the environment")
@@ -96,9 +107,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--offline", action="store_true", help="of a video file: read each frame from those around it, 1.2 s later"
     )
     how.add_argument("--loop", action="store_true", help="play a video file over and over, as if it were a camera")
-    how.add_argument("--max-frames", metavar="N", type=_positive, help="stop after so many frames")
+    how.add_argument("--max-frames", metavar="N", type=_positive, help="of each source, no more than so many")
     parser.add_argument("--version", action="version", version=f"mien {version('mien')}")
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
+    args.sources = [*args.sources, *args.source]
+    if (args.camera is not None) + args.demo + bool(args.sources) != 1:
+        parser.error("say what to read: sources, or --camera N, or --demo")
     for name in ("save", "json", "csv", "summary", "serve", "token", "personal"):
         if getattr(args, name) == "":
             parser.error(f"--{name} is empty; leave it out, or say where")
@@ -108,6 +122,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--save needs a path; only --json and --csv can write to stdout")
     if args.offline and args.loop:
         parser.error("--offline is for recorded video; leave out --loop")
+    if args.recursive and not args.sources:
+        parser.error("--recursive is for folders; leave it out")
     if args.token and not args.serve:
         parser.error("--token is for --serve")
     return args

@@ -5,13 +5,28 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from mien.errors import OutputError
-from mien.sources import Source
 
 
-def check_output(path: str, source: Source) -> None:
+class Reads(Protocol):
+    """What reads files, such as a source. ``paths``: which."""
+
+    @property
+    def paths(self) -> Sequence[Path]: ...
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files that several sources read."""
+
+    paths: Sequence[Path]
+
+
+def check_output(path: str, source: Reads) -> None:
     """OutputError where no file can be written at ``path`` (``-`` is stdout), or where ``source`` reads it.
 
     Nothing is opened or emptied yet, so a model that fails to load costs no earlier results.
@@ -25,7 +40,7 @@ def check_output(path: str, source: Source) -> None:
     check_folder(target.absolute().parent)
     if target.exists() and not os.access(target, os.W_OK):
         raise OutputError(f"no permission to write {path}; choose another name")
-    if any(target.exists() and target.samefile(read) for read in source.paths):
+    if target.exists() and any(os.path.exists(read) and target.samefile(read) for read in source.paths):
         raise OutputError(f"{path} is what is read, and would be overwritten; choose another name")
 
 
@@ -38,6 +53,38 @@ def check_name(path: str) -> None:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise OutputError(f"cannot write {path[:80]}...: {why}; choose another name") from error
+
+
+def names_folder(path: str) -> bool:
+    """Whether ``path`` is a folder, or ends as the name of one does."""
+    return os.path.isdir(path) or path.endswith(("/", os.sep))
+
+
+def check_into(path: str, source: Reads) -> None:
+    """OutputError where no files can be made in the folder ``path``, which need not exist yet, or where ``source``
+    reads files in it, which could be overwritten."""
+    check_name(path)
+    target = Path(path)
+    check_folder(target if target.exists() else target.absolute().parent)
+    if target.exists() and any(read.parent.exists() and target.samefile(read.parent) for read in source.paths):
+        raise OutputError(f"{path} holds the files that are read, and would overwrite them; name another")
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder ``path`` where there is none. OutputError where that fails."""
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {path}: {error.strerror}; choose another") from error
+
+
+def free_name(stem: str, suffixes: Sequence[str], taken: set[str], number: int = 2) -> str:
+    """``stem`` or, where it is in ``taken`` with one of ``suffixes``, ``stem-number`` and so on; taken from then on."""
+    chosen = stem
+    while any(chosen + suffix in taken for suffix in suffixes):
+        chosen, number = f"{stem}-{number}", number + 1
+    taken.update(chosen + suffix for suffix in suffixes)
+    return chosen
 
 
 def check_distinct(paths: Sequence[str]) -> None:

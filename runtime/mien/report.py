@@ -31,11 +31,12 @@ class Tally:
         now = f"{faces[0].expression.label} {faces[0].expression.confidence:.0%}" if faces else "no face"
         return f"{rate:.1f} faces/s, {now}" + (f", {dropped} dropped" if dropped else "")
 
-    def summary(self, engine: str, dropped: int = 0) -> str:
+    def summary(self, engine: str, dropped: int = 0, of: str = "") -> str:
+        """The last line of a run. ``of``: what follows the number of frames, such as `` of 3 sources``."""
         faces = self.labels.total()
         rate = self.frames / max(self.seconds, 1e-6)
         text = (
-            f"{_count(self.frames, 'frame')}, {_count(faces, 'face')} in {self.seconds:.1f} s, "
+            f"{_count(self.frames, 'frame')}{of}, {_count(faces, 'face')} in {self.seconds:.1f} s, "
             f"{rate:.1f} frames/s on {engine}"
         )
         text += f", {_count(dropped, 'frame')} dropped for newer ones" if dropped else ""

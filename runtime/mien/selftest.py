@@ -21,13 +21,10 @@ from mien.demo import demo_picture
 from mien.errors import MienError, ModelInvalid, SourceError
 from mien.faces import Image
 from mien.golden import GOLDEN, TOLERANCES, agrees, check
-from mien.machine import Facts
+from mien.machine import Facts, Problems
 from mien.recognizer import Recognizer
 
 ROUNDS, WARM_UP = 15, 3
-
-Problems = dict[str, bool]
-"""What is wrong and how to mend it -> whether something that is needed does not work, rather than a warning."""
 
 
 def try_way(bundle: Bundle, way: Way, needed: bool, threads: int | None, problems: Problems) -> Facts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import re
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import Literal
 from mien.errors import SourceError
 from mien.faces import Frame
 from mien.images import read_image
+from mien.paths import readable
 
 Kind = Literal["image", "images", "video", "live"]
 State = Literal["open", "lost", "ended"]
@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 class Source(ABC):
     """Frames to iterate over once, and a context manager that lets go of the file or device.
 
-    ``kind``: image, images (a folder or glob), video (it has an end) or live. ``name``: as given, without passwords.
+    ``kind``: image, images (a folder or glob), video (it has an end) or live. ``name``: as given, without passwords,
+    and with escapes for bytes that are no UTF-8.
     ``fps``: frames per second, or None. ``size``: width, height in px, or None where it differs between frames; that of
     a live source may change when it was lost. ``count``: frames announced, or None. ``paths``: the files that are read.
     ``dropped``: frames of a live source that were let go because newer ones came. ``state``: open, lost (a live source
@@ -81,7 +82,7 @@ class Picture(Source):
     count = 1
 
     def __init__(self, path: Path):
-        self.name = str(path)
+        self.name = readable(path)
         self.paths = [path]
         self._image = read_image(path)
         self.size = self._image.shape[1], self._image.shape[0]
@@ -93,17 +94,18 @@ class Picture(Source):
 
 
 class Pictures(Source):
-    """Many picture files. An unreadable one is a warning and leaves its index out; SourceError where all are."""
+    """Many picture files, in the order given. An unreadable one is a warning and leaves its index out; SourceError
+    where all are."""
 
     kind = "images"
 
     def __init__(self, name: str, paths: Sequence[Path]):
-        self.name = name
-        self.paths = sorted(paths, key=_natural)
+        self.name = readable(name)
+        self.paths = list(paths)
         self.count = len(paths)
 
     def __iter__(self) -> Iterator[Frame]:
-        readable = 0
+        found = 0
         for index, path in enumerate(self.paths):
             if self._stopped:
                 break
@@ -112,14 +114,8 @@ class Pictures(Source):
             except SourceError as error:
                 log.warning("skipped: %s", error)
                 continue
-            readable += 1
-            yield Frame(image, 0.0, index, str(path))
+            found += 1
+            yield Frame(image, 0.0, index, readable(path))
         self.state = "ended"
-        if not readable and not self._stopped:
+        if not found and not self._stopped:
             raise SourceError(f"none of the {self.count} files of {self.name} is a readable picture")
-
-
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """Sorts frame2 before frame10."""
-    parts = re.split(r"([0-9]{1,99})", str(path))
-    return [(0, int(part), "") if i % 2 else (1, 0, part) for i, part in enumerate(parts)]  # isdigit is true of ², too

@@ -15,6 +15,7 @@ import numpy as np
 
 from mien.errors import InputError, MienError, SourceError
 from mien.faces import Frame, Image
+from mien.paths import check_plain, for_opencv, readable
 from mien.sources import POLL, THREADED, Source
 from mien.timestamps import FileClock
 
@@ -41,7 +42,7 @@ class Video(Source):
     kind = "video"
 
     def __init__(self, name: str, capture: cv2.VideoCapture, path: Path | None = None):
-        self.name = name
+        self.name = readable(name)
         self.paths = [path] if path else []
         self._capture = capture
         self._thread: threading.Thread | None = None
@@ -142,7 +143,8 @@ def open_video(path: Path) -> cv2.VideoCapture:
     # FFmpeg would play a text file as a film of its letters.
     if b"\0" not in head and path.suffix.lower() not in PLAYLISTS:
         raise SourceError(f"{path} is neither a picture nor a video; it looks like text")
-    capture = open_capture(os.path.abspath(path))
+    with for_opencv(path) as name:
+        capture = open_capture(name)
     if not capture.isOpened():
         raise SourceError(
             f"cannot open {path}: it is damaged, its recording was not finished, or OpenCV "
@@ -152,7 +154,9 @@ def open_video(path: Path) -> cv2.VideoCapture:
 
 
 def open_capture(name: str) -> cv2.VideoCapture:
-    """FFmpeg where there is one: other backends read a % in the name as the pattern of an image sequence."""
+    """FFmpeg where there is one: other backends read a % in the name as the pattern of an image sequence. InputError
+    for a name that is no UTF-8."""
+    check_plain(name, "the address")
     if not cv2.videoio_registry.hasBackend(cv2.CAP_FFMPEG):
         return cv2.VideoCapture(name)
     timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]

@@ -256,7 +256,7 @@ def test_ctrl_c_is_the_normal_end_of_a_camera_only(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("mien.cli.open_source", lambda *_, **__: Endless(kind, portrait))
+    monkeypatch.setattr("mien.running.open_source", lambda *_, **__: Endless(kind, portrait))
     before = signal.getsignal(signal.SIGINT)
     assert fer_run("--camera", 0) == code
     assert "3 frames, 3 faces" in capsys.readouterr().out

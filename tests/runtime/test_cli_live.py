@@ -128,7 +128,7 @@ def test_a_face_that_the_detector_loses_for_a_moment_stays_hidden(
 ) -> None:
     clip, shown = make_clip(tmp_path / "in.mp4", frames=12), []
     monkeypatch.setattr(
-        "mien.cli.blur_faces", lambda image, faces: shown.append(len(faces)) or blur_faces(image, faces)
+        "mien.results.blur_faces", lambda image, faces: shown.append(len(faces)) or blur_faces(image, faces)
     )
     calls = iter(range(1000))
     from mien.stream import Stream

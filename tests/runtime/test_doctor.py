@@ -18,6 +18,7 @@ from tiny_card import add_golden, change
 import mien.choice
 import mien.cores
 import mien.machine
+import mien.packages
 import mien.selftest
 from mien.bundle import FILES, cache_folder
 from mien.choice import Way
@@ -228,12 +229,12 @@ def test_two_packages_of_one_module_are_a_warning(
             raise PackageNotFoundError(name)
         return "1.0"
 
-    monkeypatch.setattr(mien.machine, "version", only)
+    monkeypatch.setattr(mien.packages, "version", only)
     code, report = doctor()
     assert code == 0
     (text,) = texts(report, False)
     assert f"run: pip uninstall -y {remedy}" in text
-    monkeypatch.setattr(mien.machine, "version", lambda name: only(name) if name == packages[0] else only(""))
+    monkeypatch.setattr(mien.packages, "version", lambda name: only(name) if name == packages[0] else only(""))
     assert texts(doctor()[1], False) == []
 
 

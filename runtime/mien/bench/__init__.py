@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
+from mien import console
 from mien.bench.clip import check_clip
 from mien.bench.report import header, measure, say
 from mien.bench.table import picture
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         measure(report, args, bundle, clip)
         _write(report, args)
     except MienError as error:
-        print(f"fer-bench: error: {error}", file=sys.stderr)
+        console.failed("fer-bench", error)
         return (
             2 if report is None or isinstance(error, (SourceError, InputError, EngineUnavailable, ModelInvalid)) else 1
         )
@@ -83,18 +84,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def main() -> None:
+    """The program."""
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell turns it off for what it starts with &
+    console.entry("fer-bench", _work)
+
+
+def _work() -> int:
     try:
-        code = run(parse_args())
-        sys.stdout.flush()
+        return run(parse_args())
     except KeyboardInterrupt:
-        print("fer-bench: stopped; no file was written", file=sys.stderr)
-        code = 128 + signal.SIGINT
-    except BrokenPipeError:  # as in fer-bench | head: the reader has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code)
+        console.tell("fer-bench: stopped; no file was written")
+        return 128 + signal.SIGINT
 
 
 def _stop(number: int, _: FrameType | None) -> None:
@@ -120,7 +121,7 @@ def _write(report: Facts, args: argparse.Namespace) -> None:
     if args.plot:
         save_png(picture(report), Path(args.plot))
     if args.json == "-":
-        print(text, end="")
+        console.say(text.rstrip())
     elif args.json:
         write_whole(Path(args.json), text.encode())
     written = [os.path.abspath(path) for path in (args.json, args.plot) if path not in (None, "-")]

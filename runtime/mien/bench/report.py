@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 from collections.abc import Iterable
 from contextlib import closing
@@ -36,6 +35,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from mien import console
 from mien.bench.clip import TURNS, WAYS, check_clip, clip_facts, clip_turns
 from mien.bench.engines import detector_facts, detector_works, model_facts, model_works
 from mien.bench.scene import make_clip
@@ -44,7 +44,8 @@ from mien.bench.timing import Samples, Steps, doubts, failures, turns
 from mien.bundle import Bundle
 from mien.choice import BLOCKS, LIBRARIES, choose
 from mien.errors import MienError
-from mien.machine import Facts, installed, machine
+from mien.machine import Facts, machine
+from mien.packages import installed
 from mien.selftest import words
 
 CLIP_ROWS = 10
@@ -147,9 +148,9 @@ def _follow(args: argparse.Namespace, name: str, total: int, steps: Steps) -> No
 def _warn(report: Facts, texts: Iterable[str]) -> None:
     for text in texts:
         report["warnings"].append(text)
-        print(f"fer-bench: warning: {text}", file=sys.stderr)
+        console.tell(f"fer-bench: warning: {text}")
 
 
 def say(args: argparse.Namespace, text: str) -> None:
     if not args.quiet:
-        print(text, file=sys.stderr if args.json == "-" else sys.stdout, flush=True)
+        (console.tell if args.json == "-" else console.say)(text)

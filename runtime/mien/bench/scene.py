@@ -12,6 +12,7 @@ import numpy as np
 from mien.errors import OutputError
 from mien.faces import Floats, Image
 from mien.golden import golden_crops
+from mien.paths import for_opencv
 
 SIZE, FPS, FRAMES = (640, 360), 25.0, 150
 """Of the clip: width and height in px, frames per second and how many."""
@@ -47,7 +48,8 @@ def make_clip(folder: Path) -> Path:
     faces = list(golden_crops(160))
     for codec, suffix, backend in CODECS:
         path = folder / f"drawn{suffix}"
-        writer = cv2.VideoWriter(str(path), backend, cv2.VideoWriter.fourcc(*codec), FPS, SIZE)
+        with for_opencv(path) as name:
+            writer = cv2.VideoWriter(name, backend, cv2.VideoWriter.fourcc(*codec), FPS, SIZE)
         if writer.isOpened():
             for i in range(FRAMES):
                 writer.write(scene(SIZE, i / FRAMES, faces)[0])

@@ -24,6 +24,7 @@ class Engine(Protocol):
 
 DEVICES = ("cpu", "cuda", "openvino", "ort-tensorrt", "tensorrt", "dla:0", "dla:1")
 """cpu, cuda and ort-tensorrt are ONNX Runtime's; dla:0 and dla:1 are TensorRT on a Jetson's accelerators."""
+PRECISIONS = ("fp32", "fp16", "int8")
 LIBRARIES = {"cpu": "onnxruntime", "cuda": "onnxruntime", "ort-tensorrt": "onnxruntime", "openvino": "openvino"}
 EXTRAS = {"cpu": "cpu", "openvino": "openvino", "tensorrt": "tensorrt", "dla:0": "tensorrt", "dla:1": "tensorrt"}
 

@@ -1,0 +1,67 @@
+"""Packages that mien needs: which are installed, whether OpenCV is whole, and what to run where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+from mien.errors import LibraryBroken
+
+OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
+REMEDIES = {
+    OPENCV: "pip install opencv-python-headless (or opencv-python, for windows on a screen)",
+    ONNXRUNTIME: 'pip install "mien[cpu]" (or "mien[gpu]")',
+}
+"""Packages of which only one may be installed, and what to run when all of them are removed."""
+NEEDED = ("__version__", "imdecode", "resize", "VideoCapture", "VideoWriter", "videoio_registry", "setNumThreads")
+"""Some of what every whole OpenCV has."""
+
+
+def installed(packages: Sequence[str]) -> list[str]:
+    """Those of ``packages`` that are installed, each with its version."""
+    found = []
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return found
+
+
+def clashes() -> list[str]:
+    """Packages that are installed side by side although they are one module, and what to run."""
+    wrong = []
+    for packages, remedy in REMEDIES.items():
+        names = [found.split()[0] for found in installed(packages)]
+        if len(names) > 1:
+            wrong.append(
+                f"{' and '.join(names)} are installed, but they are one module and overwrite each other; "
+                f"run: pip uninstall -y {' '.join(names)} && {remedy}"
+            )
+    return wrong
+
+
+def broken(name: str, why: str) -> str:
+    """What to say of the module ``name``, which is there and does not work, because of ``why``."""
+    remedy = f'pip install --force-reinstall "mien[{name}]"'
+    for module, packages in (("cv2", OPENCV), ("onnxruntime", ONNXRUNTIME)):
+        if name == module:  # often what remains where one of two packages was uninstalled
+            names = " ".join(package.split()[0] for package in installed(packages))
+            remedy = (f"pip uninstall -y {names} && " if names else "") + REMEDIES[packages]
+    return f"{name} is installed, but does not work ({why}); run: {remedy}"
+
+
+def check_opencv() -> None:
+    """LibraryBroken, with the remedy, where OpenCV is missing or only half there."""
+    try:
+        module = import_module("cv2")
+    except ModuleNotFoundError as error:
+        if error.name == "cv2":
+            raise LibraryBroken(f"OpenCV (the module cv2) is not installed; run: {REMEDIES[OPENCV]}") from error
+        raise LibraryBroken(broken("cv2", str(error))) from error
+    except Exception as error:  # what is half there fails in its own ways
+        raise LibraryBroken(broken("cv2", f"{type(error).__name__}: {error}")) from error
+    missing = [name for name in NEEDED if not hasattr(module, name)]
+    if missing:
+        raise LibraryBroken(broken("cv2", f"it has no {missing[0]}"))

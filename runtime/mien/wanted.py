@@ -1,0 +1,111 @@
+"""What one call of fer-run is to read: each source by name, opened when its turn comes."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from mien.errors import InputError, SourceError
+from mien.listing import Listing, list_folder, list_glob
+from mien.opening import is_address, is_camera, is_pipeline, without_secrets
+from mien.sources import Source
+
+STDIN = "-"
+
+Opener = Callable[[str | int | Path | Listing], Source]
+"""``open_source`` with its options."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One source that is not yet open. ``paths``: the files that it reads, as far as they are known."""
+
+    name: str
+    open: Callable[[], Source]
+    paths: Sequence[Path] = ()
+
+
+def wanted(
+    named: Sequence[str | int | Path], open_one: Opener, stack: ExitStack, *, recursive: bool = False
+) -> list[Wanted]:
+    """All that ``named`` stands for, in order: of a folder or glob its pictures as one source and each video as one.
+
+    ``-`` is standard input, which is read to its end into a file that ``stack`` removes. What is not there raises only
+    when it is opened. Raises InputError for a camera or stream among several, which would never let the next one begin.
+    """
+    if len(named) > 1:
+        for spec in named:
+            text = str(spec).strip()
+            if is_camera(text) or is_pipeline(text) or text.lower().startswith("rtsp"):
+                raise InputError(
+                    f"{without_secrets(text)} has no end, so the sources after it would wait for ever; read cameras "
+                    "and streams by a fer-run each"
+                )
+        if [str(spec) for spec in named].count(STDIN) > 1:
+            raise InputError("standard input (-) can be read once; name it once")
+    return [item for spec in named for item in _expand(spec, open_one, stack, recursive)]
+
+
+def _expand(spec: str | int | Path, open_one: Opener, stack: ExitStack, recursive: bool) -> list[Wanted]:
+    text = str(spec).strip()
+    if text == STDIN:
+        path = spool(stack)
+        return [Wanted("stdin", partial(_named, "stdin", open_one, path), [path])]
+    if not text or is_camera(text) or is_pipeline(text) or is_address(text):
+        return [Wanted(without_secrets(text), partial(open_one, spec))]
+    path = Path(os.path.expanduser(text))
+    try:
+        if os.path.isdir(path):
+            return _of(list_folder(path, recursive=recursive), open_one)
+        if not os.path.exists(path) and glob.has_magic(text):
+            return _of(list_glob(text), open_one)
+    except SourceError as error:
+        return [Wanted(text, partial(_fail, error))]
+    return [Wanted(text, partial(open_one, spec), [path])]
+
+
+def _of(listing: Listing, open_one: Opener) -> list[Wanted]:
+    listing.tell()
+    stills = Listing(listing.name, listing.pictures, [], listing.others)
+    pictures = [Wanted(listing.name, partial(open_one, stills), listing.pictures)] if listing.pictures else []
+    return pictures + [Wanted(str(path), partial(open_one, path), [path]) for path in listing.videos]
+
+
+def _named(name: str, open_one: Opener, path: Path) -> Source:
+    try:
+        source = open_one(path)
+    except SourceError as error:
+        raise SourceError(str(error).replace(str(path), "standard input")) from error
+    source.name = name
+    return source
+
+
+def _fail(error: SourceError) -> Source:
+    raise error
+
+
+def spool(stack: ExitStack) -> Path:
+    """Standard input as a file: decoders look for the index of a video at both of its ends. SourceError where nothing
+    is piped in, or it does not fit on the disk."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise SourceError("nothing is piped into standard input; use it as in: fer-run - < talk.mp4")
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mien-"))
+    path = Path(folder) / "stdin"
+    try:
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+    except OSError as error:
+        raise SourceError(
+            f"cannot keep standard input in {folder}: {error.strerror}; set TMPDIR to a folder with more space"
+        ) from error
+    if not path.stat().st_size:
+        raise SourceError("standard input is empty; pipe a picture or a video into it")
+    return path
