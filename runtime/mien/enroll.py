@@ -17,9 +17,11 @@ from mien.enrolment import MAX_LOSS, MOST_EXAMPLES
 from mien.errors import InputError, MienError
 from mien.faces import Image
 from mien.opening import open_source
+from mien.options import Parser
 from mien.outputs import check_output
 from mien.personal import Personal
 from mien.personal_file import load_personal, save_personal
+from mien.privacy import without_secrets
 from mien.recognizer import Recognizer
 from mien.sources import Source
 from mien.video import quiet_opencv
@@ -44,7 +46,7 @@ exit codes: 0 learned; 1 refused or failed, and the file is as it was; 2 bad usa
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The options. Bad usage ends the program with code 2."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="fer-enroll",
         description="Teach this device an expression from a few examples. Nothing leaves it; no picture is kept.",
         epilog=EXAMPLES,
@@ -187,7 +189,9 @@ def _from_camera(source: Source, shots: int, countdown: float) -> list[Image]:
 
 def _shots(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= MOST_EXAMPLES):
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 1 to {MOST_EXAMPLES}")
+        raise argparse.ArgumentTypeError(
+            f"{without_secrets(text)[:40]!r} is not a whole number from 1 to {MOST_EXAMPLES}"
+        )
     return int(text)
 
 
@@ -205,5 +209,5 @@ def _number(text: str, least: float, most: float, what: str) -> float:
     except ValueError:
         value = float("nan")
     if not least <= value <= most:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not {what}")
+        raise argparse.ArgumentTypeError(f"{without_secrets(text)[:40]!r} is not {what}")
     return value

@@ -16,6 +16,7 @@ import cv2
 from mien.errors import SourceError
 from mien.images import SUFFIXES
 from mien.paths import for_opencv
+from mien.privacy import without_secrets
 
 VIDEOS = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2v", ".ts", ".mts", ".m2ts", ".vob", ".wmv",
@@ -72,7 +73,7 @@ def list_glob(pattern: str) -> Listing:
     """The files that ``pattern`` names; ``**`` stands for folders in folders. SourceError where there are none."""
     found = [Path(item) for item in glob.glob(os.path.expanduser(pattern), recursive=True) if os.path.isfile(item)]
     if not found:
-        raise SourceError(f"no file matches {pattern}; check the pattern, and quote it in the shell")
+        raise SourceError(f"no file matches {without_secrets(pattern)}; check the pattern, and quote it in the shell")
     made = _sorted_out(pattern, found, by_content=True)
     if not made.pictures and not made.videos:
         raise SourceError(f"none of the files that match {pattern} is a picture or a video: {made.left_out()}")

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-import cv2
-
-from mien.errors import InputError, SourceError
+from mien.errors import InputError, MienError, SourceError
 from mien.faces import Frame, Image
 from mien.sources import POLL, THREADED, Source
 from mien.timestamps import LiveClock
@@ -125,7 +123,7 @@ class Live(Source):
             raise SourceError(
                 f"{self.name} gave no frame within {wait} s; check it, and that no other program holds it"
             )
-        if isinstance(feed.error, cv2.error):
+        if feed.error and not isinstance(feed.error, MienError):
             raise SourceError(f"{self.name} cannot be read: {feed.error}") from feed.error
         raise feed.error or no_frame(self.name)
 

@@ -7,30 +7,23 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 
+from mien.addresses import is_address, open_address
+from mien.connections import watch
 from mien.errors import InputError, SourceError
 from mien.listing import Listing, is_picture, list_folder, list_glob
 from mien.live import Live, Shot, Shots
+from mien.pipelines import is_pipeline, open_pipeline
+from mien.pixels import as_bgr
+from mien.privacy import without_secrets
 from mien.sources import POLL, Picture, Pictures, Source
 from mien.timestamps import FileClock
-from mien.video import TIMEOUT_MS, Video, as_bgr, frame_rate, no_frame, open_capture, open_video
+from mien.video import Video, frame_rate, no_frame, open_video
 
 log = logging.getLogger(__name__)
-
-MISSES = 3
-"""Reads that fail in a row before a connection counts as lost: USB cameras now and then spoil a frame."""
-
-SECRETS = re.compile(
-    r"""(?<=//)[^/?\#\s]*@                                              # user:password@
-      | (?<=[?&])([^=&\s]*(?:pass|pwd|pw|token|secret|key|auth)[^=&\s]*=)[^&\s]*    # ?password=...
-      | ((?:user-pw|proxy-pw)\s*=\s*)("[^"]*"|\S+)                      # of GStreamer's rtspsrc and souphttpsrc
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
 
 
 def open_source(spec: str | int | Path | Listing, *, loop: bool = False, recursive: bool = False) -> Source:
@@ -52,9 +45,9 @@ def open_source(spec: str | int | Path | Listing, *, loop: bool = False, recursi
     if is_camera(text):
         return Live(f"camera {text}", lambda: watch(lambda: _camera(text)))
     if is_pipeline(text):
-        return _open_pipeline(text)
+        return open_pipeline(text)
     if is_address(text):
-        return _open_address(text)
+        return open_address(text)
     path = Path(os.path.expanduser(text))
     if os.path.isdir(path):
         return _open_listing(list_folder(path, recursive=recursive), tell=True)
@@ -63,25 +56,6 @@ def open_source(spec: str | int | Path | Listing, *, loop: bool = False, recursi
     if glob.has_magic(text):
         return _open_listing(list_glob(text), tell=True)
     raise SourceError(_no_file(text))
-
-
-def without_secrets(text: str) -> str:
-    """An address or pipeline without its passwords and keys."""
-    return SECRETS.sub(lambda found: f"{found[1] or found[2]}***" if found[1] or found[2] else "", text)
-
-
-def watch(connect: Callable[[], cv2.VideoCapture], *, stamped: bool = True) -> Shots:
-    """The frames of what ``connect`` opens, until it gives no more. ``stamped``: whether its stamps mean anything."""
-    capture = connect()
-    try:
-        fps, misses = frame_rate(capture), 0
-        while misses < MISSES:
-            ok, image = capture.read()
-            misses = 0 if ok else misses + 1
-            if ok:
-                yield Shot(as_bgr(image), capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if stamped else None, fps)
-    finally:
-        capture.release()
 
 
 def replay(path: Path) -> Shots:
@@ -137,41 +111,9 @@ def _open_listing(listing: Listing, *, tell: bool = False) -> Source:
     return Pictures(listing.name, listing.pictures)
 
 
-def _open_address(address: str) -> Source:
-    shown = without_secrets(address)
-
-    def connect() -> cv2.VideoCapture:
-        capture = open_capture(address)
-        if not capture.isOpened():
-            raise SourceError(
-                f"cannot open {shown}: check the address, user and password, and that the server can be "
-                f"reached from here (waited at most {TIMEOUT_MS // 1000} s)"
-            )
-        return capture
-
-    if address.lower().startswith("rtsp"):
-        return Live(shown, lambda: watch(connect))
-    opened = [connect()]
-    # A file on a server has an end; a camera's page of JPEGs has none, and its stamps are FFmpeg's invention.
-    if opened[0].get(cv2.CAP_PROP_FRAME_COUNT) > 0:
-        return Video(shown, opened[0])
-    stamped = int(opened[0].get(cv2.CAP_PROP_FOURCC)) != cv2.VideoWriter.fourcc(*"MJPG")
-    return Live(shown, lambda: watch(lambda: opened.pop() if opened else connect(), stamped=stamped))
-
-
 def is_camera(text: str) -> bool:
     """A number, or a device such as ``/dev/video0``."""
     return _is_number(text) or text.startswith("/dev/")
-
-
-def is_pipeline(text: str) -> bool:
-    """A GStreamer pipeline."""
-    return " ! " in text
-
-
-def is_address(text: str) -> bool:
-    """A URL."""
-    return "://" in text
 
 
 def _is_number(text: str) -> bool:
@@ -198,22 +140,5 @@ def _camera_remedy() -> str:
     return f"found {', '.join(cameras)}; try another number, and close programs that use the camera"
 
 
-def _open_pipeline(pipeline: str) -> Live:
-    if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
-        raise SourceError(
-            f"OpenCV {cv2.__version__} from pip has no GStreamer; for pipelines use the system's OpenCV "
-            "(JetPack, or apt install python3-opencv), or give the rtsp:// address or camera number"
-        )
-    shown = without_secrets(pipeline)
-
-    def connect() -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER)
-        if not capture.isOpened():
-            raise SourceError(f"GStreamer cannot run {shown!r}; try it with gst-launch-1.0, and end it with ! appsink")
-        return capture
-
-    return Live(shown, lambda: watch(connect))
-
-
 def _no_file(text: str) -> str:
-    return f"there is no file or folder {text} (looked in {Path.cwd()}); check the path"
+    return f"there is no file or folder {without_secrets(text)} (looked in {Path.cwd()}); check the path"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Any, NoReturn
 
 from mien.bundle import FILES
 from mien.checks import MOST_THREADS
 from mien.engines import DEVICES
+from mien.privacy import without_secrets
 from mien.stream import StreamOptions
 
 EXAMPLES = """examples:
@@ -29,9 +32,24 @@ could not be read; 2 bad usage or input; 130 (Ctrl-C) or 143 (SIGTERM) where a f
 written until then is whole; files of an earlier run are replaced when the first frame was read."""
 
 
+class Parser(argparse.ArgumentParser):
+    """Tells bad usage without the passwords that may stand in it."""
+
+    _given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._given = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(self._given, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        for word in sorted(self._given, key=len, reverse=True):
+            message = message.replace(word, without_secrets(word))
+        super().error(without_secrets(message))
+
+
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The options. Bad usage ends the program with code 2."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="fer-run",
         description="Read facial expression, valence and arousal from pictures, videos and cameras.",
         epilog=EXAMPLES,
@@ -145,7 +163,7 @@ def _whole(text: str, least: int, most: int, what: str) -> int:
     # isdigit alone is also true of ², which is no number for int.
     plain = text.isascii() and text.isdigit() and len(text) < 20
     if not plain or not least <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not {what}")
+        raise argparse.ArgumentTypeError(f"{without_secrets(text)[:40]!r} is not {what}")
     return int(text)
 
 
@@ -163,5 +181,5 @@ def _number(text: str, most: float, what: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value <= most:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not {what}")
+        raise argparse.ArgumentTypeError(f"{without_secrets(text)[:40]!r} is not {what}")
     return value

@@ -16,6 +16,7 @@ import numpy as np
 from mien.errors import InputError, MienError, SourceError
 from mien.faces import Frame, Image
 from mien.paths import check_plain, for_opencv, readable
+from mien.pixels import as_bgr
 from mien.sources import POLL, THREADED, Source
 from mien.timestamps import FileClock
 
@@ -171,14 +172,6 @@ def frame_rate(capture: cv2.VideoCapture) -> float | None:
 
 def no_frame(name: str) -> SourceError:
     return SourceError(f"{name} opens but gives no frame; it is damaged, or another program holds the camera")
-
-
-def as_bgr(image: np.ndarray) -> Image:
-    """GStreamer pipelines may deliver grey, or a fourth channel."""
-    channels = image.shape[2] if image.ndim == 3 else 1
-    if channels in (1, 4):
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR if channels == 1 else cv2.COLOR_BGRA2BGR)
-    return np.asarray(image, dtype=np.uint8)
 
 
 def quiet_opencv() -> None:

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from mien.addresses import is_address
 from mien.errors import InputError, SourceError
 from mien.listing import Listing, list_folder, list_glob
-from mien.opening import is_address, is_camera, is_pipeline, without_secrets
+from mien.opening import is_camera
+from mien.pipelines import is_pipeline
+from mien.privacy import without_secrets
 from mien.sources import Source
 
 STDIN = "-"
@@ -68,7 +71,7 @@ def _expand(spec: str | int | Path, open_one: Opener, stack: ExitStack, recursiv
         if not os.path.exists(path) and glob.has_magic(text):
             return _of(list_glob(text), open_one)
     except SourceError as error:
-        return [Wanted(text, partial(_fail, error))]
+        return [Wanted(without_secrets(text), partial(_fail, error))]
     return [Wanted(text, partial(open_one, spec), [path])]
 
 

@@ -16,10 +16,11 @@ import cv2
 import numpy as np
 import pytest
 
+from mien.connections import watch
 from mien.errors import InputError, SourceError
 from mien.faces import Frame, Image
 from mien.live import ABANDONED, Live, Patience
-from mien.opening import open_source, watch, without_secrets
+from mien.opening import open_source
 
 MakeClip = Callable[..., Path]
 QUICK = Patience(opening=0.4, stuck=0.3, retry=0.02, longest=0.08, hold=0.01)
@@ -469,17 +470,3 @@ def test_what_loop_is_for(tmp_path: Path, portrait: Image) -> None:
     (tmp_path / "empty.mp4").touch()
     with pytest.raises(SourceError, match="is empty"):
         open_source(tmp_path / "empty.mp4", loop=True)
-
-
-@pytest.mark.parametrize(
-    ("given", "shown"),
-    [
-        ("rtsp://10.0.0.5:554/a@b", "rtsp://10.0.0.5:554/a@b"),
-        ("rtsp://user:pa@ss@host/x", "rtsp://host/x"),
-        ("http://h/live?user=me&pwd=abc&size=2", "http://h/live?user=me&pwd=***&size=2"),
-        ("rtspsrc location=rtsp://u:p@h/1 user-id=u user-pw=abc ! appsink",
-         "rtspsrc location=rtsp://h/1 user-id=u user-pw=*** ! appsink"),
-    ],
-)  # fmt: skip
-def test_secrets_are_not_shown(given: str, shown: str) -> None:
-    assert without_secrets(given) == shown

@@ -1,0 +1,133 @@
+"""Addresses and pipelines as they may be shown: without who asks, and without what only they know."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from urllib.parse import unquote
+
+SCHEME = re.compile(r"\b[a-z][a-z0-9+.-]+:/+", re.IGNORECASE)
+"""Of at least two letters: C:/ begins a path. One slash too few is still an address, which somebody misspelled."""
+PROPERTY = re.compile(
+    r"""([\w:.-]*(?:user|login|account|pw|pass|psk|secret|token|key|auth|cred|cookie|header|session|sign|cert|pin\b|-id\b)
+        [\w:.-]*\s*=\s*)                              # user-pw= of rtspsrc, passphrase= of srtsrc, extra-headers=
+        ("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|(?:\\.|[^\s\\])+)
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+STRAY = re.compile(r"(?:\s+[^\s=!]+(?=\s|$))*")
+"""Words after a value that are no properties: the rest of one with spaces, which should have been quoted."""
+HIDDEN = "***"
+TELLING = 4
+"""Characters from which on a part of a secret is looked for in what a library says."""
+
+
+def without_secrets(text: str) -> str:
+    """An address or pipeline, or a message that holds one, without its user part and without the value of any query.
+
+    A password may hold the characters that should have been escaped, such as ``#``, ``/``, ``?``, ``@`` and spaces:
+    rather too much is hidden than too little. Of pipelines, what properties say of users, passwords and keys goes too.
+    """
+    return Secrets(text).shown
+
+
+class Secrets:
+    """What must not be shown of an address or pipeline. ``shown``: the rest of it, which may be."""
+
+    def __init__(self, text: str):
+        self._text = text
+        self._hidden: list[str] = []
+        if " ! " in text:
+            self.shown = " ! ".join(self._segment(part, STRAY) for part in text.split(" ! "))
+        elif SCHEME.match(text):
+            self.shown = self._address(text)
+        elif re.match(r"[\w.+-]{2,}:.*@", text):  # an address without its scheme
+            self.shown = self._hide(text[: (at := text.rfind("@"))]) + text[at:]
+        else:
+            self.shown = "\n".join(self._segment(line) for line in text.split("\n"))
+
+    def clean(self, message: object) -> str:
+        """What a library says, which may repeat the address, or parts of it."""
+        text = str(message).replace(self._text, self.shown)
+        parts = {part for secret in self._hidden for part in (secret, *secret.split(":"))}
+        for part in sorted(parts | {unquote(part) for part in parts}, key=len, reverse=True):
+            if len(part) >= TELLING:
+                text = text.replace(part, HIDDEN)
+        return without_secrets(text)
+
+    def _hide(self, secret: str) -> str:
+        self._hidden.append(secret)
+        return HIDDEN
+
+    def _segment(self, text: str, tail: re.Pattern[str] | None = None) -> str:
+        """One element of a pipeline, or one line of a message: ``tail`` is what may still belong to a value."""
+        scheme = SCHEME.search(text)
+        if not scheme:
+            return self._properties(text, tail)
+        start, quote = scheme.start(), text[scheme.start() - 1 : scheme.start()]
+        end = text.find(quote, scheme.end()) if quote in ("'", '"') and quote else -1
+        if end < 0:
+            at = text.rfind("@", start)
+            first = text[scheme.end() :].split(maxsplit=1)[0] if text[scheme.end() :].strip() else ""
+            known = at < 0 or ("@" not in first and _is_host(re.split(r"[/?#]", first)[0]))
+            word = re.compile(r"\S*").match(text, scheme.end() if known else max(at, scheme.end()))
+            end = word.end() if word else len(text)
+            if tail and (stray := tail.match(text, end)):
+                end = stray.end()
+        return self._properties(text[:start], tail) + self._address(text[start:end]) + self._segment(text[end:], tail)
+
+    def _properties(self, text: str, tail: re.Pattern[str] | None) -> str:
+        if tail is None:
+            return text
+        shown, place = "", 0
+        while found := PROPERTY.search(text, place):
+            stray = tail.match(text, found.end())
+            end = stray.end() if stray and found[2][:1] not in ("'", '"') else found.end()
+            shown += text[place : found.start()] + found[1] + self._hide(text[found.start(2) : end])
+            place = end
+        return shown + text[place:]
+
+    def _address(self, text: str) -> str:
+        scheme = SCHEME.match(text)
+        if not scheme:
+            return text
+        rest, mark = text[scheme.end() :], ""
+        at = rest.rfind("@")
+        authority = re.split(r"[/?#]", rest)[0]
+        if at >= len(authority) and _is_host(authority.rpartition("@")[2]):
+            at = authority.rfind("@")  # the later one belongs to the path
+        if at >= 0:
+            self._hide(rest[:at])
+            # What was not plainly a user part may have been the host: say that something was there.
+            mark, rest = ("" if at < len(authority) else f"{HIDDEN}@"), rest[at + 1 :]
+        path, question, query = rest.partition("?")
+        path, sharp, fragment = path.partition("#")
+        if sharp:
+            query, question = self._hide(fragment + question + query), "#"
+        elif question:
+            query = self._query(query)
+        inner = SCHEME.search(path)
+        if inner:  # as of a proxy: http://proxy/rtsp://user:password@camera
+            path = path[: inner.start()] + self._address(path[inner.start() :])
+        else:  # cameras are asked for /user=admin&password=secret, too
+            path = re.sub(r"(?<==)[^&;]+", lambda value: self._hide(value[0]), path)
+        return scheme[0] + mark + path + question + query
+
+    def _query(self, query: str) -> str:
+        query, sharp, fragment = query.partition("#")
+        shown = re.sub(
+            r"(^|[&;])([^=&;]*=)?([^&;]+)", lambda pair: f"{pair[1]}{pair[2] or ''}{self._hide(pair[3])}", query
+        )
+        return shown + (f"#{self._hide(fragment)}" if sharp else "")
+
+
+def _is_host(text: str) -> bool:
+    """Whether it cannot be the beginning of a user part: a number, a dotted name without a port, or this machine."""
+    name, colon = re.sub(r":\d*$", "", text), bool(re.search(r":\d*$", text))
+    if name.lower() == "localhost" or (not colon and re.fullmatch(r"[a-z0-9.-]+\.[a-z]{2,}", name, re.IGNORECASE)):
+        return True
+    try:
+        ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
