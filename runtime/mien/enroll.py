@@ -17,7 +17,7 @@ from mien.enrolment import MAX_LOSS, MOST_EXAMPLES
 from mien.errors import InputError, MienError
 from mien.faces import Image
 from mien.opening import open_source
-from mien.options import Parser
+from mien.options import Parser, add_turning
 from mien.outputs import check_output
 from mien.personal import Personal
 from mien.personal_file import load_personal, save_personal
@@ -62,6 +62,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     what.add_argument("--rename", nargs=2, metavar=("OLD", "NEW"))
     what.add_argument("--remove", metavar="LABEL", help="forget it; 'neutral' is the face at rest")
     how = parser.add_argument_group("how")
+    add_turning(how)
     how.add_argument("--shots", metavar="N", type=_shots, default=5, help="pictures of a camera (default: 5)")
     how.add_argument("--countdown", metavar="S", type=_seconds, default=3, help="before the first one (default: 3)")
     how.add_argument(
@@ -106,7 +107,8 @@ def main() -> None:
 
 def _learn(args: argparse.Namespace) -> str:
     path = Path(args.personal)
-    with open_source(args.source if args.camera is None else args.camera) as source:
+    named = args.source if args.camera is None else args.camera
+    with open_source(named, rotate=args.rotate, flip=args.flip) as source:
         check_output(args.personal, source)
         before = path if path.exists() else None
         recognizer = Recognizer(args.model, device=args.device, personal=before)

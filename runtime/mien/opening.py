@@ -21,12 +21,20 @@ from mien.pixels import as_bgr
 from mien.privacy import without_secrets
 from mien.sources import POLL, Picture, Pictures, Source
 from mien.timestamps import FileClock
+from mien.turning import check_turn, turned
 from mien.video import Video, frame_rate, no_frame, open_video
 
 log = logging.getLogger(__name__)
 
 
-def open_source(spec: str | int | Path | Listing, *, loop: bool = False, recursive: bool = False) -> Source:
+def open_source(
+    spec: str | int | Path | Listing,
+    *,
+    loop: bool = False,
+    recursive: bool = False,
+    rotate: int = 0,
+    flip: bool = False,
+) -> Source:
     """Open what ``spec`` names; SourceError, with the remedy, where that fails.
 
     A picture or video file, a folder or glob (its pictures in natural order; where it has none its only video), an
@@ -34,7 +42,15 @@ def open_source(spec: str | int | Path | Listing, *, loop: bool = False, recursi
     contains `` ! ``). A ``Listing`` is a folder or glob that was looked at already.
     ``loop``: play a video file over and over at its own pace, as a live source; InputError for anything else.
     ``recursive``: of a folder, also those in its folders.
+    ``rotate``: turn all pictures clockwise by 90, 180 or 270 degrees, as for a camera that hangs on its side or upside
+    down; ``flip``: mirror them left to right, after that. Boxes and landmarks are then those of the turned pictures,
+    and in mirrored ones the right eye is the one that looks like it.
     """
+    check_turn(rotate)
+    return turned(_open(spec, loop, recursive), rotate, flip)
+
+
+def _open(spec: str | int | Path | Listing, loop: bool, recursive: bool) -> Source:
     if isinstance(spec, Listing):
         return _open_listing(spec)
     text = str(spec).strip()
@@ -107,7 +123,7 @@ def _open_listing(listing: Listing, *, tell: bool = False) -> Source:
         if listing.pictures and listing.videos:
             log.warning("left out in %s: %d videos; open each by its name", listing.name, len(listing.videos))
     if not listing.pictures:
-        return open_source(listing.videos[0])
+        return _open(listing.videos[0], False, False)
     return Pictures(listing.name, listing.pictures)
 
 

@@ -124,6 +124,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     how.add_argument(
         "--offline", action="store_true", help="of a video file: read each frame from those around it, 1.2 s later"
     )
+    add_turning(how)
     how.add_argument("--loop", action="store_true", help="play a video file over and over, as if it were a camera")
     how.add_argument("--max-frames", metavar="N", type=_positive, help="of each source, no more than so many")
     parser.add_argument("--version", action="version", version=f"mien {version('mien')}")
@@ -145,6 +146,19 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if args.token and not args.serve:
         parser.error("--token is for --serve")
     return args
+
+
+def add_turning(group: argparse._ArgumentGroup) -> None:
+    """The options ``--rotate`` and ``--flip``."""
+    group.add_argument(
+        "--rotate",
+        metavar="DEGREES",
+        type=int,
+        choices=(0, 90, 180, 270),
+        default=0,
+        help="turn all pictures clockwise by 90, 180 or 270, as for a camera that hangs on its side (default: 0)",
+    )
+    group.add_argument("--flip", action="store_true", help="mirror all pictures left to right, after --rotate")
 
 
 def _camera(text: str) -> int:

@@ -76,7 +76,7 @@ class Run:
             args.sources, args.save = [demo_picture()], args.save or "demo.jpg"
         with self._stop.at_once():
             named = args.sources if args.camera is None else [args.camera]
-            open_one = partial(open_source, loop=args.loop)
+            open_one = partial(open_source, loop=args.loop, rotate=args.rotate, flip=args.flip)
             queue = wanted(named, open_one, stack, recursive=args.recursive)
             self._count = len(queue)
             paths = [path for item in queue for path in item.paths]

@@ -236,6 +236,37 @@ def test_blur_hides_faces_and_those_that_are_expected(
         live.page.close()
 
 
+def test_a_snapshot_is_the_newest_picture(
+    live: Client, guarded: Client, make_face: MakeFace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "FIRST", 0.3)
+    response, body = live.get("/snapshot.jpg")
+    assert (response.status, body) == (503, b"there is no picture now: the source is waiting; try again later\n")
+    for shade in (40, 200):
+        live.write(make_face((10, 10, 40, 40)), shade=shade)
+        response, body = live.get("/snapshot.jpg")
+        assert (response.status, response.headers["Content-Type"]) == (200, "image/jpeg")
+        assert response.headers["Cache-Control"] == "no-store"
+        image = cv2.imdecode(np.frombuffer(body, dtype=np.uint8), cv2.IMREAD_COLOR)
+        assert image.shape == (64, 96, 3)
+        assert abs(float(np.median(image)) - shade) < 8
+    until(lambda: not live.watching())  # and nothing is drawn afterwards
+    viewer = live.open("/stream")
+    until(live.watching)
+    assert live.get("/snapshot.jpg")[0].status == 200
+    monkeypatch.setattr(app, "MAX_VIEWERS", 1)
+    assert live.get("/snapshot.jpg")[0].status == 503
+    viewer.close()
+    live.camera.state = "lost"
+    monkeypatch.setattr(app, "MAX_VIEWERS", 9)
+    response, body = live.get("/snapshot.jpg")
+    assert (response.status, b"the source is lost" in body) == (503, True)
+    guarded.write()
+    assert guarded.get("/snapshot.jpg")[0].status == 401
+    assert guarded.get(f"/snapshot.jpg?token={TOKEN}")[0].status == 200
+    assert live.get("/snapshot.jpg", Host="evil.example")[0].status == 403
+
+
 def test_health(live: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     response, body = live.get("/healthz")
     assert (response.status, json.loads(body)) == (200, {"ok": True})  # it has just started

@@ -21,6 +21,8 @@ MAX_VIEWERS = 50
 """Open streams, and open event channels, at the same time."""
 PATIENCE = 10.0
 """Seconds that a viewer may take to accept what was sent before it is dropped."""
+FIRST = 5.0
+"""Seconds that a single picture may take to be drawn."""
 BEAT = 1.0
 """Seconds between signs of life while nothing new comes."""
 BOUNDARY = b"mien-frame"
@@ -108,6 +110,7 @@ class App:
         self._page = {path: ((folder / name).read_bytes(), media) for path, (name, media) in PAGE.items()}
         routes = [Route(path, self._file) for path in PAGE]
         routes += [Route("/stream", self._stream), Route("/events", self._events)]
+        routes += [Route("/snapshot.jpg", self._snapshot)]
         routes += [Route("/healthz", self._health), Route("/metrics", self._metrics)]
         self.routes = Starlette(routes=routes)
 
@@ -150,10 +153,30 @@ class App:
         return self._watch("events", "text/event-stream")
 
     def _watch(self, kind: str, media: str) -> Response:
-        if self.feed.watching[kind] >= MAX_VIEWERS:
-            text = f"{MAX_VIEWERS} viewers are connected, and no more are served; try again later\n"
-            return PlainTextResponse(text, 503, headers={"Retry-After": "10"})
-        return Stream(self, kind, media)
+        return self._full(kind) or Stream(self, kind, media)
+
+    def _full(self, kind: str) -> Response | None:
+        """The refusal, where as many watch as can be served."""
+        if self.feed.watching[kind] < MAX_VIEWERS:
+            return None
+        text = f"{MAX_VIEWERS} viewers are connected, and no more are served; try again later\n"
+        return PlainTextResponse(text, 503, headers={"Retry-After": "10"})
+
+    async def _snapshot(self, request: Request) -> Response:
+        """The newest picture, as drawn for ``/stream``; while it is drawn, who asks counts as a viewer."""
+        if full := self._full("stream"):
+            return full
+        end = asyncio.get_running_loop().time() + FIRST
+        with self.feed.watch("stream"):
+            while self._counters.healthy and not self._closing:
+                shown, left = self.feed.shown, end - asyncio.get_running_loop().time()
+                if shown is not None and shown.jpeg:
+                    return Response(shown.jpeg, media_type="image/jpeg")
+                if left <= 0:
+                    break
+                await self.bell.wait(left)
+        text = f"there is no picture now: the source is {self._counters.state}; try again later\n"
+        return PlainTextResponse(text, 503, headers={"Retry-After": "10"})
 
     async def _health(self, request: Request) -> Response:
         ok = self._counters.healthy
