@@ -106,7 +106,7 @@ def test_a_camera_counts_down_before_it_takes_pictures(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     camera = Camera(portrait)
-    monkeypatch.setattr(enroll, "open_source", lambda _: camera)
+    monkeypatch.setattr(enroll, "open_source", lambda *_, **__: camera)
     assert shell("grin", "--camera", "0", "--shots", "2", "--countdown", "1", "--device", "cpu") == 0
     assert camera.closed
     said = capsys.readouterr().err.splitlines()
