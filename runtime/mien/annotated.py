@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import sys
 from pathlib import Path
@@ -13,13 +15,16 @@ import numpy as np
 from mien.encoder import CODECS, Encoder, open_encoder
 from mien.errors import OutputError
 from mien.faces import Frame
+from mien.live import Patience
 from mien.outputs import check_into, check_name, check_output, free_name, make_folder, names_folder
 from mien.paths import for_opencv, readable
 from mien.sources import Source
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-LONGEST = 1.0
-"""Seconds for which a frame of a live source may stand in a video."""
+LONGEST = Patience.stuck
+"""Seconds for which a frame of a live source may stand in a video: without another one it then counts as lost."""
+
+log = logging.getLogger(__name__)
 
 
 class PictureSink(Protocol):
@@ -88,10 +93,12 @@ class SavePictures:
 
 
 class SaveVideo:
-    """A video at the source's frame rate and size.
+    """A video of the source's size, in which each frame is shown when it was in the source.
 
-    A live source is written in real time: a frame is repeated, or left out, so that the video plays as fast as life;
-    but not for longer than a second, so that an hour without a picture is cut out. A frame of another size is fitted
+    An .mp4 or .mov keeps all frames at their times, whatever the rate. An .avi or .mkv has the constant rate ``fps``:
+    frames are repeated, or left out, so that they are shown within half a frame of their times; a file of which some
+    were left out is warned of. Of a live source a frame stands no longer than LONGEST or, where it gives so few, twice
+    its usual time, so that an hour without a picture is cut out, which is told, too. A frame of another size is fitted
     into that of the first. FFmpeg encodes even sizes only, so where the size is odd the last row or column is doubled;
     but an .avi at a whole frame rate keeps an odd size, with OpenCV's own writer.
 
@@ -101,12 +108,13 @@ class SaveVideo:
 
     def __init__(self, path: Path, *, fps: float | None, live: bool):
         self._path = path
-        self._fps = fps or 25.0
+        self._fps = max(1.0, fps or 25.0)
         self._live = live
+        self._longest = max(LONGEST, 2 / (fps or 25.0)) if live else math.inf
         self._encoder: Encoder | None = None
         self._size = self._pad = (0, 0)
-        self._start = 0.0
-        self._written = 0
+        self._start = self._at = self._cut = 0.0
+        self._written = self._left_out = 0
 
     def write(self, frame: Frame) -> None:
         image = frame.image
@@ -118,18 +126,24 @@ class SaveVideo:
         if any(self._pad):
             right, bottom = self._pad
             image = np.asarray(cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE), dtype=np.uint8)
-        for _ in range(self._copies(frame.time)):
-            self._encoder.write(image)
+        copies = self._copies(frame.time)
+        for _ in range(copies):
+            self._encoder.write(image, self._at)
             self._written += 1
+        self._left_out += copies == 0
 
     def _copies(self, time: float) -> int:
-        """How often a frame is written; what a live source lost beyond LONGEST is taken out of its time."""
-        if not self._live:
-            return 1
-        wanted = round((time - self._start) * self._fps) + 1 - self._written
-        copies = min(wanted, max(1, round(self._fps * LONGEST)))
-        self._start += max(0, wanted - copies) / self._fps
-        return copies
+        """How often a frame is written, at ``_at``: its time in the video, less what a live source was lost."""
+        if self._written:
+            at = time - self._start
+            if at <= self._at:  # a frame is shown, whatever its stamp
+                at = self._at + 1 / self._fps
+            elif at > self._at + self._longest:
+                self._cut += at - self._at - self._longest
+                at = self._at + self._longest
+            self._start, self._at = time - at, at
+        timed = self._encoder is not None and self._encoder.timed
+        return 1 if timed else max(0, round(self._at * self._fps) + 1 - self._written)
 
     def _open(self) -> Encoder:
         odd = self._size[0] % 2 or self._size[1] % 2
@@ -150,6 +164,15 @@ class SaveVideo:
         check.release()
         if count < self._written - 1:
             raise OutputError(f"{self._path} holds {max(0, count):.0f} of {self._written} frames; is the disk full?")
+        if self._cut:
+            log.warning("%s leaves out %.0f s in which the source gave no picture", self._path, self._cut)
+        if self._left_out and not self._live:
+            log.warning(
+                "%s shows %g frames/s, so %d that came faster were left out; save as .mp4 or .mov to keep all",
+                self._path,
+                self._fps,
+                self._left_out,
+            )
 
 
 class Window:

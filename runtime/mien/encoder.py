@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import BinaryIO, Protocol
 
 import cv2
@@ -24,9 +24,14 @@ OPENING = 0.02
 
 
 class Encoder(Protocol):
-    """Takes uint8 BGR pictures of the size that it was opened for. OutputError where they cannot be written."""
+    """Takes uint8 BGR pictures of the size that it was opened for. OutputError where they cannot be written.
 
-    def write(self, image: Image) -> None: ...
+    ``timed``: whether a picture is shown at its ``time``, in s since the first, or all at the constant rate.
+    """
+
+    timed: bool
+
+    def write(self, image: Image, time: float) -> None: ...
     def close(self) -> None: ...
 
 
@@ -38,6 +43,8 @@ def open_encoder(path: Path, fps: float, size: tuple[int, int], backend: int = c
 class _Plain:
     """OpenCV's own file. An .avi or .mkv plays without its end."""
 
+    timed = False
+
     def __init__(self, path: Path, fps: float, size: tuple[int, int], backend: int):
         self._path = path
         for codec in CODECS[path.suffix.lower()]:
@@ -47,7 +54,7 @@ class _Plain:
                 return
         raise _refusal(path, size)
 
-    def write(self, image: Image) -> None:
+    def write(self, image: Image, time: float) -> None:
         self._writer.write(image)
 
     def close(self) -> None:
@@ -58,6 +65,8 @@ class _Pieces:
     """Short files, one after the other, whose contents go to the end of the real one. The first holds one picture:
     that proves the codec, and the video plays from then on."""
 
+    timed = True
+
     def __init__(self, path: Path, fps: float, size: tuple[int, int], backend: int):
         self._path, self._fps, self._size, self._backend = path, fps, size, backend
         self._aside = path.with_name(f".{path.stem}.part{path.suffix}")
@@ -65,37 +74,38 @@ class _Pieces:
         self._movie = GrowingMovie(path, fps)
         self._writer: cv2.VideoWriter | None = None
         self._file: BinaryIO | None = None
-        self._count, self._end, self._proven = 0, 0.0, False
+        self._times: list[float] = []
+        self._end, self._proven = 0.0, False
         self._costs: deque[float] = deque(maxlen=5)
 
-    def write(self, image: Image) -> None:
+    def write(self, image: Image, time: float) -> None:
         if not self._proven:
-            self._prove(image)
+            self._prove(image, time)
             return
         if self._writer is None and not self._open(self._codecs[0]):
             raise _refusal(self._path, self._size)
         assert self._writer is not None
         self._writer.write(image)
-        self._count += 1
-        if time.monotonic() >= self._end:
-            self._movie.append(self._finish())
+        self._times.append(time)
+        if monotonic() >= self._end:
+            self._movie.append(self._finish(), self._times)
 
     def close(self) -> None:
         try:
             if self._writer is not None:
-                self._movie.append(self._finish())
+                self._movie.append(self._finish(), self._times)
         finally:
             self._movie.close()
 
-    def _prove(self, image: Image) -> None:
+    def _prove(self, image: Image, time: float) -> None:
         trouble = _refusal(self._path, self._size)
         for codec in list(self._codecs):
             if self._open(codec):
                 assert self._writer is not None
                 self._writer.write(image)
-                self._count = 1
+                self._times.append(time)
                 try:
-                    self._movie.append(self._finish())
+                    self._movie.append(self._finish(), self._times)
                     self._proven = True
                     return
                 except OutputError as error:
@@ -104,7 +114,7 @@ class _Pieces:
         raise trouble
 
     def _open(self, codec: str) -> bool:
-        start = time.monotonic()
+        start = monotonic()
         fourcc = cv2.VideoWriter.fourcc(*codec)
         with for_opencv(self._aside) as name:
             self._writer = cv2.VideoWriter(name, self._backend, fourcc, self._fps, self._size)
@@ -115,11 +125,11 @@ class _Pieces:
         self._file = self._aside.open("rb")
         with suppress(OSError):  # where the system allows it, so that a kill hardly ever leaves it behind
             self._aside.unlink()
-        now = time.monotonic()
+        now = monotonic()
         self._costs.append(now - start)
         # On a busy machine one or two take long by chance: only an encoder that always does is slow.
         slow = min(self._costs) / OPENING if len(self._costs) == self._costs.maxlen else 0.0
-        self._count, self._end = 0, now + max(FLUSH, slow)
+        self._times, self._end = [], now + max(FLUSH, slow)
         return True
 
     def _finish(self) -> Piece:
@@ -132,9 +142,9 @@ class _Pieces:
         self._aside.unlink(missing_ok=True)
         try:
             piece = read_piece(data)
-            if len(piece.samples) == self._count:
+            if len(piece.samples) == len(self._times):
                 return piece
-            what = f"{len(piece.samples)} of {self._count} frames"
+            what = f"{len(piece.samples)} of {len(self._times)} frames"
         except ValueError as error:
             what = str(error)
         raise OutputError(f"{self._path}: OpenCV did not encode the last second whole ({what}); is the disk full?")

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 from mien.errors import OutputError
@@ -72,7 +72,10 @@ def read_piece(data: bytes) -> Piece:
 
 
 class GrowingMovie:
-    """Fragments at the end of ``path``, at a constant rate. OutputError where they cannot be written."""
+    """Fragments at the end of ``path``. OutputError where they cannot be written.
+
+    Frames have times of their own, or follow each other at ``fps``, which is also how long the last one is shown.
+    """
 
     def __init__(self, path: Path, fps: float):
         self._path = path
@@ -81,26 +84,34 @@ class GrowingMovie:
         fine = -(-12800 // rate.numerator)
         self._scale, self._step = rate.numerator * fine, rate.denominator * fine
         self._first: Piece | None = None
-        self._frames = 0
+        self._frames = self._next = 0
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from error
 
-    def append(self, piece: Piece) -> None:
+    def append(self, piece: Piece, times: Sequence[float] | None = None) -> None:
+        """``times``: when the frames are shown, in s since the first of all, in the order in which they are shown."""
         data = b""
         if self._first is None:
             self._first = piece
             brand = b"qt  " if self._quicktime else b"isom"
             data = _box(b"ftyp", brand, struct.pack(">I", 512), brand, b"iso2iso6mp41")
-            data += _box(b"free", bytes(FREE - 8)) + self._header([], [], 0)
-        shifts = [round(shift * self._scale) for shift in piece.shifts]
-        rows = zip(piece.samples, piece.sync, shifts, strict=True)
-        run = b"".join(struct.pack(">IIi", len(s), SYNC if sync else DEPENDENT, shift) for s, sync, shift in rows)
-        time = struct.pack(">IQ", 0x01000000, self._frames * self._step)
+            data += _box(b"free", bytes(FREE - 8)) + self._header([], [])
+        ticks = self._ticks(times, len(piece.samples))
+        lasting = [after - tick for tick, after in pairwise([*ticks, self._next])]
+        # A sample is decoded when one is shown, and shown by its rank in that order.
+        shown = [i * self._step + shift * self._scale for i, shift in enumerate(piece.shifts)]
+        ranks = {sample: rank for rank, sample in enumerate(sorted(range(len(shown)), key=shown.__getitem__))}
+        rows = zip(lasting, piece.samples, piece.sync, strict=True)
+        run = b"".join(
+            struct.pack(">IIIi", length, len(sample), SYNC if sync else DEPENDENT, ticks[ranks[i]] - ticks[i])
+            for i, (length, sample, sync) in enumerate(rows)
+        )
+        time = struct.pack(">IQ", 0x01000000, ticks[0])
 
         def fragment(offset: int) -> bytes:
-            head = struct.pack(">IIi", 0x01000E01, len(piece.samples), offset)
+            head = struct.pack(">IIi", 0x01000F01, len(piece.samples), offset)
             track = [_box(b"tfhd", struct.pack(">II", 0x020000, 1)), _box(b"tfdt", time), _box(b"trun", head, run)]
             number = struct.pack(">II", 0, self._frames + 1)
             return _box(b"moof", _box(b"mfhd", number), _box(b"traf", *track))
@@ -110,6 +121,15 @@ class GrowingMovie:
         self._write(head + _box(b"mdat", *piece.samples, space))
         self._frames += len(piece.samples)
 
+    def _ticks(self, times: Sequence[float] | None, count: int) -> list[int]:
+        """Times in units of the file. They rise, whatever is given; ``_next`` is what would follow."""
+        ticks, last = [], self._next - self._step
+        for i in range(count):
+            last = max(round(times[i] * self._scale), last + 1, 0) if times else last + self._step
+            ticks.append(last)
+        self._next = last + self._step
+        return ticks
+
     def close(self) -> None:
         """Add the index of all fragments, read from the file itself: a week of samples is not kept in memory."""
         if self._file < 0:
@@ -117,7 +137,7 @@ class GrowingMovie:
         try:
             if self._first is not None:
                 start, samples, chunks, end = self._scan()
-                self._write(self._header(samples, chunks, len(samples)))
+                self._write(self._header(samples, chunks))
                 os.lseek(self._file, start, os.SEEK_SET)
                 write_all(self._file, struct.pack(">I4sQ", 1, b"mdat", end - start))
         except OSError as error:
@@ -141,10 +161,12 @@ class GrowingMovie:
             os.ftruncate(self._file, end)
             raise OutputError(f"cannot write {self._path}: {error.strerror}; free some space") from error
 
-    def _scan(self) -> tuple[int, list[tuple[int, int, int]], list[tuple[int, int]], int]:
-        """Where the free space is; size, flags and shift of all samples; place and samples of fragments; the end."""
+    def _scan(self) -> tuple[int, list[tuple[int, int, int, int]], list[tuple[int, int]], int]:
+        """Where the free space is; duration, size, flags and shift of all samples; place and samples of fragments; the
+        end."""
         end, place, start = os.lseek(self._file, 0, os.SEEK_END), 0, 0
-        samples: list[tuple[int, int, int]] = []
+        samples: list[tuple[int, int, int, int]] = []
+        after = 0
         chunks: list[tuple[int, int]] = []
         while place < end:
             os.lseek(self._file, place, os.SEEK_SET)
@@ -152,25 +174,29 @@ class GrowingMovie:
             if kind == b"free":
                 start = place
             elif kind == b"moof":
-                run = _find(os.read(self._file, size - 8), b"traf", b"trun")
-                found = list(struct.iter_unpack(">IIi", run[12:]))
+                track = _find(os.read(self._file, size - 8), b"traf")
+                found = list(struct.iter_unpack(">IIIi", _find(track, b"trun")[12:]))
+                begins = struct.unpack_from(">Q", _find(track, b"tfdt"), 4)[0]
+                if samples:  # when the fragment was written, nobody knew how long its last frame is shown
+                    samples[-1] = (samples[-1][0] + begins - after, *samples[-1][1:])
                 samples += found
+                after = begins + sum(length for length, *_ in found)
                 chunks.append((place + size + 8, len(found)))
             place += size
         return start, samples, chunks, end
 
-    def _header(self, samples: Sequence[tuple[int, int, int]], chunks: Sequence[tuple[int, int]], count: int) -> bytes:
+    def _header(self, samples: Sequence[tuple[int, int, int, int]], chunks: Sequence[tuple[int, int]]) -> bytes:
         """The box ``moov``: of a file in fragments where there are no samples, else with the index of all."""
         assert self._first is not None
-        (width, height), length = self._first.size, count * self._step
+        (width, height), length, count = self._first.size, sum(length for length, *_ in samples), len(samples)
         tables = [
             self._first.stsd,
-            _table(b"stts", [(count, self._step)] if count else []),
+            _table(b"stts", _runs(length for length, *_ in samples)),
             _table(b"stsc", [(i + 1, number, 1) for i, (_, number) in enumerate(chunks)]),
-            _box(b"stsz", struct.pack(">III", 0, 0, count), *(struct.pack(">I", size) for size, _, _ in samples)),
+            _box(b"stsz", struct.pack(">III", 0, 0, count), *(struct.pack(">I", size) for _, size, *_ in samples)),
             _table(b"co64", [(place >> 32, place & 0xFFFFFFFF) for place, _ in chunks]),
-            _table(b"stss", [(i + 1,) for i, (_, flags, _) in enumerate(samples) if flags == SYNC]),
-            _table(b"ctts", [(len(list(same)), shift) for shift, same in groupby(shift for *_, shift in samples)], 1),
+            _table(b"stss", [(i + 1,) for i, (*_, flags, _) in enumerate(samples) if flags == SYNC]),
+            _table(b"ctts", _runs(shift for *_, shift in samples), 1),
         ]
         if not count:
             tables = tables[:-2]  # an empty table of sync samples would mean that there are none
@@ -205,6 +231,11 @@ def _table(kind: bytes, rows: Sequence[tuple[int, ...]], version: int = 0) -> by
     """Rows of 32 bits, negative ones as two's complement."""
     body = b"".join(struct.pack(">I", value & 0xFFFFFFFF) for row in rows for value in row)
     return _box(kind, struct.pack(">II", version << 24, len(rows)), body)
+
+
+def _runs(values: Iterable[int]) -> list[tuple[int, int]]:
+    """How often each value comes in a row."""
+    return [(len(list(same)), value) for value, same in groupby(values)]
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:

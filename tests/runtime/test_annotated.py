@@ -4,8 +4,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -81,7 +81,7 @@ def test_a_video_keeps_rate_size_and_frames(
     with open_source(make_clip(tmp_path / "in.avi", size=size, frames=8)) as source:
         source.fps = fps
         sink = save_to(str(tmp_path / name), source)
-        originals = list(source)
+        originals = [replace(item, time=item.index / fps) for item in source]
         for item in originals:
             sink.write(item)
         sink.close()
@@ -93,16 +93,69 @@ def test_a_video_keeps_rate_size_and_frames(
     assert abs(last - originals[-1].image).mean() < 6
 
 
-def test_a_live_video_plays_as_fast_as_life(tmp_path: Path, picture: Source) -> None:
+@pytest.mark.parametrize(("suffix", "frames"), [(".mp4", 5), (".mkv", 31)])
+def test_a_live_video_plays_as_fast_as_life(tmp_path: Path, picture: Source, suffix: str, frames: int) -> None:
     picture.kind, picture.fps = "live", 25.0
-    sink = save_to(str(tmp_path / "out.mp4"), picture)
+    sink = save_to(str(tmp_path / f"out{suffix}"), picture)
     for time in (0.0, 0.2, 0.21, 1.0):
         sink.write(Frame(frame().image, time, 0, "camera"))
     sink.write(Frame(frame(size=(32, 32)).image, 1.2, 0, "camera"))  # a size that changes is fitted
     sink.close()
-    with open_source(tmp_path / "out.mp4") as source:
-        assert len(list(source)) == 31
-        assert source.size == (64, 48)
+    with open_source(tmp_path / f"out{suffix}") as source:
+        times = [item.time for item in source]
+        assert (len(times), source.size) == (frames, (64, 48))
+    assert times[-1] == pytest.approx(1.2, abs=0.002)
+    if suffix == ".mp4":
+        assert times == pytest.approx([0.0, 0.2, 0.21, 1.0, 1.2], abs=0.002)
+
+
+VARIABLE = [0.0, 0.04, 0.08, 0.52, 0.528, 1.92, 1.96, 5.0]
+"""Times in s at a variable rate, as of a screen that was recorded or a phone in dim light."""
+
+
+@pytest.mark.parametrize("flush", [0.0, 1e9])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".avi"])
+def test_a_variable_frame_rate_keeps_its_times(
+    tmp_path: Path, suffix: str, flush: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(mien.encoder, "FLUSH", flush)
+    monkeypatch.setattr(mien.encoder, "OPENING", 1e9)
+    path = tmp_path / f"out{suffix}"
+    sink = SaveVideo(path, fps=25.0, live=False)
+    for i, time in enumerate(VARIABLE):
+        sink.write(Frame(np.full((48, 64, 3), 30 * i, dtype=np.uint8), 7 + time, i, "a"))
+        if suffix in (".mp4", ".mov") and flush == 0:
+            assert played(path) == pytest.approx(VARIABLE[: i + 1], abs=0.002)  # while it grows, too
+    sink.close()
+    capture, shown = cv2.VideoCapture(str(path)), {}
+    for time in played(path):
+        level = round(float(capture.read()[1].mean()) / 30)
+        shown.setdefault(level, time)
+    if suffix in (".mp4", ".mov"):
+        assert [shown[i] for i in range(8)] == pytest.approx(VARIABLE, abs=0.002)
+        assert not caplog.records
+    else:
+        assert {i: time for i, time in enumerate(VARIABLE) if i != 4} == pytest.approx(shown, abs=0.021)
+        assert "so 1 that came faster were left out" in caplog.text
+    assert played(path)[-1] == pytest.approx(5.0, abs=0.021)
+
+
+def test_a_slow_live_source_keeps_its_times(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for fps, times in ((25.0, [0, 3, 6, 8]), (0.1, [0, 10, 25, 30])):
+        sink = SaveVideo(tmp_path / "out.mp4", fps=fps, live=True)
+        for time in times:
+            sink.write(Frame(frame().image, time, 0, "camera"))
+        sink.close()
+        assert played(tmp_path / "out.mp4") == pytest.approx(times, abs=0.002)
+    assert not caplog.records
+
+
+def test_stamps_that_stand_still_or_run_back_do_not_stop_a_video(tmp_path: Path) -> None:
+    sink = SaveVideo(tmp_path / "out.mp4", fps=25.0, live=False)
+    for time in (1.0, 1.0, 0.5, 0.54):
+        sink.write(Frame(frame().image, time, 0, "a"))
+    sink.close()
+    assert played(tmp_path / "out.mp4") == pytest.approx([0.0, 0.04, 0.08, 0.12], abs=0.002)
 
 
 def test_a_broken_video_is_not_passed_off_as_whole(tmp_path: Path, picture: Source) -> None:
@@ -200,7 +253,7 @@ def test_only_an_encoder_that_is_always_slow_gets_longer_pieces(
         opened[0] += 1
         return real(*args)
 
-    monkeypatch.setattr(mien.encoder, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(mien.encoder, "monotonic", lambda: now[0])
     monkeypatch.setattr(mien.encoder.cv2, "VideoWriter", writer)
     monkeypatch.setattr(writer, "fourcc", real.fourcc, raising=False)
     sink = SaveVideo(tmp_path / "out.mov", fps=25.0, live=False)
@@ -232,13 +285,18 @@ def test_a_codec_that_opens_but_gives_nothing_is_passed_over(tmp_path: Path, mon
     assert len(played(tmp_path / "out.mp4")) == 5
 
 
-def test_a_lost_camera_is_cut_out_of_the_video(tmp_path: Path) -> None:
-    sink = SaveVideo(tmp_path / "out.mp4", fps=25.0, live=True)
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_a_lost_camera_is_cut_out_of_the_video(tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture) -> None:
+    sink = SaveVideo(tmp_path / f"out{suffix}", fps=25.0, live=True)
     for time in (100.0, 100.2, 3700.2, 3700.4, 7300.4):  # starts late, and loses an hour twice
         sink.write(Frame(frame().image, time, 0, "camera"))
     sink.close()
-    # To and with 100.2: 6, then a second, 0.2 s, a second.
-    assert len(played(tmp_path / "out.mp4")) == 6 + 25 + 5 + 25
+    times = played(tmp_path / f"out{suffix}")
+    if suffix == ".mp4":
+        assert times == pytest.approx([0, 0.2, 5.2, 5.4, 10.4], abs=0.002)
+    else:  # to and with 100.2: 6, then five seconds, 0.2 s, five seconds
+        assert len(times) == 6 + 125 + 5 + 125
+    assert "leaves out 7190 s in which the source gave no picture" in caplog.text
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi"])
