@@ -14,7 +14,7 @@ import numpy as np
 
 from mien.encoder import CODECS, Encoder, open_encoder
 from mien.errors import OutputError
-from mien.faces import Frame
+from mien.faces import Frame, Image
 from mien.live import Patience
 from mien.outputs import check_into, check_name, check_output, free_name, make_folder, names_folder
 from mien.paths import for_opencv, readable
@@ -96,7 +96,7 @@ class SaveVideo:
     """A video of the source's size, in which each frame is shown when it was in the source.
 
     An .mp4 or .mov keeps all frames at their times, whatever the rate. An .avi or .mkv has the constant rate ``fps``:
-    frames are repeated, or left out, so that they are shown within half a frame of their times; a file of which some
+    frames are repeated, or left out, so that they are shown within a frame of their times; a file of which some
     were left out is warned of. Of a live source a frame stands no longer than LONGEST or, where it gives so few, twice
     its usual time, so that an hour without a picture is cut out, which is told, too. A frame of another size is fitted
     into that of the first. FFmpeg encodes even sizes only, so where the size is odd the last row or column is doubled;
@@ -113,6 +113,9 @@ class SaveVideo:
         self._longest = max(LONGEST, 2 / (fps or 25.0)) if live else math.inf
         self._encoder: Encoder | None = None
         self._size = self._pad = (0, 0)
+        self._last: Image | None = None
+        self._waits = False
+        """Whether the last frame is not yet in the video."""
         self._start = self._at = self._cut = 0.0
         self._written = self._left_out = 0
 
@@ -126,14 +129,16 @@ class SaveVideo:
         if any(self._pad):
             right, bottom = self._pad
             image = np.asarray(cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE), dtype=np.uint8)
-        copies = self._copies(frame.time)
-        for _ in range(copies):
-            self._encoder.write(image, self._at)
+        slots = self._slots(frame.time)
+        for slot in range(slots, 0, -1):  # until this one, the frame before it stands
+            self._encoder.write(image if slot == 1 or self._last is None else self._last, self._at)
             self._written += 1
-        self._left_out += copies == 0
+        self._left_out += self._waits and slots < 2
+        self._last, self._waits = image, slots == 0
 
-    def _copies(self, time: float) -> int:
-        """How often a frame is written, at ``_at``: its time in the video, less what a live source was lost."""
+    def _slots(self, time: float) -> int:
+        """How many frames are to be written up to this one, at ``_at``: its time in the video, less what a live source
+        was lost."""
         if self._written:
             at = time - self._start
             if at <= self._at:  # a frame is shown, whatever its stamp
@@ -166,6 +171,7 @@ class SaveVideo:
             raise OutputError(f"{self._path} holds {max(0, count):.0f} of {self._written} frames; is the disk full?")
         if self._cut:
             log.warning("%s leaves out %.0f s in which the source gave no picture", self._path, self._cut)
+        self._left_out += self._waits
         if self._left_out and not self._live:
             log.warning(
                 "%s shows %g frames/s, so %d that came faster were left out; save as .mp4 or .mov to keep all",
