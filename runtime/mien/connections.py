@@ -7,28 +7,30 @@ from collections.abc import Callable
 
 import cv2
 
+from mien.decoders import Decoder
 from mien.errors import MienError, SourceError
 from mien.live import Shot, Shots
-from mien.pixels import as_bgr
 from mien.privacy import Secrets
-from mien.video import frame_rate
 
 MISSES = 3
 """Reads that fail in a row before a connection counts as lost: USB cameras now and then spoil a frame."""
 
 
-def watch(connect: Callable[[], cv2.VideoCapture], *, stamped: bool = True) -> Shots:
-    """The frames of what ``connect`` opens, until it gives no more. ``stamped``: whether its stamps mean anything."""
-    capture = connect()
+def watch(
+    connect: Callable[[], cv2.VideoCapture], shown: str = "", *, address: str | None = None, stamped: bool = True
+) -> Shots:
+    """The frames of what ``connect`` opens, until it gives no more. ``shown``: its name in messages. ``address``: what
+    a second decoder may open. ``stamped``: whether its stamps mean anything."""
+    decoder = Decoder(connect(), shown, again=connect, address=address, live=True)
     try:
-        fps, misses = frame_rate(capture), 0
+        misses = 0
         while misses < MISSES:
-            ok, image = capture.read()
-            misses = 0 if ok else misses + 1
-            if ok:
-                yield Shot(as_bgr(image), capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if stamped else None, fps)
+            decoded = decoder.read()
+            misses = 0 if decoded else misses + 1
+            if decoded:
+                yield Shot(decoded.image, decoded.stamp if stamped else None, decoder.fps, decoder.name)
     finally:
-        capture.release()
+        decoder.release()
 
 
 def private(secrets: Secrets, shots: Shots) -> Shots:

@@ -16,7 +16,7 @@ from mien.errors import InputError, MienError, SourceError
 from mien.faces import Frame, Image
 from mien.sources import POLL, THREADED, Source
 from mien.timestamps import LiveClock
-from mien.video import JOIN, no_frame
+from mien.video import JOIN
 
 ABANDONED = 2
 """Threads that may hang in a driver. While there are as many, nothing is opened."""
@@ -27,11 +27,12 @@ log = logging.getLogger(__name__)
 
 
 class Shot(NamedTuple):
-    """A frame as it comes: its stamp in s, or None, and the frame rate that the source claims."""
+    """A frame as it comes: its stamp in s, or None, the frame rate that the source claims, and what decoded it."""
 
     image: Image
     stamp: float | None
     fps: float | None
+    decoder: str | None = None
 
 
 Shots: TypeAlias = "Generator[Shot | None, None, None]"
@@ -83,7 +84,7 @@ class Live(Source):
             self.close()
             raise
         self._since = self._looked = time.monotonic()
-        self.fps, self.size = shot.fps, _size(shot.image)
+        self.fps, self.size, self.decoder = shot.fps, _size(shot.image), shot.decoder
 
     def __iter__(self) -> Iterator[Frame]:
         if self._iterated:
@@ -101,7 +102,7 @@ class Live(Source):
                     continue
                 shot, at = taken
                 start = at if start is None else start
-                self.size = _size(shot.image)
+                self.size, self.decoder = _size(shot.image), shot.decoder
                 yield Frame(shot.image, at - start, self._frames - 1, self.name)
         finally:
             self.state = "ended"
@@ -125,7 +126,9 @@ class Live(Source):
             )
         if feed.error and not isinstance(feed.error, MienError):
             raise SourceError(f"{self.name} cannot be read: {feed.error}") from feed.error
-        raise feed.error or no_frame(self.name)
+        raise feed.error or SourceError(
+            f"{self.name} opens but gives no frame; check it, and that no other program holds it"
+        )
 
     def _watch(self, now: float) -> None:
         """The watchdog. It runs in the iteration, so that nothing but the reading needs a thread."""

@@ -17,12 +17,11 @@ from mien.errors import InputError, SourceError
 from mien.listing import Listing, is_picture, list_folder, list_glob
 from mien.live import Live, Shot, Shots
 from mien.pipelines import is_pipeline, open_pipeline
-from mien.pixels import as_bgr
 from mien.privacy import without_secrets
 from mien.sources import POLL, Picture, Pictures, Source
 from mien.timestamps import FileClock
 from mien.turning import check_turn, turned
-from mien.video import Video, frame_rate, no_frame, open_video
+from mien.video import Video, no_frame, open_video
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +58,7 @@ def _open(spec: str | int | Path | Listing, loop: bool, recursive: bool) -> Sour
     if loop:
         return _open_loop(text)
     if is_camera(text):
-        return Live(f"camera {text}", lambda: watch(lambda: _camera(text)))
+        return Live(f"camera {text}", lambda: watch(lambda: _camera(text), f"camera {text}"))
     if is_pipeline(text):
         return open_pipeline(text)
     if is_address(text):
@@ -79,26 +78,25 @@ def replay(path: Path) -> Shots:
     clock: FileClock | None = None
     start = 0.0
     while True:
-        capture = open_video(path)
+        decoder = open_video(path)
         try:
-            ok, image = capture.read()
-            if not ok:
+            decoded = decoder.read()
+            if not decoded:
                 raise no_frame(str(path))
-            fps = frame_rate(capture)
             if clock is None:
-                clock, start = FileClock(1 / (fps or 25)), time.monotonic()
+                clock, start = FileClock(1 / (decoder.fps or 25)), time.monotonic()
             clock.restart()
-            while ok:
-                at = clock(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+            while decoded:
+                at = clock(decoded.stamp)
                 # A machine that is too slow, or slept, does not have to catch up.
                 start += late if (late := time.monotonic() - start - at) > 1 else 0
                 while (ahead := start + at - time.monotonic()) > 0:
                     time.sleep(min(ahead, POLL))
                     yield None
-                yield Shot(as_bgr(image), at, fps)
-                ok, image = capture.read()
+                yield Shot(decoded.image, at, decoder.fps, decoder.name)
+                decoded = decoder.read()
         finally:
-            capture.release()
+            decoder.release()
 
 
 def _open_loop(text: str) -> Live:

@@ -7,6 +7,7 @@ import re
 import cv2
 
 from mien.connections import connect_within, private, watch
+from mien.decoders import Decoder
 from mien.errors import SourceError
 from mien.live import Live, Patience
 from mien.privacy import Secrets
@@ -49,7 +50,11 @@ def open_pipeline(pipeline: str) -> Source:
 
     opened = [connect_within(Patience.opening, connect, secrets.shown)]
     if opened[0].get(cv2.CAP_PROP_FRAME_COUNT) > 0 or ENDING.search(pipeline):
-        video = Video(secrets.shown, opened[0])
+        video = Video(secrets.shown, Decoder(opened[0], secrets.shown))
         video.count = None  # GStreamer guesses it from the duration, which may be that of the sound
         return video
-    return Live(secrets.shown, lambda: private(secrets, watch(lambda: opened.pop() if opened else connect())))
+
+    def first() -> cv2.VideoCapture:
+        return opened.pop() if opened else connect()
+
+    return Live(secrets.shown, lambda: private(secrets, watch(first, secrets.shown)))

@@ -31,14 +31,16 @@ class Tally:
         now = f"{faces[0].expression.label} {faces[0].expression.confidence:.0%}" if faces else "no face"
         return f"{rate:.1f} faces/s, {now}" + (f", {dropped} dropped" if dropped else "")
 
-    def summary(self, engine: str, dropped: int = 0, of: str = "") -> str:
-        """The last line of a run. ``of``: what follows the number of frames, such as `` of 3 sources``."""
+    def summary(self, engine: str, dropped: int = 0, of: str = "", decoders: Sequence[str] = ()) -> str:
+        """The last line of a run. ``of``: what follows the number of frames, such as `` of 3 sources``. ``decoders``
+        are named where there was another than OpenCV."""
         faces = self.labels.total()
         rate = self.frames / max(self.seconds, 1e-6)
         text = (
             f"{_count(self.frames, 'frame')}{of}, {_count(faces, 'face')} in {self.seconds:.1f} s, "
             f"{rate:.1f} frames/s on {engine}"
         )
+        text += f", decoded by {' and '.join(decoders)}" if {*decoders} - {"OpenCV"} else ""
         text += f", {_count(dropped, 'frame')} dropped for newer ones" if dropped else ""
         shares = ", ".join(f"{label} {count / faces:.0%}" for label, count in self.labels.most_common(3))
         return f"{text}: {shares}" if faces > 1 else text

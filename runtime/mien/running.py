@@ -68,6 +68,7 @@ class Run:
         self._outputs: Outputs | None = None
         self._left: list[str] = []
         self._count, self._dropped, self._endless, self._closed = 0, 0, False, False
+        self._decoders: set[str] = set()
 
     def read_all(self, stack: ExitStack) -> None:
         """Read one source after the other. Of several, one that cannot be read is a warning; MienError otherwise."""
@@ -95,7 +96,7 @@ class Run:
         if not args.quiet and self._recognizer and self._tally.frames:
             out = tell if "-" in (args.json, args.csv) else say
             of = f" of {self._count - len(self._left)} sources" if self._count > 1 else ""
-            out(self._tally.summary(self._recognizer.engine, self._dropped, of))
+            out(self._tally.summary(self._recognizer.engine, self._dropped, of, sorted(self._decoders)))
             if self._outputs and (written := self._outputs.written()):
                 out(f"written: {', '.join(written)}")
         elif stopped and not args.quiet:
@@ -167,6 +168,7 @@ class Run:
                     self._closed = True
                     break
         self._dropped += source.dropped
+        self._decoders |= {source.decoder} if source.decoder else set()
 
     @contextmanager
     def _finishing(self, job: Job) -> Iterator[None]:

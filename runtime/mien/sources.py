@@ -32,7 +32,8 @@ class Source(ABC):
     ``fps``: frames per second, or None. ``size``: width, height in px, or None where it differs between frames; that of
     a live source may change when it was lost. ``count``: frames announced, or None. ``paths``: the files that are read.
     ``dropped``: frames of a live source that were let go because newer ones came. ``state``: open, lost (a live source
-    that is being opened again) or ended. Any thread may read them. Times of frames rise, in seconds since the first.
+    that is being opened again) or ended. ``decoder``: of a video or stream: OpenCV, or PyAV where that cannot.
+    Any thread may read them. Times of frames rise, in seconds since the first.
     Trouble with single frames is a warning of the loggers below ``mien``.
     """
 
@@ -44,6 +45,7 @@ class Source(ABC):
     paths: Sequence[Path] = ()
     dropped: int = 0
     state: State = "open"
+    decoder: str | None = None
     _stopped = False
 
     @abstractmethod

@@ -63,6 +63,11 @@ class Turned(Source):
         """As of the other source."""
         return self._source.dropped
 
+    @property
+    def decoder(self) -> str | None:  # type: ignore[override]
+        """As of the other source."""
+        return self._source.decoder
+
     def stop(self) -> None:
         self._source.stop()
 

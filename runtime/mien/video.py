@@ -8,21 +8,23 @@ import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISFIFO
 from typing import TypeAlias
 
 import cv2
-import numpy as np
 
+from mien.decoders import Decoder, open_capture
+from mien.decoders.opencv import Decoded
+from mien.endings import ending
 from mien.errors import InputError, MienError, SourceError
-from mien.faces import Frame, Image
-from mien.paths import check_plain, for_opencv, readable
-from mien.pixels import as_bgr
+from mien.faces import Frame
+from mien.paths import for_opencv, readable
 from mien.sources import POLL, THREADED, Source
 from mien.timestamps import FileClock
 
-TIMEOUT_MS = 10_000
-"""How long a network stream may take to open, or to give the next frame."""
 PLAYLISTS = (".m3u8", ".sdp")
+RAW = (b"YUV4MPEG2 ",)
+"""Videos that begin with a line of text, and may hold no zero."""
 AHEAD = 3
 """Frames that are decoded before they are asked for."""
 JOIN = 1.0
@@ -30,11 +32,11 @@ JOIN = 1.0
 
 log = logging.getLogger(__name__)
 
-_Decoded: TypeAlias = "tuple[Image, float] | BaseException | None"
+_Item: TypeAlias = "Decoded | BaseException | None"
 
 
 class Video(Source):
-    """A file that OpenCV plays. The first frame is read at once, which proves that there is one and gives its size.
+    """A video with an end. The first frame is read at once, which proves that there is one and gives its size.
 
     While it is iterated over, a thread decodes up to ``AHEAD`` frames ahead; what it raises is raised by the iteration.
     Times are the container's, and go on at the frame rate where those do not rise.
@@ -42,27 +44,27 @@ class Video(Source):
 
     kind = "video"
 
-    def __init__(self, name: str, capture: cv2.VideoCapture, path: Path | None = None):
+    def __init__(self, name: str, decoder: Decoder, path: Path | None = None):
         self.name = readable(name)
         self.paths = [path] if path else []
-        self._capture = capture
+        self._frames = decoder
         self._thread: threading.Thread | None = None
-        count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.count = int(count) if 0 < count < 2**31 else None
-        self.fps = frame_rate(capture)
-        ok, first = capture.read()
-        if not ok:
+        try:
+            self._first = decoder.read()
+            if self._first is None:
+                raise no_frame(name)
+        except BaseException:
             self.close()
-            raise no_frame(name)
-        self.size = first.shape[1], first.shape[0]
-        self._first: np.ndarray | None = first
+            raise
+        self.count, self.fps, self.decoder = decoder.count, decoder.fps, decoder.name
+        self.size = self._first.image.shape[1], self._first.image.shape[0]
 
     def __iter__(self) -> Iterator[Frame]:
         if self._thread:
             raise InputError(f"{self.name} was iterated over already; open it again")
-        index, time, step = 0, 0.0, 1 / (self.fps or 25)
+        index, end, step = 0, 0.0, 1 / (self.fps or 25)
         clock = FileClock(step)
-        ahead: queue.Queue[_Decoded] = queue.Queue(AHEAD)
+        ahead: queue.Queue[_Item] = queue.Queue(AHEAD)
         leave = threading.Event()
         if not self._stopped:
             self._thread = threading.Thread(target=self._decode, args=(ahead, leave), name="mien video", daemon=True)
@@ -81,10 +83,11 @@ class Video(Source):
                 if isinstance(got, BaseException):
                     raise got
                 if got is None:
-                    self._check_end(index, time, step)
+                    self._check_end(index, end, step)
                     break
-                time = clock(got[1])
-                yield Frame(got[0], time, index, self.name)
+                time = clock(got.stamp)
+                end = max(time, got.stamp or 0.0)  # a video may begin late
+                yield Frame(got.image, time, index, self.name)
                 index += 1
         finally:
             self.state = "ended"
@@ -97,12 +100,12 @@ class Video(Source):
     def close(self) -> None:
         super().close()
         if self._thread is None:
-            self._capture.release()
+            self._frames.release()
         else:
             self._thread.join(JOIN)  # it releases the capture itself
 
-    def _decode(self, ahead: queue.Queue[_Decoded], leave: threading.Event) -> None:
-        def put(item: _Decoded) -> bool:
+    def _decode(self, ahead: queue.Queue[_Item], leave: threading.Event) -> None:
+        def put(item: _Item) -> bool:
             while not (leave.is_set() or self._stopped):
                 try:
                     ahead.put(item, timeout=POLL)
@@ -112,66 +115,72 @@ class Video(Source):
             return False
 
         try:
-            ok, image, self._first = True, self._first, None
-            while ok and image is not None and put((as_bgr(image), self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)):
-                ok, image = self._capture.read()
+            decoded, self._first = self._first, None
+            while decoded and put(decoded):
+                decoded = self._frames.read()
+                self.decoder = self._frames.name
             put(None)
         except BaseException as error:
             put(error)
         finally:
-            self._capture.release()
+            self._frames.release()
 
     def _check_end(self, read: int, time: float, step: float) -> None:
-        # A variable frame rate makes the announced count wrong, but not the time at which a whole video ends.
-        if self.count and read < self.count - 1 and time < (self.count - 2.5) * step:
-            log.warning(
-                "read %d of the %d frames that %s announces; its end is damaged or was cut off",
-                read,
-                self.count,
-                self.name,
-            )
+        """Warn of frames that are missing by time: a variable rate and edit lists make the announced count wrong."""
+        if self.paths:
+            cut, seconds = ending(self.paths[0])
+            late = not seconds or time + 2.5 * step >= seconds
+            if not cut and (late or read >= (self.count or 0) - 1):
+                return
+            counted = f" of the {self.count}" if self.count else ""
+        else:  # of a file elsewhere only the longest track's length is known, which may be the sound's
+            if not self.count or read >= self.count - 1 or time >= 0.8 * self.count * step:
+                return
+            counted = f" of about {self.count}"
+        announces = "announces" if counted else "holds"
+        log.warning(
+            "read %d%s frames that %s %s; its end is damaged or was cut off", read, counted, self.name, announces
+        )
 
 
-def open_video(path: Path) -> cv2.VideoCapture:
-    """A file's capture, opened; SourceError, with the remedy, where that fails."""
+def open_video(path: Path) -> Decoder:
+    """A file's decoder, opened; SourceError, with the remedy, where that fails."""
     try:
+        if S_ISFIFO(path.stat().st_mode):
+            raise SourceError(
+                f"{path} is a pipe, and videos are read from files, where one can go back; save it first: "
+                f"cat {path} > video.mp4"
+            )
         with path.open("rb") as file:
             head = file.read(4096)
+    except MienError:
+        raise
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}; check its permissions") from error
     if not head:
         raise SourceError(f"{path} is empty (0 bytes); copy or download it again")
     # FFmpeg would play a text file as a film of its letters.
-    if b"\0" not in head and path.suffix.lower() not in PLAYLISTS:
+    if b"\0" not in head and not head.startswith(RAW) and path.suffix.lower() not in PLAYLISTS:
         raise SourceError(f"{path} is neither a picture nor a video; it looks like text")
-    with for_opencv(path) as name:
-        capture = open_capture(name)
-    if not capture.isOpened():
+
+    def again() -> cv2.VideoCapture:
+        with for_opencv(path) as name:
+            return open_capture(name)
+
+    capture = again()
+    try:
+        return Decoder(capture, str(path), again=again, address=os.path.abspath(path))
+    except SourceError as error:
+        if capture.isOpened():
+            raise
         raise SourceError(
-            f"cannot open {path}: it is damaged, its recording was not finished, or OpenCV "
-            f"{cv2.__version__} does not know its format; try: ffmpeg -i {path.name} new.mp4"
-        )
-    return capture
-
-
-def open_capture(name: str) -> cv2.VideoCapture:
-    """FFmpeg where there is one: other backends read a % in the name as the pattern of an image sequence. InputError
-    for a name that is no UTF-8."""
-    check_plain(name, "the address")
-    if not cv2.videoio_registry.hasBackend(cv2.CAP_FFMPEG):
-        return cv2.VideoCapture(name)
-    timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
-    return cv2.VideoCapture(name, cv2.CAP_FFMPEG, timeouts)
-
-
-def frame_rate(capture: cv2.VideoCapture) -> float | None:
-    """Frames per second, or None where what the source says cannot be."""
-    fps = capture.get(cv2.CAP_PROP_FPS)
-    return fps if 1 <= fps <= 240 else None
+            f"cannot open {path}: it is damaged, its recording was not finished, or its format is not known to OpenCV "
+            f"{cv2.__version__}; try: ffmpeg -i {path.name} new.mp4 ({error})"
+        ) from error
 
 
 def no_frame(name: str) -> SourceError:
-    return SourceError(f"{name} opens but gives no frame; it is damaged, or another program holds the camera")
+    return SourceError(f"{name} opens but gives no frame; it is damaged or holds no picture")
 
 
 def quiet_opencv() -> None:

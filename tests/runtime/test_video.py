@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mien.decoders import Decoder
 from mien.errors import InputError, SourceError
 from mien.faces import Frame, Image
 from mien.opening import open_source
@@ -111,7 +112,7 @@ class Film:
 
 def film(after: int, error: Exception | None = None) -> tuple[Video, Film]:
     stand_in = Film(after, error)
-    return Video("film", stand_in), stand_in  # type: ignore[arg-type]
+    return Video("film", Decoder(stand_in, "film")), stand_in  # type: ignore[arg-type]
 
 
 def threads() -> list[str]:

@@ -1,0 +1,119 @@
+"""Whether a decoder really wrote the picture that it says it read.
+
+OpenCV 4.13 to 5.0 report success for frames that are flagged interlaced and leave FFmpeg's picture as it was: what an
+earlier frame, or whoever had the memory before, left in it. Whatever the cause, this tells such pictures from real
+ones.
+OpenCV copies from a buffer of its own, which no caller can fill. But it is allocated with the first frame, and glibc
+fills new memory with any byte on demand: a picture that is nothing but this byte was not written.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np
+
+FILLS = 0xAC, 0x4D
+"""Bytes of new memory. A real picture may be all of one of them, but not at the same time all of the other."""
+ROWS = 16
+"""Of a picture are looked at where two are compared."""
+LONGEST = 5
+"""Frames for which a new standstill is taken for real without a look."""
+WAIT = 250
+"""Frames from look to look while a picture stands still."""
+M_PERTURB = -6
+
+_filling = threading.Lock()
+
+
+@contextmanager
+def filled_memory(fill: int) -> Iterator[None]:
+    """Inside, new memory of the process holds ``fill`` in each byte, where ``can_fill``. Keep it short."""
+    if not can_fill():
+        yield
+        return
+    with _filling:
+        _perturb(fill)
+        try:
+            yield
+        finally:
+            _perturb(None)
+
+
+@cache
+def can_fill() -> bool:
+    """Whether this process's allocator fills new memory: glibc's does, unless another one was preloaded."""
+    if not sys.platform.startswith("linux"):
+        return False
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt"):  # musl
+        return False
+    libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = (
+        ctypes.c_void_p,
+        [ctypes.c_size_t],
+        [ctypes.c_void_p],
+    )
+    size = 1 << 16
+    with _filling:
+        _perturb(FILLS[0])
+        place = libc.malloc(size)
+        _perturb(None)
+    # The first bytes may be the allocator's own.
+    seen = ctypes.string_at(place, size)[64:-64] if place else b""
+    libc.free(place)
+    return bool(seen) and set(seen) == {FILLS[0]}
+
+
+def is_filled(image: np.ndarray, fill: int) -> bool:
+    """Whether every value is ``fill``. Costs next to nothing where it is not."""
+    return bool((image[:: max(1, len(image) // ROWS)] == fill).all()) and bool((image == fill).all())
+
+
+class Standstill:
+    """Counts frames that are alike, as those are that were not written: their buffer keeps the frame before.
+
+    Real pictures stand still, too, and a closer look is dear. So ``update`` asks for one at the first repetition, and
+    where that was real, only at one that lasts longer than ``LONGEST``, and again while it lasts. Of a ``live`` source,
+    where it takes another connection, only after ``WAIT`` frames. ``run``: how often the newest frame was repeated;
+    ``repeated``: frames that were repetitions.
+    """
+
+    def __init__(self, live: bool = False) -> None:
+        self._live = live
+        self._rows: np.ndarray | None = None
+        self._trusted = WAIT if live else 0
+        self.run = self.repeated = 0
+        self._looked = False
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the newest frame repeats one, and nobody has looked at them yet."""
+        return self.run > 0 and not self._looked
+
+    def update(self, image: np.ndarray) -> bool:
+        """Take the next frame; True where it should be looked at."""
+        rows = image[:: max(1, len(image) // ROWS)]
+        if self._rows is not None and np.array_equal(rows, self._rows):
+            self.run += 1
+            self.repeated += 1
+        else:
+            self._rows, self.run, self._looked = rows.copy(), 0, False
+            self._trusted = min(self._trusted, WAIT if self._live else LONGEST)
+        return self.run > self._trusted
+
+    def trust(self) -> None:
+        """What was asked about is real."""
+        self._trusted = 4 * self.run if self._live else min(4 * self.run, self.run + WAIT)
+        self._looked = True
+
+
+def _perturb(fill: int | None) -> None:
+    own = os.environ.get("MALLOC_PERTURB_", "0")  # what the user set, for the whole process
+    usual = int(own) & 0xFF if own.isdigit() else 0
+    ctypes.CDLL(None).mallopt(M_PERTURB, usual if fill is None else fill ^ 0xFF)

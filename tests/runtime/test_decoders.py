@@ -1,0 +1,298 @@
+"""No frame that a decoder did not write, and what OpenCV cannot read is read by PyAV or refused."""
+
+from __future__ import annotations
+
+import sys
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from made_videos import flag_interlaced, moving, write
+
+from mien.decoders import REMEDY, Decoder
+from mien.decoders.opencv import CvDecoder, Unwritten
+from mien.decoders.unwritten import LONGEST, can_fill
+from mien.errors import SourceError
+from mien.faces import Image
+from mien.live import Live
+from mien.opening import open_source
+
+av = pytest.importorskip("av")
+
+CLOSE = 1.5
+"""Mean difference of the grey levels of two conversions of one frame."""
+
+
+def reference(path: Path) -> list[Image]:
+    """The frames as PyAV gives them."""
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+
+
+def read(path: Path) -> tuple[str | None, list[Image]]:
+    with open_source(path) as source:
+        return source.decoder, [frame.image for frame in source]
+
+
+def check_frames(images: list[Image], expected: list[Image]) -> None:
+    assert [image.shape for image in images] == [image.shape for image in expected]
+    for image, other in zip(images, expected, strict=True):
+        assert np.abs(image.astype(int) - other).mean() < CLOSE
+
+
+def read_or_refusal(path: Path) -> tuple[list[Image], str]:
+    """What is read, or else the words of the refusal: versions of OpenCV differ in what they can read."""
+    try:
+        return read(path)[1], ""
+    except SourceError as error:
+        return [], str(error)
+
+
+def without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.delitem(sys.modules, "mien.decoders.pyav", raising=False)
+
+
+INTERLACED: list[tuple[str, dict[str, Any]]] = [
+    ("h264.mp4", {}),
+    ("h264.mkv", {}),
+    ("h264.ts", {}),
+    ("h264.flv", {}),
+    ("mpeg2.mpg", {"codec": "mpeg2video"}),
+    ("mpeg2.ts", {"codec": "mpeg2video"}),
+    ("mpeg2.vob", {"codec": "mpeg2video"}),
+    ("mpeg4.avi", {"codec": "mpeg4"}),
+    ("prores.mov", {"codec": "prores_ks", "pixels": "yuv422p10le"}),
+    ("ten.mkv", {"pixels": "yuv420p10le"}),
+    ("444.mkv", {"pixels": "yuv444p"}),
+]
+
+
+@pytest.mark.parametrize(("name", "how"), INTERLACED)
+def test_interlaced_video_is_read(tmp_path: Path, portrait: Image, name: str, how: dict[str, Any]) -> None:
+    path = write(tmp_path / name, moving(portrait, 12), interlaced=True, **how)
+    read(write(tmp_path / "other.mp4", [255 - image for image in moving(portrait, 12)]))  # what memory may still hold
+    _, images = read(path)
+    check_frames(images, reference(path))
+
+
+def test_interlaced_video_is_refused_without_the_second_decoder(
+    tmp_path: Path, portrait: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.mp4", moving(portrait, 12), interlaced=True)
+    expected = reference(path)
+    without_pyav(monkeypatch)
+    images, refusal = read_or_refusal(path)
+    if refusal:
+        assert REMEDY in refusal
+        assert "interlaced" in refusal
+    else:
+        check_frames(images, expected)
+
+
+MIXED = {
+    "every second": [False, True],
+    "two of three": [False, True, True],
+    "from the middle": [False] * 20 + [True] * 20,
+    "none": [False],
+    "the first": [True] + [False] * 39,
+}
+
+
+@pytest.mark.parametrize("marks", MIXED.values(), ids=list(MIXED))
+@pytest.mark.parametrize("second", [True, False], ids=["pyav", "alone"])
+def test_frames_of_both_kinds(
+    tmp_path: Path, portrait: Image, marks: list[bool], second: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.m2v", moving(portrait, 40), codec="mpeg2video", options={"bf": "0"})
+    flag_interlaced(path, marks)
+    expected = reference(path)
+    if not second:
+        without_pyav(monkeypatch)
+    images, refusal = read_or_refusal(path)
+    if refusal:
+        assert not second
+        assert any(marks)
+        assert REMEDY in refusal
+    else:
+        check_frames(images, expected)
+
+
+def test_a_standstill_that_becomes_interlaced(tmp_path: Path, portrait: Image) -> None:
+    """Where real repetitions were seen, those that follow are still not taken for real."""
+    images = moving(portrait, 40)
+    images = [*images[:20], *[images[19]] * 30, *images[:10], *images]
+    path = write(tmp_path / "a.m2v", images, codec="mpeg2video", options={"bf": "0"})
+    flag_interlaced(path, [False] * 60 + [True] * 40)
+    check_frames(read(path)[1], reference(path))
+
+
+UNIFORM = {"black": 0, "white": 255, "like the fill": 0xAC, "like the other fill": 0x4D}
+
+
+@pytest.mark.parametrize("level", UNIFORM.values(), ids=list(UNIFORM))
+def test_a_uniform_picture_is_a_picture(tmp_path: Path, level: int) -> None:
+    image = np.full((120, 160, 3), level, np.uint8)
+    path = write(tmp_path / "a.avi", [image] * 8, codec="rawvideo", pixels="bgr24")
+    decoder, images = read(path)
+    assert decoder == "OpenCV"
+    check_frames(images, [image] * 8)
+
+
+def test_pictures_that_stand_still_are_read_as_they_are(tmp_path: Path, portrait: Image) -> None:
+    first, second, *rest = moving(portrait, 6)
+    slides = [first] * 30 + [second] * (LONGEST + 3) + [image for image in rest for _ in range(3)] + [first] * 2
+    path = write(tmp_path / "a.mp4", slides)
+    decoder, images = read(path)
+    assert decoder == "OpenCV"
+    check_frames(images, reference(path))
+
+
+class Idle:
+    """Stands in for a capture that says it reads, and leaves its buffer as the allocator gave it. From ``works`` on it
+    writes the number of the frame."""
+
+    def __init__(self, works: int | None = None, frames: int = 20):
+        self.works, self.frames, self.at = works, frames, -1
+        self.buffer: np.ndarray | None = None
+
+    def grab(self) -> bool:
+        self.at += 1
+        return self.at < self.frames
+
+    def retrieve(self) -> tuple[bool, np.ndarray]:
+        if self.buffer is None:
+            self.buffer = np.empty((200, 300, 3), np.uint8)
+        if self.works is not None and self.at >= self.works:
+            self.buffer[:] = self.at
+        return True, self.buffer.copy()
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        return self.retrieve() if self.grab() else (False, None)
+
+    def get(self, what: int) -> float:
+        return 0.0
+
+    def set(self, what: int, value: float) -> bool:
+        self.at = int(value) - 1
+        return True
+
+    def isOpened(self) -> bool:
+        return True
+
+    def getBackendName(self) -> str:
+        return "FFMPEG"
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("fills", [True, False], ids=["glibc", "another allocator"])
+def test_a_buffer_that_nobody_writes_to(fills: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if fills and not can_fill():
+        pytest.skip("this allocator cannot fill")
+    monkeypatch.setattr("mien.decoders.opencv.can_fill", lambda: fills)
+    for works in (None, 1):
+        if works is None or fills:
+            with pytest.raises(Unwritten):
+                CvDecoder(Idle(works), "idle", lambda works=works: Idle(works)).read()  # type: ignore[misc,arg-type,return-value]
+    busy = CvDecoder(Idle(0), "busy", lambda: Idle(0))  # type: ignore[arg-type,return-value]
+    levels = []
+    while decoded := busy.read():
+        levels.append(int(decoded.image[0, 0, 0]))
+    assert levels == list(range(20))
+
+
+def test_a_stream_whose_frames_are_not_written(tmp_path: Path, portrait: Image) -> None:
+    """A live source, too, goes over to the second decoder."""
+    from mien.connections import watch
+
+    path = write(tmp_path / "a.ts", moving(portrait, 30), interlaced=True)
+
+    def connect() -> cv2.VideoCapture:
+        return Idle()  # type: ignore[return-value]
+
+    shots = watch(connect, "stream", address=str(path))
+    found = [shot for shot in shots if shot]
+    assert {shot.decoder for shot in found} == {"PyAV"}
+    check_frames([shot.image for shot in found], reference(path))
+    with Live("stream", lambda: watch(connect, "stream", address=str(path))) as source:
+        assert source.decoder == "PyAV"
+
+
+def test_a_loop_of_interlaced_video(tmp_path: Path, portrait: Image) -> None:
+    path = write(tmp_path / "a.mp4", moving(portrait, 4), interlaced=True, rate=50)
+    expected = reference(path)
+    with open_source(path, loop=True) as source:
+        for frame, _ in zip(source, range(6), strict=False):
+            assert min(np.abs(frame.image.astype(int) - image).mean() for image in expected) < CLOSE
+
+
+def test_a_codec_that_opencv_lacks(tmp_path: Path, portrait: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.mp4", moving(portrait, 6), codec="libsvtav1")
+    expected = reference(path)
+    check_frames(read(path)[1], expected)
+    without_pyav(monkeypatch)
+    images, refusal = read_or_refusal(path)
+    if refusal:
+        assert "av01" in refusal.lower()
+        assert REMEDY in refusal
+        assert "camera" not in refusal
+    else:
+        check_frames(images, expected)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize(
+    ("aspect", "stored", "size"),
+    [
+        ((4, 3), (240, 180), (320, 180)),
+        ((8, 9), (270, 180), (270, 202)),
+        ((1280, 1279), (240, 180), (240, 180)),
+        ((1, 1), (240, 180), (240, 180)),
+    ],
+)
+def test_pixels_that_are_not_square(
+    tmp_path: Path,
+    portrait: Image,
+    codec: str,
+    interlaced: bool,
+    aspect: tuple[int, int],
+    stored: tuple[int, int],
+    size: tuple[int, int],
+) -> None:
+    path = tmp_path / "a.mkv"
+    write(path, moving(portrait, 3, stored), codec=codec, interlaced=interlaced, aspect=Fraction(*aspect))
+    with open_source(path) as source:
+        assert source.size == size
+        assert {frame.image.shape for frame in source} == {(*size[::-1], 3)}
+    with open_source(path, loop=True) as source:
+        assert source.size == size
+
+
+def test_pixels_of_an_impossible_shape_are_refused(tmp_path: Path, portrait: Image) -> None:
+    path = write(tmp_path / "a.mkv", moving(portrait, 3), aspect=Fraction(20, 1))
+    with pytest.raises(SourceError, match="setsar=1"):
+        open_source(path)
+
+
+def test_no_frames_are_left_out_where_the_decoder_changes(tmp_path: Path, portrait: Image) -> None:
+    path = write(tmp_path / "a.m2v", moving(portrait, 30), codec="mpeg2video", options={"bf": "0"})
+    flag_interlaced(path, [False] * 10 + [True] * 20)
+    with open_source(path) as source:
+        frames = list(source)
+    assert len(frames) == 30
+    assert all(a.time < b.time for a, b in pairwise(frames))
+
+
+def test_a_decoder_of_a_camera_has_no_second(portrait: Image) -> None:
+    decoder = Decoder(Idle(0, 2), "camera 0", live=True)  # type: ignore[arg-type]
+    assert decoder.name == "OpenCV"
+    assert decoder.read()
+    assert decoder.read()
+    assert decoder.read() is None
