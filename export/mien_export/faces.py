@@ -17,8 +17,9 @@ from mien.demo import demo_picture
 from mien.detector import Detector, find_in_crop, load_detector
 from mien.errors import InputError, SourceError
 from mien.faces import EXPRESSIONS, Image
-from mien.images import SUFFIXES, read_image
+from mien.images import read_image
 from mien.opening import open_source
+from mien.stills.kinds import SUFFIXES
 
 LIMIT = 1000
 PORTRAIT_TURNS = (-25, -15, -8, 0, 8, 15, 25)

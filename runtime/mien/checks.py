@@ -1,4 +1,4 @@
-"""What callers hand in, looked at before anything works on it: a frame, boxes, landmarks, numbers."""
+"""What callers hand in, looked at before anything works on it: boxes, landmarks, numbers."""
 
 from __future__ import annotations
 
@@ -10,33 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mien.errors import InputError
-from mien.faces import Floats, Image
+from mien.faces import Floats
 
 FARTHEST = 1e6
 """Px from the corner of a frame within which boxes and landmarks make sense; far beyond, float32 loses single px."""
 MOST_THREADS = 256
 """More only take seconds to start."""
-
-
-def check_frame(frame: ArrayLike) -> Image:
-    """The frame as an array, or InputError with what is wrong and how to mend it."""
-    try:
-        image = np.asarray(frame)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"frame is no regular array: {error}; give uint8 (height, width, 3) BGR") from error
-    if image.dtype != np.uint8:
-        hint = "scale it to 0..255 and use .astype('uint8')" if image.dtype.kind == "f" else "convert it to 8 bits"
-        if image.dtype == object:
-            hint = "cv2.imread and VideoCapture.read give None where they fail: check the path or camera"
-        raise InputError(f"frame has dtype {image.dtype}, expected uint8; {hint}")
-    if image.ndim != 3 or image.shape[2] != 3:
-        hint = {2: "for grey use cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)"}.get(image.ndim, "")
-        if image.ndim == 3 and image.shape[2] == 4:
-            hint = "for four channels use cv2.cvtColor(frame, cv2.COLOR_BGRA2BGR)"
-        raise InputError(f"frame has shape {image.shape}, expected (height, width, 3) BGR; {hint}".rstrip("; "))
-    if 0 in image.shape:
-        raise InputError(f"frame is empty: its shape is {image.shape}")
-    return image
 
 
 def check_boxes(boxes: ArrayLike, shape: tuple[int, ...]) -> Floats:

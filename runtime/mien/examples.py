@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike
 
 from mien.align import crop, crop_matrix
 from mien.baseline import Baseline
-from mien.checks import check_frame
 from mien.detector import Detector, find_in_crop
 from mien.errors import EnrolmentRefused, InputError
 from mien.expression import ExpressionModel
 from mien.faces import Affect, Detection, Floats, Image
+from mien.frames import check_frame
 from mien.personal import Examples
 
 CROPPED = 320

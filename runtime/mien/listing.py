@@ -11,12 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-
 from mien.errors import SourceError
-from mien.images import SUFFIXES
-from mien.paths import for_opencv
 from mien.privacy import without_secrets
+from mien.stills.heif import INSTALL, has_heif
+from mien.stills.kinds import HEIC, READ, SUFFIXES, kind_of_file
 
 VIDEOS = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2v", ".ts", ".mts", ".m2ts", ".vob", ".wmv",
@@ -41,12 +39,13 @@ class Listing:
         """In words, empty where nothing is."""
         kinds = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in self.others.most_common(8))
         more = sum(count for _, count in self.others.most_common()[8:])
-        return kinds + (f", {more} of other kinds" if more else "")
+        heic = f" (for HEIC: {INSTALL})" if any(suffix in self.others for suffix in HEIC.suffixes) else ""
+        return kinds + (f", {more} of other kinds" if more else "") + heic
 
     def tell(self) -> None:
         """Warn of what is left out, in one line."""
         if self.others:
-            log.warning("left out in %s, as neither a picture nor a video: %s", self.name, self.left_out())
+            log.warning("left out in %s, as no picture or video that is read here: %s", self.name, self.left_out())
 
 
 def list_folder(folder: Path, *, recursive: bool = False) -> Listing:
@@ -81,12 +80,11 @@ def list_glob(pattern: str) -> Listing:
 
 
 def is_picture(path: Path) -> bool:
-    """By its name or, for other names, by its first bytes. An animated GIF and raw MJPEG are videos."""
+    """Whether it is one that can be read here: by its name or, for other names, by its first bytes."""
     suffix = path.suffix.lower()
-    if suffix in SUFFIXES or suffix in (".gif", ".mjpeg", ".mjpg"):
-        return suffix in SUFFIXES
-    with for_opencv(path) as name:
-        return cv2.haveImageReader(name)
+    if suffix in HEIC.suffixes:
+        return has_heif()
+    return suffix in SUFFIXES or (suffix not in VIDEOS and kind_of_file(path) in READ)
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:
@@ -107,7 +105,7 @@ def _sorted_out(name: str, paths: Iterable[Path], *, by_content: bool) -> Listin
         suffix = path.suffix.lower()
         if suffix in VIDEOS:
             videos.append(path)
-        elif suffix in SUFFIXES or (by_content and is_picture(path)):
+        elif (by_content or suffix in SUFFIXES) and is_picture(path):
             pictures.append(path)
         else:
             others[suffix] += 1

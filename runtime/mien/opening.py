@@ -12,13 +12,15 @@ from pathlib import Path
 import cv2
 
 from mien.addresses import is_address, open_address
+from mien.animation import open_still
 from mien.connections import watch
 from mien.errors import InputError, SourceError
-from mien.listing import Listing, is_picture, list_folder, list_glob
+from mien.listing import Listing, list_folder, list_glob
 from mien.live import Live, Shot, Shots
 from mien.pipelines import is_pipeline, open_pipeline
 from mien.privacy import without_secrets
-from mien.sources import POLL, Picture, Pictures, Source
+from mien.sources import POLL, Pictures, Source
+from mien.stills.kinds import kind_of_file
 from mien.timestamps import FileClock
 from mien.turning import check_turn, turned
 from mien.video import Video, no_frame, open_video
@@ -67,7 +69,8 @@ def _open(spec: str | int | Path | Listing, loop: bool, recursive: bool) -> Sour
     if os.path.isdir(path):
         return _open_listing(list_folder(path, recursive=recursive), tell=True)
     if os.path.exists(path):
-        return Picture(path) if is_picture(path) else Video(str(path), open_video(path), path)
+        kind = kind_of_file(path)  # a still that is not read would be taken for a video, and a part of it shown
+        return open_still(path, kind) if kind else Video(str(path), open_video(path), path)
     if glob.has_magic(text):
         return _open_listing(list_glob(text), tell=True)
     raise SourceError(_no_file(text))
@@ -104,7 +107,7 @@ def _open_loop(text: str) -> Live:
     named = is_camera(text) or is_pipeline(text) or is_address(text) or glob.has_magic(text)
     if not os.path.exists(path) and not named:
         raise SourceError(_no_file(text))
-    if is_camera(text) or not os.path.exists(path) or os.path.isdir(path) or is_picture(path):
+    if is_camera(text) or not os.path.exists(path) or os.path.isdir(path) or kind_of_file(path):
         raise InputError(f"loop plays a video file over and over, and {without_secrets(text)} is none; leave it out")
     return Live(str(path), lambda: replay(path), paths=[path])
 

@@ -14,7 +14,7 @@ from mien.align import crop, crop_matrix
 from mien.baseline import Baseline
 from mien.bundle import find_bundle
 from mien.card import ModelCard
-from mien.checks import check_boxes, check_frame, check_landmarks, check_number, check_threads
+from mien.checks import check_boxes, check_landmarks, check_number, check_threads
 from mien.choice import choose, open_way
 from mien.cores import usable_cores
 from mien.detector import load_detector
@@ -24,6 +24,7 @@ from mien.examples import read_examples, rest_of
 from mien.exemplars import read_exemplars
 from mien.expression import ExpressionModel
 from mien.faces import Detection, Face, Image
+from mien.frames import check_frame
 from mien.offline import Offline
 from mien.personal import Personal
 from mien.personal_file import load_personal, save_personal

@@ -12,11 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from mien.align import crop, crop_matrix
-from mien.checks import check_frame, check_number
+from mien.checks import check_number
 from mien.detector import Detector
 from mien.errors import InputError, MienError
 from mien.expression import ExpressionModel
 from mien.faces import Detection, Face, Floats, Frame, Image
+from mien.frames import check_frame
 from mien.person import Person
 from mien.smoothing import Clock
 from mien.temporal import Memory, Reading, TemporalEncoder

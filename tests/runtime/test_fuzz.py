@@ -20,7 +20,7 @@ from mien.checks import MOST_THREADS
 from mien.cli import parse_args, run
 from mien.errors import InputError, ModelNotFound, SourceError
 from mien.faces import Image
-from mien.images import announced, read_image
+from mien.images import read_image
 from mien.recognizer import Recognizer
 from mien.smoothing import Clock
 
@@ -169,14 +169,13 @@ def bomb(kind: str, width: int, height: int) -> bytes:
 def test_a_few_bytes_that_promise_gigabytes_are_not_decoded(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"a{kind}"
     data = bomb(kind, 20_000, 32_767)
-    assert announced(data) == 20_000 * 32_767
     place = data.index(b"\xff\xc0") if kind == ".jpg" else len(data)
     for rubbish in (b"", b"\0\xff\0rubbish\xff"):  # libjpeg looks beyond it
         path.write_bytes(data[:place] + rubbish + data[place:])
         with pytest.raises(SourceError, match="megapixels"):
             read_image(path)
-    assert announced(bomb(kind, 16, 16)) == 256
-    assert announced(b"") == announced(b"\xff\xd8\xff") == announced(data[:18]) == 0
+    path.write_bytes(bomb(kind, 16, 16))
+    assert read_image(path).shape == (16, 16, 3)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes and devices")

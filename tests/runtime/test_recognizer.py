@@ -82,14 +82,14 @@ def test_threads_share_a_recognizer(recognizer: Recognizer, portrait: np.ndarray
     [
         (np.zeros((4, 4, 3), np.float32), r"scale it to 0\.\.255"),
         (np.full((4, 4, 3), np.nan), r"scale it to 0\.\.255"),
-        (np.zeros((4, 4, 3), np.uint16), "convert it to 8 bits"),
+        (np.zeros((4, 4, 3), np.uint16), "divide it"),
         (np.zeros((4, 4), np.uint8), "GRAY2BGR"),
         (np.zeros((4, 4, 4), np.uint8), "BGRA2BGR"),
         (np.zeros((4, 4, 1), np.uint8), "expected"),
         (np.zeros((0, 4, 3), np.uint8), "empty"),
         (np.zeros((2, 4, 4, 3), np.uint8), "expected"),
         (None, "check the path"),
-        ("face.jpg", "uint8"),
+        ("face.jpg", "open_source"),
     ],
 )
 def test_bad_frames_say_what_to_do(recognizer: Recognizer, frame: object, message: str) -> None:

@@ -1,0 +1,109 @@
+"""OpenCV's decoder, what it writes to stderr meanwhile, and pixels of any kind -> 8-bit BGR."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mien.faces import Image
+from mien.stills.layout import Layout, Unreadable
+from mien.stills.tags import turn
+
+_STDERR = 2
+WARNINGS = 3
+"""Level of OpenCV's log."""
+_alone = threading.Lock()
+SIGNS = ("jpeg", "libpng", "tiff", "[ warn:", "[error:", "premature", "inconsistent")
+"""Lines of the decoders begin so, or hold it; others are handed on."""
+
+
+def decode(data: bytes, *, logged: bool = False) -> tuple[np.ndarray | None, str]:
+    """Pixels as they are stored, and what the decoders said. ``logged``: also what goes to OpenCV's log."""
+    with _words(logged) as words:
+        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    return image, "".join(words)
+
+
+def to_bgr(image: np.ndarray, layout: Layout) -> Image:
+    """Pixels as they are stored -> 8-bit BGR (H, W, 3), upright, with alpha laid over white."""
+    image = eight_bits(image, layout)
+    if image.shape[2] == 4:
+        image = over_white(image, layout.alpha)
+    if layout.crop:
+        left, upper, width, height = layout.crop
+        image = image[upper : upper + height, left : left + width]
+    return np.ascontiguousarray(turn(image, layout.orientation), dtype=np.uint8)
+
+
+def eight_bits(image: np.ndarray, layout: Layout) -> np.ndarray:
+    """Pixels as they are stored -> 8-bit BGR or BGRA (H, W, C)."""
+    top = {"uint8": 255, "uint16": 65535}.get(image.dtype.name)
+    if top is None:
+        raise Unreadable(f"holds {image.dtype} values; save it with 8 or 16 bits a channel")
+    white = layout.white or top
+    if image.dtype != np.uint8 or white != 255:
+        image = cv2.convertScaleAbs(image, alpha=255 / white)
+    if layout.inverted:
+        image = 255 - image
+    channels = image.shape[2] if image.ndim == 3 else 1
+    if channels == 1:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    if channels == 2:
+        return image[..., [0, 0, 0, 1]]
+    if channels not in (3, 4):
+        raise Unreadable(f"has {channels} channels; save it with 3")
+    return image
+
+
+def over_white(image: np.ndarray, alpha: str = "straight") -> np.ndarray:
+    """BGRA (H, W, 4) -> BGR. ``alpha``: straight, multiplied (into the colors already) or none."""
+    if alpha == "none":
+        return image[..., :3]
+    cover = cv2.cvtColor(np.ascontiguousarray(image[..., 3]), cv2.COLOR_GRAY2BGR)
+    if alpha == "multiplied":
+        return cv2.add(np.ascontiguousarray(image[..., :3]), 255 - cover)
+    return 255 - cv2.multiply(255 - image[..., :3], cover, scale=1 / 255)
+
+
+@contextmanager
+def _words(logged: bool) -> Iterator[list[str]]:
+    """What is written to file descriptor 2 meanwhile. libjpeg tells damage there and nowhere else: it hands on a
+    picture all the same. Lines of other threads are handed on afterwards."""
+    words: list[str] = []
+    log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # OpenCV 4, 5
+    with _alone:
+        try:
+            kept = os.dup(_STDERR)
+        except OSError:  # it is closed
+            kept = -1
+        try:
+            with tempfile.TemporaryFile() as file:
+                level = log.getLogLevel()
+                os.dup2(file.fileno(), _STDERR)
+                try:
+                    if logged:
+                        log.setLogLevel(max(level, WARNINGS))
+                    yield words
+                finally:
+                    log.setLogLevel(level)
+                    if kept >= 0:
+                        os.dup2(kept, _STDERR)
+                    else:
+                        os.close(_STDERR)
+                    file.seek(0)
+                    said = file.read().decode("utf-8", "replace").splitlines(keepends=True)
+        finally:
+            if kept >= 0:
+                os.close(kept)
+    words += said
+    others = [line for line in said if not any(sign in line.lower() for sign in SIGNS)]
+    if others and kept >= 0:
+        with suppress(OSError):
+            os.write(_STDERR, "".join(others).encode())

@@ -1,0 +1,113 @@
+"""Tags of TIFF and EXIF, and the orientation that they or XMP tell."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+ORIENTATION, SUB_IFDS = 0x0112, 0x014A
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+WHOLE = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+MOST = 1 << 20
+"""Values of a tag: the strips of a picture, at most one a row."""
+
+XMP = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>)\s*([1-8])\b""")
+
+
+@dataclass(frozen=True)
+class Tag:
+    """``values``: none where the file ends before them. ``place``: where they stand."""
+
+    values: tuple[int, ...]
+    place: int
+
+
+@dataclass(frozen=True)
+class Directory:
+    """``order``: of bytes, as struct writes it. ``tags`` by number, those of whole numbers."""
+
+    order: str
+    tags: dict[int, Tag]
+
+    def get(self, number: int, default: int = 0) -> int:
+        """The first value of a tag."""
+        tag = self.tags.get(number)
+        return tag.values[0] if tag and tag.values else default
+
+    def all(self, number: int) -> tuple[int, ...]:
+        tag = self.tags.get(number)
+        return tag.values if tag else ()
+
+
+def directories(data: bytes) -> Iterator[Directory]:
+    """The directories of a TIFF file or of EXIF, in their order. ValueError or struct.error where they are damaged."""
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
+    if order is None:
+        raise ValueError("no TIFF")
+    big = struct.unpack_from(f"{order}H", data, 2)[0] == 43
+    place, seen = struct.unpack_from(f"{order}Q" if big else f"{order}I", data, 8 if big else 4)[0], set[int]()
+    while place and place not in seen:
+        seen.add(place)
+        directory, place = _directory(data, place, order, big)
+        yield directory
+
+
+def below(data: bytes, directory: Directory) -> Iterator[Directory]:
+    """The directories that one refers to: of a raw file, its pictures."""
+    for place in directory.all(SUB_IFDS):
+        yield _directory(data, place, directory.order, struct.unpack_from(f"{directory.order}H", data, 2)[0] == 43)[0]
+
+
+def _directory(data: bytes, place: int, order: str, big: bool) -> tuple[Directory, int]:
+    head, entry, offset = (8, "HHQ", "Q") if big else (2, "HHI", "I")
+    count = struct.unpack_from(f"{order}{'Q' if big else 'H'}", data, place)[0]
+    if count > 4096:
+        raise ValueError("more than 4096 tags")
+    place += head
+    tags: dict[int, Tag] = {}
+    room = struct.calcsize(offset)
+    step = struct.calcsize(f"={entry}") + room
+    for _ in range(count):
+        number, form, many = struct.unpack_from(f"{order}{entry}", data, place)
+        if form in WHOLE and many <= MOST:
+            at = place + step - room
+            if SIZES[form] * many > room:
+                at = struct.unpack_from(f"{order}{offset}", data, at)[0]
+            whole = at + SIZES[form] * many <= len(data)
+            tags.setdefault(
+                number, Tag(struct.unpack_from(f"{order}{many}{WHOLE[form]}", data, at) if whole else (), at)
+            )
+        place += step
+    following = struct.unpack_from(f"{order}{offset}", data, place)[0] if place + room <= len(data) else 0
+    return Directory(order, tags), following
+
+
+def exif_orientation(exif: bytes | None, xmp: bytes | None = None) -> int:
+    """How a picture is to be turned, 1 to 8: what EXIF says, else XMP, else 1. Both with or without their signature."""
+    if exif:
+        try:
+            said = next(directories(exif.removeprefix(b"Exif\0\0"))).get(ORIENTATION)
+        except (ValueError, struct.error, StopIteration):
+            said = 0  # what is no EXIF says nothing
+        if 1 <= said <= 8:
+            return said
+    found = XMP.search(xmp) if xmp else None
+    return int(found[1]) if found else 1
+
+
+def turn(image: np.ndarray, orientation: int) -> np.ndarray:
+    """A picture as it is to be seen."""
+    if orientation in (2, 4):
+        return cv2.flip(image, 1 if orientation == 2 else 0)
+    if orientation in (3, 6, 8):
+        ways = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+        return cv2.rotate(image, ways[orientation])
+    if orientation in (5, 7):
+        turned = cv2.transpose(image)
+        return turned if orientation == 5 else cv2.flip(turned, -1)
+    return image

@@ -1,0 +1,153 @@
+"""Pictures that are cut off or broken: refused, and never filled up in silence. Whole ones are read."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.errors import SourceError
+from mien.faces import Image
+from mien.images import read_image
+from mien.stills.decoder import decode
+
+pytest.importorskip("PIL.Image")
+still_files = importlib.import_module("still_files")
+EOI = b"\xff\xd9"
+PROGRESSIVE = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
+
+
+def jpeg(image: np.ndarray, *options: int) -> bytes:
+    return cv2.imencode(".jpg", image, list(options))[1].tobytes()
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[..., Image]:
+    def read(data: bytes, suffix: str = ".jpg") -> Image:
+        path = tmp_path / f"a{suffix}"
+        path.write_bytes(data)
+        return read_image(path)
+
+    return read
+
+
+@pytest.mark.parametrize("options", [(), PROGRESSIVE, (cv2.IMWRITE_JPEG_RST_INTERVAL, 4)])
+def test_a_jpeg_that_lacks_only_its_end_is_read(
+    options: tuple[int, ...], portrait: Image, read: Callable[..., Image]
+) -> None:
+    whole = jpeg(portrait, *options)
+    expected = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_COLOR)
+    for short in (whole[:-2], whole[:-1]):
+        assert np.array_equal(read(short), expected)
+    for length in (len(whole) - 40, len(whole) * 2 // 3, len(whole) // 3, 700):
+        with pytest.raises(SourceError, match="cut off"):
+            read(whole[:length])
+
+
+def test_a_progressive_jpeg_without_its_last_scans_is_cut_off(portrait: Image, read: Callable[..., Image]) -> None:
+    whole = jpeg(portrait, *PROGRESSIVE)
+    scans = [place for place in range(len(whole)) if whole[place : place + 2] == b"\xff\xda"]
+    tables = whole.rindex(b"\xff\xc4", 0, scans[-1])
+    with pytest.raises(SourceError, match="cut off"):
+        read(whole[:tables])
+
+
+@pytest.mark.parametrize("options", [(), PROGRESSIVE, (cv2.IMWRITE_JPEG_RST_INTERVAL, 4)])
+def test_a_jpeg_broken_in_its_middle_is_refused(
+    options: tuple[int, ...], portrait: Image, read: Callable[..., Image], capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = jpeg(portrait, *options)
+    middle = len(whole) // 2
+    noise = np.random.default_rng(0).bytes(4096)
+    for broken in (
+        whole[:middle] + bytes(4096) + whole[middle + 4096 :],
+        whole[:middle] + noise + whole[middle + 4096 :],
+        whole[:middle] + whole[middle + 4096 :],
+    ):
+        with pytest.raises(SourceError, match="damaged"):
+            read(broken)
+    assert capfd.readouterr() == ("", "")  # libjpeg's own words are not shown
+
+
+def test_padding_and_rubbish_do_no_harm(portrait: Image, read: Callable[..., Image]) -> None:
+    """As cameras write it before the end, and editors between segments."""
+    whole = jpeg(portrait)
+    expected = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_COLOR)
+    tables = whole.index(b"\xff\xdb")
+    for changed in (
+        whole[:-2] + bytes(100) + EOI,
+        whole + b"\0\0 what some phones append" + EOI,
+        whole[:tables] + b"\0\0rubbish" + whole[tables:],
+    ):
+        assert np.array_equal(read(changed), expected)
+    middle = len(whole) // 2
+    hidden = whole[:tables] + b"\0\0rubbish" + whole[tables:middle] + whole[middle + 4096 :]
+    with pytest.raises(SourceError, match="damaged"):  # libjpeg would only tell of the rubbish
+        read(hidden)
+
+
+def test_a_png_with_a_wrong_checksum_is_refused(portrait: Image, read: Callable[..., Image]) -> None:
+    whole = cv2.imencode(".png", portrait[::4, ::4])[1].tobytes()
+    broken = bytearray(whole)
+    broken[len(whole) // 2] ^= 1
+    with pytest.raises(SourceError, match="damaged: the checksum"):
+        read(bytes(broken), ".png")
+    assert np.array_equal(read(whole[:-12], ".png"), portrait[::4, ::4])  # only its end is missing
+    text = b"tEXtbroken"  # what does not matter may be broken
+    chunk = struct.pack(">I", 6) + text + struct.pack(">I", zlib.crc32(text) ^ 1)
+    assert np.array_equal(read(whole[:33] + chunk + whole[33:], ".png"), portrait[::4, ::4])
+
+
+def test_a_tiff_with_broken_pixels_is_refused(portrait: Image, read: Callable[..., Image]) -> None:
+    ways = {"deflate": 8, "lzw": 5}
+    for name, way in ways.items():
+        whole = cv2.imencode(".tiff", portrait[::4, ::4], [cv2.IMWRITE_TIFF_COMPRESSION, way])[1].tobytes()
+        assert np.array_equal(read(whole, ".tif"), portrait[::4, ::4])
+        middle = len(whole) // 2
+        broken = whole[:middle] + np.random.default_rng(1).bytes(300) + whole[middle + 300 :]
+        if name == "deflate" or tuple(map(int, cv2.__version__.split(".")[:2])) >= (4, 12):
+            with pytest.raises(SourceError, match="damaged"):
+                read(broken, ".tif")
+
+
+def test_no_file_that_is_cut_off_is_read_otherwise_than_whole(portrait: Image, read: Callable[..., Image]) -> None:
+    """What misses some bytes is refused, or is what it was."""
+    face = np.asarray(cv2.resize(portrait[20:220, 120:330], (63, 60), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    seen = set()
+    for file in still_files.still_files(face):
+        kind = "".join(letter for letter in file.name if not letter.isdigit())
+        if kind in seen:
+            continue
+        seen.add(kind)
+        suffix = Path(file.name).suffix
+        whole = read(file.data, suffix)
+        for length in (len(file.data) - 1, len(file.data) - 9, len(file.data) * 3 // 4, len(file.data) // 2, 40):
+            try:
+                image = read(file.data[:length], suffix)
+            except SourceError:
+                continue
+            assert np.array_equal(image, whole) or file.name.endswith("t.ppm"), (file.name, length)
+    assert len(seen) > 20
+
+
+def test_words_of_others_are_handed_on_while_a_decoder_is_listened_to(
+    portrait: Image, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = jpeg(portrait)
+    decoder = cv2.imdecode
+
+    def and_speak(*args: object) -> object:
+        os.write(2, b"another thread\n")
+        return decoder(*args)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(cv2, "imdecode", and_speak)
+    _, words = decode(whole[: len(whole) // 2] + EOI)
+    assert "premature end" in words
+    assert capfd.readouterr().err == "another thread\n"
