@@ -100,13 +100,13 @@ def layout_of(data: bytes, kind: Kind | None, suffix: str = "") -> Layout:
     """What a file says of its picture. Raises Unreadable for what is cut off, damaged, too large or not understood."""
     if kind is None:
         raise Unreadable(
-            "is no picture of a kind that is known here (a GIF or film is given by its name); save it as JPEG or PNG"
+            "is not a picture of a kind that is known here (a GIF or film is given by its name); save it as JPEG or PNG"
         )
     if kind.remedy:
         raise Unreadable(f"is a picture ({kind.name}) of a kind that is not read here; {kind.remedy}")
     if kind.sign and not kind.sign(data[:HEAD]):
         raise Unreadable(
-            f"is called {suffix}, but is no {kind.name} picture and none of another kind; save it as JPEG or PNG"
+            f"is not a picture of a kind that is known here, though it is called {suffix}; save it as JPEG or PNG"
         )
     layout = LAYOUTS[kind.name](data)
     if layout.size[0] * layout.size[1] > MOST_PIXELS:
