@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.resources import files
 from itertools import repeat
 from pathlib import Path
@@ -16,6 +17,7 @@ from mien.align import lit, window
 from mien.engines import Engine, has_library, load_engine
 from mien.errors import ModelNotFound
 from mien.faces import Detection, Floats, Image
+from mien.per_process import PerProcess
 
 STRIDES = (8, 16, 32)
 SMALLEST_FACE = 16
@@ -50,7 +52,7 @@ class Detector:
         self.search_size = search_size
         self.min_face = min_face
         self.min_score = min_score
-        self._workers = ThreadPoolExecutor(at_once, "mien windows") if at_once > 1 else None
+        self._workers = PerProcess(partial(ThreadPoolExecutor, at_once, "mien windows")) if at_once > 1 else None
 
     def detect(self, image: Image) -> list[Detection]:
         """uint8 BGR (H, W, 3) -> detections in px of that picture, the largest face first."""
@@ -67,7 +69,7 @@ class Detector:
         picture for each box.
         """
         if len(expected) > 1 and self._workers:
-            found = list(self._workers.map(self._look, repeat(image), expected))
+            found = list(self._workers().map(self._look, repeat(image), expected))
         else:
             found = [self._look(image, box) for box in expected]
         if not found:

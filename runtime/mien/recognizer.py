@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from mien.align import crop, crop_matrix
 from mien.baseline import Baseline
-from mien.bundle import find_bundle
+from mien.bundle import MODELS, find_bundle
 from mien.card import ModelCard
 from mien.checks import check_boxes, check_landmarks, check_number, check_threads
 from mien.choice import choose, open_way
@@ -84,11 +86,36 @@ class Recognizer:
         self._model = ExpressionModel(bundle.card, engine, min_confidence)
         if learned:
             self._model = self._model.with_personal(learned)
+        own = bundle.folder.parent != MODELS
+        self._arguments: dict[str, Any] = {
+            "model": bundle.folder.absolute() if own else model,
+            "device": device,
+            "precision": precision,
+            "threads": threads,
+            "min_face": min_face,
+            "min_score": min_score,
+            "min_confidence": min_confidence,
+        }
         self._learning = threading.Lock()
         self._temporal: TemporalEncoder | None = None
         self._detector = load_detector(
             min_face=min_face, min_score=min_score, at_once=1 if threads == 1 else max(1, min(int(usable_cores()), 4))
         )
+
+    def __reduce__(self) -> tuple[Callable[..., Recognizer], tuple[dict[str, Any], Personal]]:
+        """A pickle holds the arguments and what was learned: the model is loaded, and ``auto`` chosen, where it is
+        unpickled. A bundle of one's own has to be there, too."""
+        return _again, (self._arguments, self.personal)
+
+    def __copy__(self) -> Recognizer:
+        """Shares the model; what either learns from now on is its own."""
+        other = object.__new__(Recognizer)
+        other.__dict__.update(self.__dict__)
+        other._learning = threading.Lock()
+        return other
+
+    def __deepcopy__(self, _: object) -> Recognizer:
+        return copy.copy(self)
 
     @property
     def card(self) -> ModelCard:
@@ -217,3 +244,9 @@ class Recognizer:
                 crop(image, crop_matrix(spec, face.box, face.landmarks), spec.size, next(places))
         results = iter(self._model.read(crops))
         return [[Face(face.box, face.landmarks, face.score, *next(results)) for face in faces] for faces in found]
+
+
+def _again(arguments: dict[str, Any], personal: Personal) -> Recognizer:
+    made = Recognizer(**arguments)
+    made.personal = personal
+    return made

@@ -10,19 +10,19 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = [
-    "errors", "packages", "paths", "privacy", "console", "faces", "checks", "frames", "cores", "align", "card",
-    "bundle", "engines", "engines.ort", "engines.ov", "engines.trt_plan", "engines.trt", "choice", "stills",
-    "stills.kinds", "stills.layout", "stills.tags", "stills.jpeg", "stills.png", "stills.webp", "stills.tiff",
-    "stills.boxes", "stills.jpeg2000", "stills.pnm", "stills.bmp", "stills.heif", "stills.decoder", "stills.motion",
-    "images", "listing", "timestamps", "sources", "animation", "outputs", "detector", "baseline", "exemplars",
-    "personal", "personal_file", "fitting", "enrolment", "expression", "examples", "tracker", "smoothing", "person",
-    "engines.graph", "temporal", "offline", "stream", "recognizer", "pixels", "decoders.geometry",
-    "decoders.unwritten", "decoders.opencv", "decoders.pyav", "decoders", "endings", "video", "live", "connections",
-    "pipelines", "addresses", "turning", "opening", "sprites", "draw", "sinks", "mp4", "encoder", "annotated", "plot",
-    "journal", "web.address", "web.counters", "web.feed", "web.guard", "web.app", "web.server", "web", "report",
-    "demo", "options", "interruptions", "wanted", "results", "running", "cli", "enroll", "golden", "machine",
-    "selftest", "checkup", "doctor", "bench.timing", "bench.scene", "bench.engines", "bench.way", "bench.clip",
-    "bench.table", "bench.report", "bench", "programs",
+    "errors", "per_process", "packages", "paths", "privacy", "console", "faces", "checks", "frames", "cores",
+    "align", "card", "bundle", "engines", "engines.ort", "engines.ov", "engines.trt_plan", "engines.trt", "choice",
+    "stills", "stills.kinds", "stills.layout", "stills.tags", "stills.jpeg", "stills.png", "stills.webp",
+    "stills.tiff", "stills.boxes", "stills.jpeg2000", "stills.pnm", "stills.bmp", "stills.heif", "stills.decoder",
+    "stills.motion", "images", "listing", "timestamps", "sources", "animation", "outputs", "detector", "baseline",
+    "exemplars", "personal", "personal_file", "fitting", "enrolment", "expression", "examples", "tracker",
+    "smoothing", "person", "engines.graph", "temporal", "offline", "stream", "recognizer", "pixels",
+    "decoders.geometry", "decoders.unwritten", "decoders.opencv", "decoders.pyav", "decoders", "endings", "video",
+    "live", "connections", "pipelines", "addresses", "turning", "opening", "sprites", "draw", "sinks", "mp4",
+    "encoder", "annotated", "plot", "journal", "web.address", "web.counters", "web.feed", "web.guard", "web.app",
+    "web.server", "web", "report", "demo", "options", "interruptions", "wanted", "results", "running", "cli",
+    "enroll", "golden", "machine", "selftest", "checkup", "doctor", "bench.timing", "bench.scene", "bench.engines",
+    "bench.way", "bench.clip", "bench.table", "bench.report", "bench", "programs",
 ]  # fmt: skip
 FRAMEWORKS = {"torch", "torchvision", "timm", "onnx", "datasets", "matplotlib", "mien_train", "mien_export", "skimage"}
 
@@ -44,7 +44,9 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT / "runtime/mien").with_suffix("").parts).removesuffix(".__init__")
 
 
-@pytest.mark.parametrize("statement", ["import mien", "import mien.cli", "import mien.recognizer, mien.engines.ort"])
+@pytest.mark.parametrize(
+    "statement", ["import mien", "import mien.running", "import mien.recognizer, mien.engines.ort"]
+)
 def test_a_fresh_process_loads_no_framework(statement: str) -> None:
     code = f"import sys; {statement}; print(*{{name.split('.')[0] for name in sys.modules}})"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -115,7 +115,7 @@ def test_no_threads_is_bad_input(threads: int) -> None:
 def test_the_number_of_threads_reaches_openvino() -> None:
     for threads in (1, 2):
         engine = OvEngine(find_bundle().model_file(), threads=threads)
-        assert engine._compiled.get_property("INFERENCE_NUM_THREADS") == threads
+        assert engine._compiled()[0].get_property("INFERENCE_NUM_THREADS") == threads
 
 
 @pytest.mark.parametrize("data", [b"", b"not a model", b"\x08\x09" * 50])

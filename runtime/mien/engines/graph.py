@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import onnxruntime as ort
 
 from mien.errors import ModelInvalid
 from mien.faces import Floats
+from mien.per_process import PerProcess
 
 ort.disable_telemetry_events()
 
@@ -17,15 +19,19 @@ class OrtGraph:
     """One ONNX file in one session. Its ``run`` may be called from several threads at once."""
 
     def __init__(self, path: Path):
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1  # more only wait for each other on so little
-        options.log_severity_level = 3
-        try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its exceptions are generated from C++ and share no useful base class
-            raise ModelInvalid(f"onnxruntime {ort.__version__} cannot load {path}: {error}") from error
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._session = PerProcess(partial(_session, path))
+        self._outputs = [output.name for output in self._session().get_outputs()]
 
     def run(self, inputs: Mapping[str, Floats]) -> dict[str, Floats]:
         """Float32 arrays by name -> outputs by name."""
-        return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+        return dict(zip(self._outputs, self._session().run(self._outputs, dict(inputs)), strict=True))
+
+
+def _session(path: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1  # more only wait for each other on so little
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions are generated from C++ and share no useful base class
+        raise ModelInvalid(f"onnxruntime {ort.__version__} cannot load {path}: {error}") from error

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import onnxruntime as ort
 from mien.bundle import cache_folder, sha256
 from mien.errors import EngineUnavailable, InputError, ModelInvalid, OutputError
 from mien.faces import Floats, Image
+from mien.per_process import NO_FORK, PerProcess
 
 # For programs that had imported onnxruntime before mien; see mien/__init__.py.
 ort.disable_telemetry_events()
@@ -32,38 +36,14 @@ class OrtEngine:
 
         ``device``: cpu, cuda, or ort-tensorrt, which builds TensorRT engines in the first call, for some minutes.
         """
-        provider = PROVIDERS[device]
-        if provider not in ort.get_available_providers():
-            raise EngineUnavailable(
-                f"the installed onnxruntime {ort.__version__} has no {provider}; for NVIDIA GPUs run: "
-                'pip uninstall -y onnxruntime && pip install "mien[gpu]"'
-            )
         if threads is not None and threads < 1:
             raise InputError(f"threads is {threads}; use 1 or more, or leave it out for all cores but one")
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.log_severity_level = 3
-        # Its threads would spin after each call, on the cores that decode and look for faces meanwhile.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # fp32 means fp32: NVIDIA's newer GPUs would round it to TF32.
-        providers: list[Any] = [(provider, {"use_tf32": "0"}) if device == "cuda" else provider]
-        self._most: int | None = None
-        if device == "ort-tensorrt":
-            # TensorRT is to see Q and DQ as they stand; ONNX Runtime would fuse some of them before.
-            options.add_session_config_entry("session.disable_quant_qdq", "1")
-            providers = [(provider, tensorrt_options(path)), PROVIDERS["cuda"]]  # CUDA for nodes TensorRT does not know
-            self._most = BATCHES[-1]
-        try:
-            self._session = ort.InferenceSession(str(path), options, providers=providers)
-        except Exception as error:  # its exceptions are generated from C++ and share no useful base class
-            raise ModelInvalid(f"onnxruntime {ort.__version__} cannot load {path}: {error}") from error
-        active = self._session.get_providers()[0]
-        if active != provider:
-            needs = "CUDA and cuDNN" if device == "cuda" else "that TensorRT, CUDA and cuDNN are installed"
-            raise EngineUnavailable(f"asked for {provider}, but onnxruntime would run {active}; check {needs}")
+        self._path, self._device, self._threads = path, device, threads
+        self._session = PerProcess(partial(_session, path, device, threads, os.getpid()))
+        self._most = BATCHES[-1] if device == "ort-tensorrt" else None
         self.name = f"onnxruntime/{device.removeprefix('ort-')}"
-        self._input = self._session.get_inputs()[0].name
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._input = self._session().get_inputs()[0].name
+        self._outputs = [output.name for output in self._session().get_outputs()]
 
     def run(self, batch: Image) -> dict[str, Floats]:
         """uint8 (N, H, W, 3) -> outputs by name."""
@@ -72,9 +52,47 @@ class OrtEngine:
         parts = [self._run(batch[i : i + self._most]) for i in range(0, len(batch), self._most)]
         return {name: np.concatenate([part[name] for part in parts]) for name in self._outputs}
 
+    def __reduce__(self) -> tuple[Callable[..., OrtEngine], tuple[Path]]:
+        return partial(OrtEngine, device=self._device, threads=self._threads), (self._path,)
+
+    def __deepcopy__(self, _: object) -> OrtEngine:
+        return self
+
     def _run(self, batch: Image) -> dict[str, Floats]:
-        results = self._session.run(self._outputs, {self._input: batch})
+        results = self._session().run(self._outputs, {self._input: batch})
         return dict(zip(self._outputs, results, strict=True))
+
+
+def _session(path: Path, device: str, threads: int | None, first: int) -> ort.InferenceSession:
+    """``first``: the process that made the engine."""
+    if device != "cpu" and first != os.getpid():
+        raise EngineUnavailable(f"device {device!r} {NO_FORK}")
+    provider = PROVIDERS[device]
+    if provider not in ort.get_available_providers():
+        raise EngineUnavailable(
+            f"the installed onnxruntime {ort.__version__} has no {provider}; for NVIDIA GPUs run: "
+            'pip uninstall -y onnxruntime && pip install "mien[gpu]"'
+        )
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = 3
+    # Its threads would spin after each call, on the cores that decode and look for faces meanwhile.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # fp32 means fp32: NVIDIA's newer GPUs would round it to TF32.
+    providers: list[Any] = [(provider, {"use_tf32": "0"}) if device == "cuda" else provider]
+    if device == "ort-tensorrt":
+        # TensorRT is to see Q and DQ as they stand; ONNX Runtime would fuse some of them before.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+        providers = [(provider, tensorrt_options(path)), PROVIDERS["cuda"]]  # CUDA for nodes TensorRT does not know
+    try:
+        session = ort.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # its exceptions are generated from C++ and share no useful base class
+        raise ModelInvalid(f"onnxruntime {ort.__version__} cannot load {path}: {error}") from error
+    active = session.get_providers()[0]
+    if active != provider:
+        needs = "CUDA and cuDNN" if device == "cuda" else "that TensorRT, CUDA and cuDNN are installed"
+        raise EngineUnavailable(f"asked for {provider}, but onnxruntime would run {active}; check {needs}")
+    return session
 
 
 def tensorrt_options(path: Path) -> dict[str, Any]:

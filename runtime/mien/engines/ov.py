@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import threading
-from functools import cache
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -15,13 +17,20 @@ import openvino as ov  # noqa: E402
 
 from mien.errors import InputError, ModelInvalid  # noqa: E402
 from mien.faces import Floats, Image  # noqa: E402
+from mien.per_process import PerProcess  # noqa: E402
+
+_Compiled: TypeAlias = "tuple[ov.CompiledModel, list[tuple[int, str]]]"
 
 
-@cache
+_CORES: list[PerProcess[ov.Core]] = []
+
+
 def _core() -> ov.Core:
     """One for the process, never let go. Each core lays a signal stack under the thread that makes it. Where two do not
     end in reverse order, one that is freed stays in use, and the next signal, such as Ctrl-C, crashes."""
-    return ov.Core()
+    if not _CORES:
+        _CORES.append(PerProcess(ov.Core))
+    return _CORES[0]()
 
 
 class OvEngine:
@@ -31,28 +40,42 @@ class OvEngine:
         """``threads``: for one inference; None leaves that to OpenVINO."""
         if threads is not None and threads < 1:
             raise InputError(f"threads is {threads}; use 1 or more, or leave it out for all cores but one")
-        # One crop as soon as possible, and in the precision of the file: on CPUs that know bfloat16 OpenVINO would
-        # otherwise compute float32 models in that.
-        config: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-        if threads is not None:
-            config["INFERENCE_NUM_THREADS"] = threads
-        try:
-            core = _core()
-            model = core.read_model(path)
-            # From the file: a compiled output also has the names of tensors that were fused into it, in any order.
-            self._outputs = [(i, output.get_any_name()) for i, output in enumerate(model.outputs)]
-            self._compiled = core.compile_model(model, "CPU", config)
-        except RuntimeError as error:
-            raise ModelInvalid(f"openvino {ov.__version__} cannot load {path}: {error}") from error
+        self._path, self._threads = path, threads
+        self._compiled = PerProcess(partial(_compile, path, threads))
         self.name = "openvino/cpu"
         self._own = threading.local()
 
     def run(self, batch: Image) -> dict[str, Floats]:
         """uint8 (N, H, W, 3) -> outputs by name."""
+        model, outputs = self._compiled()
         # A request holds the tensors of one inference, so each thread has its own.
-        request = getattr(self._own, "request", None)
-        if request is None:
-            request = self._own.request = self._compiled.create_infer_request()
+        own, request = getattr(self._own, "request", (None, None))
+        if request is None or own is not model:  # in a forked process they are another's
+            request = model.create_infer_request()
+            self._own.request = model, request
         # Shared memory has to be writable, which a caller's frame need not be; OpenVINO does not write to it.
         request.infer([ov.Tensor(np.require(batch, requirements=["C", "W"]), shared_memory=True)])
-        return {name: np.array(request.get_output_tensor(i).data) for i, name in self._outputs}
+        return {name: np.array(request.get_output_tensor(i).data) for i, name in outputs}
+
+    def __reduce__(self) -> tuple[Callable[..., OvEngine], tuple[Path]]:
+        return partial(OvEngine, threads=self._threads), (self._path,)
+
+    def __deepcopy__(self, _: object) -> OvEngine:
+        return self
+
+
+def _compile(path: Path, threads: int | None) -> _Compiled:
+    """The model, and its outputs as their place and name."""
+    # One crop as soon as possible, and in the precision of the file: on CPUs that know bfloat16 OpenVINO would
+    # otherwise compute float32 models in that.
+    config: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    if threads is not None:
+        config["INFERENCE_NUM_THREADS"] = threads
+    try:
+        core = _core()
+        model = core.read_model(path)
+        # From the file: a compiled output also has the names of tensors that were fused into it, in any order.
+        outputs = [(i, output.get_any_name()) for i, output in enumerate(model.outputs)]
+        return core.compile_model(model, "CPU", config), outputs
+    except RuntimeError as error:
+        raise ModelInvalid(f"openvino {ov.__version__} cannot load {path}: {error}") from error

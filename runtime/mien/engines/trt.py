@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 import weakref
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 from mien.engines.trt_plan import LOG, core_of, cuda, load_plan
 from mien.errors import EngineUnavailable, InputError, ModelInvalid
 from mien.faces import Floats, Image
+from mien.per_process import NO_FORK
 
 TO_GPU = cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
 TO_HOST = cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost
@@ -60,7 +64,8 @@ class TrtEngine:
         ``threads`` is there so that all engines are opened alike; a GPU has no use for it. Raises EngineUnavailable
         for a plan of another GPU, TensorRT or core, or without a GPU; ModelInvalid for a file that is not such a plan.
         """
-        core = core_of(device)
+        core, self._process = core_of(device), os.getpid()
+        self._path, self._device = path, device
         self._runtime, self._engine, key = load_plan(path, core)
         version = ".".join(key.tensorrt.split(".")[:2])
         self.name = f"tensorrt/{version}/{key.gpu}" + ("" if core is None else f"/{device}")
@@ -86,6 +91,8 @@ class TrtEngine:
 
         Raises InputError for another type or size than the plan's, EngineUnavailable where CUDA fails.
         """
+        if self._process != os.getpid():
+            raise EngineUnavailable(f"TensorRT {NO_FORK}")
         batch = np.asarray(batch)
         sides = batch.shape[1:]
         fits = batch.ndim == 4 and all(self._least[i + 1] <= n <= self._most[i + 1] for i, n in enumerate(sides))
@@ -98,6 +105,12 @@ class TrtEngine:
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in self._outputs}
+
+    def __reduce__(self) -> tuple[Callable[..., TrtEngine], tuple[Path]]:
+        return partial(TrtEngine, device=self._device), (self._path,)
+
+    def __deepcopy__(self, _: object) -> TrtEngine:
+        return self
 
     def _turn(self, batch: Image) -> dict[str, Floats]:
         """At most as many crops as the plan takes. The lock is held."""
