@@ -18,6 +18,7 @@ from mien.decoders.opencv import Decoded
 from mien.endings import ending
 from mien.errors import InputError, MienError, SourceError
 from mien.faces import Frame
+from mien.movie import mirrored_turn
 from mien.paths import for_opencv, readable
 from mien.sources import POLL, THREADED, Source
 from mien.timestamps import FileClock
@@ -127,20 +128,16 @@ class Video(Source):
 
     def _check_end(self, read: int, time: float, step: float) -> None:
         """Warn of frames that are missing by time: a variable rate and edit lists make the announced count wrong."""
+        if self.count and read >= self.count - 1:
+            return
         if self.paths:
             cut, seconds = ending(self.paths[0])
-            late = not seconds or time + 2.5 * step >= seconds
-            if not cut and (late or read >= (self.count or 0) - 1):
+            if not cut and (not seconds or not self.count or time + 2.5 * step >= seconds):
                 return
-            counted = f" of the {self.count}" if self.count else ""
-        else:  # of a file elsewhere only the longest track's length is known, which may be the sound's
-            if not self.count or read >= self.count - 1 or time >= 0.8 * self.count * step:
-                return
-            counted = f" of about {self.count}"
-        announces = "announces" if counted else "holds"
-        log.warning(
-            "read %d%s frames that %s %s; its end is damaged or was cut off", read, counted, self.name, announces
-        )
+        elif not self.count or time >= 0.8 * self.count * step:
+            return  # of a file elsewhere only the longest track's length is known, which may be the sound's
+        counted = f"of the {self.count} frames that {self.name} announces" if self.count else f"frames of {self.name}"
+        log.warning("read %d %s; its end is damaged or was cut off", read, counted)
 
 
 def open_video(path: Path) -> Decoder:
@@ -169,7 +166,7 @@ def open_video(path: Path) -> Decoder:
 
     capture = again()
     try:
-        return Decoder(capture, str(path), again=again, address=os.path.abspath(path))
+        return Decoder(capture, str(path), again=again, address=os.path.abspath(path), mirrored=mirrored_turn(path))
     except SourceError as error:
         if capture.isOpened():
             raise

@@ -34,7 +34,8 @@ class Decoder:
 
     ``shown``: what the source is called in messages. ``again`` opens the same once more. ``address``: the file or URL
     that was opened; without one, as for cameras, there is no second decoder. ``live``: the stream goes on while it is
-    opened anew. ``name``, ``fps`` and ``count`` are those of the decoder that reads now.
+    opened anew. ``mirrored``: the turn, in degrees, of pictures that are to be mirrored before; None for all others.
+    ``name``, ``fps`` and ``count`` are those of the decoder that reads now.
     """
 
     def __init__(
@@ -45,8 +46,9 @@ class Decoder:
         again: Captures | None = None,
         address: str | None = None,
         live: bool = False,
+        mirrored: float | None = None,
     ):
-        self._shown, self._address, self._live = shown, address, live
+        self._shown, self._address, self._live, self._mirrored = shown, address, live, mirrored
         self._read = self._missed = 0
         if address is None:
             self._now: _Decoder = CvDecoder(capture, shown)
@@ -54,7 +56,7 @@ class Decoder:
             self._now = self._second(f"OpenCV {cv2.__version__} cannot open it")
         else:
             converts = capture.getBackendName() == "FFMPEG"
-            self._now = CvDecoder(capture, shown, again if converts else None, live=live)
+            self._now = CvDecoder(capture, shown, again if converts else None, live=live, mirrored=mirrored)
 
     @property
     def name(self) -> str:
@@ -118,7 +120,7 @@ class Decoder:
         except ImportError as error:
             raise SourceError(f"{self._shown}: {why}; PyAV may read it: {REMEDY}") from error
         try:
-            decoder = AvDecoder(self._address, self._shown, TIMEOUT)
+            decoder = AvDecoder(self._address, self._shown, TIMEOUT, self._mirrored)
         except SourceError as error:
             raise SourceError(f"{self._shown}: {why}; {error}") from error
         log.info("%s: %s; PyAV reads it", self._shown, why)

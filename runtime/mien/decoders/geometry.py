@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cv2
+import numpy as np
 
 from mien.errors import SourceError
 from mien.faces import Image
@@ -42,13 +43,15 @@ def check_turn(degrees: float, name: str) -> int:
     return turn
 
 
-def squared(image: Image, aspect: float) -> Image:
-    """uint8 (H, W, 3) with pixels ``aspect`` times as wide as high -> with square ones; nothing is made smaller."""
+def upright(image: np.ndarray, aspect: float = 1.0, turn: int = 0, mirrored: bool = False) -> Image:
+    """uint8 (H, W, 3) with pixels ``aspect`` times as wide as high -> with square ones, at no less detail; then
+    mirrored left to right, and turned clockwise by 0, 90, 180 or 270 degrees."""
     height, width = image.shape[:2]
-    if aspect > 1:
-        width = round(width * aspect)
-    else:
-        height = round(height / aspect)
-    if (height, width) == image.shape[:2]:
-        return image
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+    if aspect != 1:
+        size = (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    if mirrored:
+        image = cv2.flip(image, 1)
+    if turn:
+        image = cv2.rotate(image, TURNS[turn])
+    return np.asarray(image, dtype=np.uint8)

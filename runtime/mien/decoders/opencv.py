@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 import cv2
 import numpy as np
 
-from mien.decoders.geometry import check_turn, pixel_aspect, squared
+from mien.decoders.geometry import check_turn, pixel_aspect, upright
 from mien.decoders.unwritten import FILLS, Standstill, can_fill, filled_memory, is_filled
 from mien.errors import SourceError
 from mien.faces import Image
@@ -40,18 +40,30 @@ class Doubtful(Exception):
 
 class CvDecoder:
     """The frames of a capture. ``again`` opens the same video once more, for a second look at frames that may not have
-    been written; None for cameras and pipelines, whose pictures FFmpeg does not convert.
+    been written; None for cameras and pipelines, whose pictures FFmpeg does not convert. ``mirrored``: as of
+    ``Decoder``.
 
     ``fps``: frames per second, or None where what the source says cannot be. ``count``: frames announced, or None.
     """
 
     name = "OpenCV"
 
-    def __init__(self, capture: cv2.VideoCapture, shown: str, again: Captures | None = None, *, live: bool = False):
+    def __init__(
+        self,
+        capture: cv2.VideoCapture,
+        shown: str,
+        again: Captures | None = None,
+        *,
+        live: bool = False,
+        mirrored: float | None = None,
+    ):
         self._capture, self._shown, self._again, self._live = capture, shown, again, live
         self._still = Standstill(live)
         self._read = 0
-        self._aspect: float | None = None
+        self._mirrored = mirrored
+        self._layout: tuple[float, int, bool] | None = None
+        if mirrored is not None:
+            capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # it knows of turns alone
         self._last: np.ndarray | None = None
         self._waiting: list[Decoded] = []
         self._ready: deque[Decoded] = deque()
@@ -142,6 +154,8 @@ class CvDecoder:
             capture = self._again()
         except SourceError:
             return None
+        if self._mirrored is not None:
+            capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
         try:
             if leap:
                 capture.set(cv2.CAP_PROP_POS_FRAMES, index)
@@ -156,14 +170,16 @@ class CvDecoder:
 
     def _decoded(self, image: np.ndarray) -> Decoded:
         stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        if self._aspect is None:
-            self._aspect = self._upright_aspect()
-        picture = as_bgr(image)
-        return Decoded(picture if self._aspect == 1 else squared(picture, self._aspect), stamp)
+        if self._layout is None:
+            self._layout = self._find_layout()
+        return Decoded(upright(as_bgr(image), *self._layout), stamp)
 
-    def _upright_aspect(self) -> float:
-        """The shape of the pixels once OpenCV has turned the picture as the file says, which it does by itself."""
+    def _find_layout(self) -> tuple[float, int, bool]:
+        """What is to be done with the picture: the shape of its pixels, the turn, and whether to mirror it."""
         get = self._capture.get
         aspect = pixel_aspect(get(cv2.CAP_PROP_SAR_NUM), get(cv2.CAP_PROP_SAR_DEN), self._shown)
+        if self._mirrored is not None:
+            return aspect, check_turn(self._mirrored, self._shown), True
         turn = check_turn(get(cv2.CAP_PROP_ORIENTATION_META), self._shown)
-        return 1 / aspect if turn % 180 and get(cv2.CAP_PROP_ORIENTATION_AUTO) else aspect
+        # OpenCV has turned the picture already, and its pixels with it.
+        return 1 / aspect if turn % 180 and get(cv2.CAP_PROP_ORIENTATION_AUTO) else aspect, 0, False

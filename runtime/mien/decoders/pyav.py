@@ -7,10 +7,9 @@ from fractions import Fraction
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 
-from mien.decoders.geometry import TURNS, check_turn, pixel_aspect, squared
+from mien.decoders.geometry import check_turn, pixel_aspect, upright
 from mien.decoders.opencv import Decoded
 from mien.errors import SourceError
 
@@ -20,12 +19,13 @@ SPOILED = 100
 
 class AvDecoder:
     """The frames of what FFmpeg calls ``address``: a file or a stream. ``shown``: how it is called in messages.
-    ``timeout``: how long, in s, opening and reading may take. SourceError where it cannot be opened."""
+    ``timeout``: how long, in s, opening and reading may take. ``mirrored``: as of ``Decoder``. SourceError where it
+    cannot be opened."""
 
     name = "PyAV"
 
-    def __init__(self, address: str, shown: str, timeout: float):
-        self._shown = shown
+    def __init__(self, address: str, shown: str, timeout: float, mirrored: float | None = None):
+        self._shown, self._mirrored = shown, mirrored
         try:
             container: Any = av.open(address, timeout=(timeout, timeout))
         except (av.error.FFmpegError, OSError) as error:
@@ -48,18 +48,14 @@ class AvDecoder:
         frame = next(self._frames, None)
         if frame is None:
             return None
-        image = np.ascontiguousarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
         shape = self._shape()
         aspect = pixel_aspect(shape.numerator, shape.denominator, self._shown)
-        if aspect != 1:
-            image = squared(image, aspect)
-        turn = check_turn(-frame.rotation, self._shown)
-        if turn:
-            image = np.asarray(cv2.rotate(image, TURNS[turn]), dtype=np.uint8)
+        turn = check_turn(-frame.rotation if self._mirrored is None else self._mirrored, self._shown)
+        image = np.ascontiguousarray(frame.to_ndarray(format="bgr24"))
         stamp = None
         if frame.pts is not None:
             stamp = float((frame.pts - (self._start or 0)) * frame.time_base)
-        return Decoded(image, stamp)
+        return Decoded(upright(image, aspect, turn, self._mirrored is not None), stamp)
 
     def _shape(self) -> Fraction:
         """Width by height of a pixel: what the container says, until the codec says something new, as broadcasts do
