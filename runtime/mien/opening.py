@@ -23,7 +23,7 @@ from mien.sources import POLL, Pictures, Source
 from mien.stills.kinds import kind_of_file
 from mien.timestamps import FileClock
 from mien.turning import check_turn, turned
-from mien.video import Video, no_frame, open_video
+from mien.video import Video, is_pipe, no_frame, open_video
 
 log = logging.getLogger(__name__)
 
@@ -129,8 +129,8 @@ def _open_listing(listing: Listing, *, tell: bool = False) -> Source:
 
 
 def is_camera(text: str) -> bool:
-    """A number, or a device such as ``/dev/video0``."""
-    return _is_number(text) or text.startswith("/dev/")
+    """A number, or a device such as ``/dev/video0``; not what stands there for a file or pipe, as ``/dev/stdin``."""
+    return _is_number(text) or (text.startswith("/dev/") and not (os.path.isfile(text) or is_pipe(Path(text))))
 
 
 def _is_number(text: str) -> bool:

@@ -142,16 +142,14 @@ class Video(Source):
 
 def open_video(path: Path) -> Decoder:
     """A file's decoder, opened; SourceError, with the remedy, where that fails."""
+    if is_pipe(path):
+        raise SourceError(
+            f"{path} is a pipe, and videos are read from files, where one can go back; save what comes out of it as a "
+            "file first, or pipe it into: fer-run -"
+        )
     try:
-        if S_ISFIFO(path.stat().st_mode):
-            raise SourceError(
-                f"{path} is a pipe, and videos are read from files, where one can go back; save it first: "
-                f"cat {path} > video.mp4"
-            )
         with path.open("rb") as file:
             head = file.read(4096)
-    except MienError:
-        raise
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}; check its permissions") from error
     if not head:
@@ -174,6 +172,14 @@ def open_video(path: Path) -> Decoder:
             f"cannot open {path}: it is damaged, its recording was not finished, or its format is not known to OpenCV "
             f"{cv2.__version__}; try: ffmpeg -i {path.name} new.mp4 ({error})"
         ) from error
+
+
+def is_pipe(path: Path) -> bool:
+    """A named pipe, or one that a shell made; opening it would wait, and take what is read out of it."""
+    try:
+        return S_ISFIFO(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 def no_frame(name: str) -> SourceError:
