@@ -20,7 +20,7 @@ _STDERR = 2
 WARNINGS = 3
 """Level of OpenCV's log."""
 _alone = threading.Lock()
-SIGNS = ("jpeg", "libpng", "tiff", "[ warn:", "[error:", "premature", "inconsistent")
+SIGNS = ("jpeg", "jfif", "adobe", "libpng", "tiff", "[ warn:", "[error:", "inconsistent progression")
 """Lines of the decoders begin so, or hold it; others are handed on."""
 
 

@@ -15,7 +15,7 @@ FRAMES = dict.fromkeys((*BASELINE, 194, 201, 202), "")
 FRAMES |= {0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "lossless"}
 FRAMES |= {0xCB: "lossless", 0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "lossless"}
 HOLE = bytes(64)
-"""Zeros that no picture holds where they mean nothing but the finest detail: three blocks full of it."""
+"""Zeros that mean, as codes of coefficients, three blocks full of the finest detail: no picture holds them."""
 DAMAGE = re.compile(r"^(?:Corrupt JPEG data: .*|Premature end of JPEG file|Inconsistent progression.*)$", re.MULTILINE)
 EXTRA = re.compile(r"Corrupt JPEG data: ([0-9]+) extraneous bytes before marker 0xd9")
 
@@ -39,8 +39,8 @@ def jpeg_layout(data: bytes) -> Layout:
             raise Unreadable(CUT_OFF)
         end = len(data) - data.endswith(b"\xff")
         data = data[:end] + EOI
-    if kind in BASELINE:
-        _look_for_hole(data, segments, end)
+    if kind in (*BASELINE, 0xC2):
+        _look_for_hole(data, kind, segments, end)
     head = b"".join(data[at : at + _length(data, at)] for _, at in segments)
     size = int.from_bytes(data[place + 7 : place + 9], "big"), int.from_bytes(data[place + 5 : place + 7], "big")
     # What lies between segments means nothing, but would use up the one warning that libjpeg gives of a picture.
@@ -90,21 +90,26 @@ def _orientation(data: bytes, segments: list[tuple[int, int]]) -> int:
     return exif_orientation(exif, xmp)
 
 
+def _scans(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """The header of each scan, and where its data begins."""
+    at = 2
+    while True:
+        found = [place for kind, place in _segments(data, at) if kind == START_OF_SCAN]
+        if not found:
+            return
+        at = found[0] + _length(data, found[0])
+        header = data[found[0] + 4 : at]
+        if len(header) < 6 or len(header) != 4 + 2 * header[0]:
+            raise damaged(f"the header of the scan at byte {found[0]} does not fit")
+        yield header, at
+
+
 def _has_all_scans(data: bytes, frame: int, place: int) -> bool:
     """Whether there are scans of every coefficient to its last bit; of the last one libjpeg knows whether it is whole.
     A picture that is cut off between two scans of many would be read coarse."""
     count = data[place + 9]
     missing = {data[place + 10 + 3 * i]: (1 << 64) - 1 for i in range(count) if place + 10 + 3 * i < len(data)}
-    at = 2
-    while True:
-        found = [segment for segment in _segments(data, at) if segment[0] == START_OF_SCAN]
-        if not found:
-            return not any(missing.values())
-        start = found[0][1]
-        at = start + _length(data, start)
-        header = data[start + 4 : at]
-        if len(header) < 4 or len(header) < 4 + 2 * header[0]:
-            return False
+    for header, _ in _scans(data):
         first, last, bits = header[-3], header[-2], header[-1] & 15
         if frame in (*BASELINE, 0xC9):
             first, last, bits = 0, 63, 0
@@ -112,13 +117,31 @@ def _has_all_scans(data: bytes, frame: int, place: int) -> bool:
         for i in range(header[0]):
             component = header[1 + 2 * i]
             missing[component] = missing.get(component, 0) & ~done
+    return not any(missing.values())
 
 
-def _look_for_hole(data: bytes, segments: list[tuple[int, int]], end: int) -> None:
-    """Raises Unreadable for zeros where data should be, as broken downloads and cards leave them: where the first table
-    of luma means fine detail by them, which libjpeg decodes without a word in one of ten pictures."""
-    scan = segments[-1][1]
-    wanted = 0x10 | data[scan + 6] & 15 if scan + 6 < len(data) else -1
+def _look_for_hole(data: bytes, frame: int, segments: list[tuple[int, int]], end: int) -> None:
+    """Raises Unreadable for zeros where data should be, as broken downloads and cards leave them.
+
+    libjpeg decodes them without a word in one of ten pictures. What they mean depends on the table: in a scan of
+    baseline nothing but the finest detail, if its first code stands for a coefficient; else, and in the first scan of a
+    progressive picture, that there is nothing but the mean of a block, which may be so. In later scans of progressive
+    pictures, which count such blocks instead, they mean nothing that would be written.
+    """
+    scans = list(_scans(data))
+    for i, (header, start) in enumerate(scans):
+        stop = scans[i + 1][1] if i + 1 < len(scans) else end
+        if frame in BASELINE:
+            checked = bool(_first_code(data, segments, 0x10 | header[2] & 15)) and not i
+        else:
+            checked = header[-3] > 0
+        found = data.find(HOLE, start, stop) if checked else -1
+        if found >= 0 and data[found:stop].strip(b"\0"):
+            raise damaged(f"zeros stand in the place of its data from byte {found}")
+
+
+def _first_code(data: bytes, segments: list[tuple[int, int]], wanted: int) -> int | None:
+    """What the first code of a Huffman table, which is zeros alone, stands for."""
     first = None
     for kind, place in segments:
         at, stop = place + 4, place + _length(data, place)
@@ -126,8 +149,4 @@ def _look_for_hole(data: bytes, segments: list[tuple[int, int]], end: int) -> No
             if data[at] == wanted:
                 first = data[at + 17]
             at += 17 + sum(data[at + 1 : at + 17])
-    if not first:  # zeros mean that there is nothing but the mean of a block
-        return
-    found = data.find(HOLE, scan, end)
-    if found >= 0 and data[found:end].strip(b"\0"):
-        raise damaged(f"zeros stand in the place of its data from byte {found}")
+    return first

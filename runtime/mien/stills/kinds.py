@@ -88,7 +88,7 @@ def _xbm(head: bytes) -> bool:
 
 
 MOVING = (".gif", ".mjpeg", ".mjpg")
-HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1", b"avci", b"avcs", b"vvic"}
+HEIF = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"msf1", b"avci", b"avcs", b"vvic"}
 CONVERT = "convert it to JPEG or PNG"
 
 JPEG = Kind("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), sign=_starts(b"\xff\xd8\xff"))
@@ -156,9 +156,11 @@ KINDS = (
          lambda head: head[:1] == b"\x0a" and head[1:2] in b"\0\2\3\4\5" and head[2:3] in b"\0\1"),
     Kind("XPM", (".xpm",), CONVERT, _starts(b"/* XPM */")),
     Kind("XBM", (".xbm",), CONVERT, _xbm),
-    Kind("X window dump", (".xwd",), CONVERT),
+    Kind("X window dump", (".xwd",), CONVERT, lambda head: head[:2] == b"\0\0" and head[4:8] == b"\0\0\0\7"),
+    Kind("PICT", (".pict", ".pct"), CONVERT, _at(522, b"\0\x11\2\xff\x0c\0", b"\x11\1")),
+    Kind("Photo CD", (".pcd",), CONVERT, _at(2048, b"PCD_IPI")),
     Kind("Targa", (".tga", ".icb", ".vda", ".vst"), CONVERT),
-    Kind("picture", (".pict", ".pct", ".pcd", ".wbmp", ".pgx", ".pix", ".pgmyuv", ".vicar", ".viff"), CONVERT),
+    Kind("picture", (".wbmp", ".pgx", ".pix", ".pgmyuv", ".vicar", ".viff"), CONVERT),
 )  # fmt: skip
 READ = tuple(kind for kind in KINDS if not kind.remedy)
 SUFFIXES = tuple(suffix for kind in READ for suffix in kind.suffixes)

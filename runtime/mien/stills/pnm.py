@@ -27,6 +27,8 @@ def pnm_pixels(data: bytes) -> np.ndarray:
     (width, height), white = layout.size, layout.white
     one_bit = data[1:2] in b"14"
     values: np.ndarray
+    if start > len(data):
+        raise Unreadable(CUT_OFF)
     if text:
         body = re.sub(rb"#[^\n\r]*", b"", data[start:])
         if re.search(rb"[^0-9\s]", body):

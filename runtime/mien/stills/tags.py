@@ -65,6 +65,8 @@ def below(data: bytes, directory: Directory) -> Iterator[Directory]:
 
 def _directory(data: bytes, place: int, order: str, big: bool) -> tuple[Directory, int]:
     head, entry, offset = (8, "HHQ", "Q") if big else (2, "HHI", "I")
+    if place > len(data):
+        raise ValueError("a directory lies outside of the file")
     count = struct.unpack_from(f"{order}{'Q' if big else 'H'}", data, place)[0]
     if count > 4096:
         raise ValueError("more than 4096 tags")
