@@ -49,6 +49,10 @@ def still_files(picture: np.ndarray) -> Iterator[StillFile]:
     yield _made("progressive.jpg", color, "JPEG", quality=95, progressive=True)
     for name in ("rgb", "rgba", "grey", "palette", "one"):
         yield _made(f"{name}.bmp", modes[name], "BMP")
+    rows = b"".join(row.tobytes() + bytes(-row.nbytes % 4) for row in picture[::-1])
+    head = struct.pack("<2sIIIIHHHH", b"BM", 26 + len(rows), 0, 26, 12, color.width, color.height, 1, 24)
+    yield StillFile("os2.bmp", head + rows, picture)
+    yield from _clear_grey(grey)
     if features.check("jpg_2000"):
         for name in ("rgb", "rgba", "grey"):
             yield _made(f"{name}.jp2", modes[name], "JPEG2000")
@@ -92,6 +96,15 @@ def _turned(modes: dict[str, Image.Image]) -> Iterator[StillFile]:
             if HAS_AVIF:
                 yield _made(f"{name}-{turn}.avif", modes[name], "AVIF", quality=95, exif=exif(turn))
         yield _made(f"rgb-{turn}.jpg", modes["rgb"], "JPEG", quality=95, exif=exif(turn))
+
+
+def _clear_grey(grey: Image.Image) -> Iterator[StillFile]:
+    """PNG in which one tone of grey is transparent."""
+    pixels = np.array(grey)
+    pixels[:9] = 7
+    over = np.where(pixels == 7, 255, pixels).astype(np.uint8)
+    data = encode(Image.fromarray(pixels), "PNG", transparency=7)
+    yield StillFile("clear.png", data, np.dstack([over] * 3))
 
 
 def _deep(picture: np.ndarray) -> Iterator[StillFile]:

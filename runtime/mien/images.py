@@ -86,7 +86,7 @@ def pixels(data: bytes, path: Path) -> Image:
         return next(compose(layout))
     if kind is kinds.PNM:
         return to_bgr(pnm_pixels(data), layout)
-    found, words = decode(layout.data, logged=kind is kinds.TIFF)
+    found, words = decode(layout.data, plain=layout.plain, logged=kind is kinds.TIFF)
     if kind is kinds.JPEG:
         check_words(words, layout)
     elif kind is kinds.TIFF:

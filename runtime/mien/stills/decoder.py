@@ -24,10 +24,12 @@ SIGNS = ("jpeg", "jfif", "adobe", "libpng", "tiff", "[ warn:", "[error:", "incon
 """Lines of the decoders begin so, or hold it; others are handed on."""
 
 
-def decode(data: bytes, *, logged: bool = False) -> tuple[np.ndarray | None, str]:
-    """Pixels as they are stored, and what the decoders said. ``logged``: also what goes to OpenCV's log."""
+def decode(data: bytes, *, plain: bool = False, logged: bool = False) -> tuple[np.ndarray | None, str]:
+    """Pixels as they are stored, or of a ``plain`` picture as BGR, and what the decoders said. ``logged``: also what goes
+    to OpenCV's log."""
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION if plain else cv2.IMREAD_UNCHANGED
     with _words(logged) as words:
-        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     return image, "".join(words)
 
 
@@ -47,6 +49,8 @@ def eight_bits(image: np.ndarray, layout: Layout) -> np.ndarray:
     top = {"uint8": 255, "uint16": 65535}.get(image.dtype.name)
     if top is None:
         raise Unreadable(f"holds {image.dtype} values; save it with 8 or 16 bits a channel")
+    if layout.clear is not None and image.ndim == 2:
+        image = np.where(image == layout.clear, top, image).astype(image.dtype)
     white = layout.white or top
     if image.dtype != np.uint8 or white != 255:
         image = cv2.convertScaleAbs(image, alpha=255 / white)

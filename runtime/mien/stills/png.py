@@ -12,6 +12,7 @@ from mien.stills.tags import exif_orientation
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHECKED = (b"IHDR", b"PLTE", b"IDAT", b"tRNS", b"eXIf", b"acTL", b"fcTL", b"fdAT")
 """Chunks that the picture depends on. A decoder leaves out others that are damaged."""
+GREY = 0
 COLORS = (b"PLTE", b"tRNS")
 AFTER: tuple[Literal["keep"], Literal["clear"], Literal["restore"]] = ("keep", "clear", "restore")
 
@@ -29,7 +30,13 @@ def png_layout(data: bytes) -> Layout:
     size = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
     first = dict(reversed(chunks))
     moves = int.from_bytes(first.get(b"acTL", b"")[:4], "big") > 1
-    return Layout(data, size, orientation=_orientation(chunks), cells=_cells(chunks) if moves else ())
+    clear = None
+    if header[9] == GREY and b"tRNS" in first:  # OpenCV heeds it in colors alone
+        bits = header[8]
+        clear = int.from_bytes(first[b"tRNS"][:2], "big") & ((1 << bits) - 1)
+        clear = clear * 255 // ((1 << bits) - 1) if bits < 8 else clear
+    cells = _cells(chunks) if moves else ()
+    return Layout(data, size, clear=clear, orientation=_orientation(chunks), cells=cells)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
