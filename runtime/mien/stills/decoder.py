@@ -25,8 +25,8 @@ SIGNS = ("jpeg", "jfif", "adobe", "libpng", "tiff", "[ warn:", "[error:", "incon
 
 
 def decode(data: bytes, *, plain: bool = False, logged: bool = False) -> tuple[np.ndarray | None, str]:
-    """Pixels as they are stored, or of a ``plain`` picture as BGR, and what the decoders said. ``logged``: also what goes
-    to OpenCV's log."""
+    """Pixels as they are stored, or of a ``plain`` picture as BGR, and what the decoders said. ``logged``: also what
+    goes to OpenCV's log."""
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION if plain else cv2.IMREAD_UNCHANGED
     with _words(logged) as words:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)

@@ -43,10 +43,10 @@ class Layout:
     """``data``: the file, in words that the decoder gets right. ``ended``: whether its end is its own, and was not put
     there. ``size``: width, height, before it is turned.
 
-    ``plain``: whether there are 8 bits without alpha. ``white``: the value of white, where that is not the largest of its
-    type; ``inverted``: it is 0. ``clear``: a value of grey that is transparent. ``alpha``: whether a fourth channel is
-    alpha, and whether colors were multiplied by it. ``crop``: left, top, width, height. Then
-    ``orientation``, as EXIF counts. ``pages``: pictures in the file, of which the first is read. ``cells``: its frames.
+    ``plain``: whether there are 8 bits without alpha. ``white``: the value of white, where that is not the largest of
+    its type; ``inverted``: it is 0. ``clear``: a value of grey that is transparent. ``alpha``: whether a fourth channel
+    is alpha, and whether colors were multiplied by it. ``crop``: left, top, width, height. Then ``orientation``,
+    as EXIF counts. ``pages``: pictures in the file, of which the first is read. ``cells``: its frames.
     """
 
     data: bytes
