@@ -42,7 +42,11 @@ def read_image(path: Path) -> Image:
     Raises:
         SourceError: for what is missing, empty, cut off, damaged, no picture, or one that is not understood.
     """
-    data = read_bytes(path)
+    return decode_image(read_bytes(path), path)
+
+
+def decode_image(data: bytes, path: Path) -> Image:
+    """The same of a file that was read already; ``path`` is its name in messages."""
     try:
         return pixels(data, path)
     except Unreadable as reason:

@@ -16,7 +16,7 @@ from mien.outputs import Reads, check_output, write_whole
 from mien.plot import WIDTH, Panel, Series, bar_plot, line_plot, shorten
 
 LONGEST = 1.0
-"""Seconds between two sightings, beyond which the time between does not count as seen."""
+"""Seconds between two sightings, beyond which the time between does not count as seen, unless the source is slow."""
 TRACKS, POINTS = 64, 2000
 """Tracks that are told one by one, and points that are kept of each; a full curve halves its resolution."""
 FINEST = 0.04
@@ -46,17 +46,20 @@ def check_summary(path: str, source: Reads) -> None:
 class Journal:
     """A sink that sums up. ``close`` writes the files, also where nothing was seen; OutputError where it cannot.
 
-    ``seconds`` are the time watched, a gap of more than LONGEST left out; ``readings`` are all faces of all frames.
+    ``seconds`` are the time watched, a gap of more than LONGEST, or of 2.5 frames of a slow source, left out;
+    ``readings`` are all faces of all frames.
     Per track, ``seconds`` are those in sight, ``expressions`` the seconds of each (an expression lasts until the next
     sighting), ``valence`` and ``arousal`` means over that time, ``share`` the part of all frames. Beyond TRACKS, those
     gone for a minute, the shortest first, are summed in ``others``. Faces without a track, as those of pictures, are
     told in ``readings`` alone, and plotted as counts.
     """
 
-    def __init__(self, path: str, source: str):
-        """``path``: see ``summary_paths``. ``source``: the name that is shown."""
+    def __init__(self, path: str, source: str, fps: float | None = None):
+        """``path``: see ``summary_paths``. ``source``: the name that is shown. ``fps``: frames that it gives a
+        second."""
         self._json, self._png = summary_paths(path)
         self._source = source
+        self._longest = max(LONGEST, 2.5 / (fps or 25.0))
         self._times: tuple[float, float] | None = None
         self._frames, self._seconds = 0, 0.0
         self._readings = _Sum()
@@ -66,7 +69,7 @@ class Journal:
 
     def write(self, frame: Frame, faces: Sequence[Face]) -> None:
         first, last = self._times or (frame.time, frame.time)
-        self._seconds += _near(frame.time - last)
+        self._seconds += _near(frame.time - last, self._longest)
         self._times = first, frame.time
         self._frames += 1
         for face in faces:
@@ -75,7 +78,7 @@ class Journal:
                 if face.track_id not in self._tracks:
                     if len(self._tracks) >= TRACKS:
                         self._merge(frame.time)
-                    self._tracks[face.track_id] = _Track(frame.time)
+                    self._tracks[face.track_id] = _Track(frame.time, self._longest)
                 self._tracks[face.track_id].see(face, frame.time)
 
     def close(self) -> None:
@@ -174,13 +177,14 @@ class _Sum:
 
 
 class _Track:
-    def __init__(self, time: float):
-        self.sum, self.curve = _Sum(), _Curve()
+    def __init__(self, time: float, longest: float):
+        self.sum, self.curve = _Sum(), _Curve(longest)
+        self._longest = longest
         self.first = self.last = time
         self._before: Face | None = None
 
     def see(self, face: Face, time: float) -> None:
-        self.sum.add(face, _near(time - self.last), self._before)
+        self.sum.add(face, _near(time - self.last, self._longest), self._before)
         self.curve.add(time, face.affect.valence, face.affect.arousal)
         self.last, self._before = time, face
 
@@ -193,7 +197,8 @@ class _Track:
 class _Curve:
     """Means of valence and arousal in equal bins of time, twice as wide each time that there are too many."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
         self._numbers = np.zeros(POINTS, dtype=np.int64)
         self._sums = np.zeros((POINTS, 4))  # readings, and their sums of time, valence and arousal
         self._used, self._wide, self._last = 0, FINEST, 0
@@ -213,7 +218,7 @@ class _Curve:
         """(3, N): time, valence and arousal, with a NaN where the track was away."""
         sums = self._sums[: self._used]
         values = sums[:, 1:] / sums[:, :1]
-        gaps = np.flatnonzero(np.diff(values[:, 0]) > max(LONGEST, 2.5 * self._wide)) + 1
+        gaps = np.flatnonzero(np.diff(values[:, 0]) > max(self._longest, 2.5 * self._wide)) + 1
         away = np.column_stack([values[gaps - 1, 0], np.full((len(gaps), 2), np.nan)])
         return np.asarray(np.insert(values, gaps, away, axis=0).T)
 
@@ -229,8 +234,8 @@ def _plus(sums: tuple[float, float], affect: Affect, weight: float) -> tuple[flo
     return sums[0] + weight * affect.valence, sums[1] + weight * affect.arousal
 
 
-def _near(step: float) -> float:
-    return step if 0 < step <= LONGEST else 0.0
+def _near(step: float, longest: float) -> float:
+    return step if 0 < step <= longest else 0.0
 
 
 def _round(value: float | None) -> float | None:

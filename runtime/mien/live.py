@@ -26,6 +26,10 @@ STEADY = 600.0
 log = logging.getLogger(__name__)
 
 
+class Ended(Exception):
+    """Raised by ``Shots`` where the source has come to its end, and would only begin anew."""
+
+
 class Shot(NamedTuple):
     """A frame as it comes: its stamp in s, or None, the frame rate that the source claims, and what decoded it."""
 
@@ -75,7 +79,7 @@ class Live(Source):
         self._feed: _Feed | None = _Feed(shots, self._inbox)
         self._abandoned: list[_Feed] = []
         self._pause, self._hold = self._patience.retry, self._patience.hold
-        self._told = False
+        self._told = self._over = False
         self._lost_at = self._retry_at = 0.0
         self._attempts = self._frames = 0
         try:
@@ -98,6 +102,8 @@ class Live(Source):
                 self._frames += taken is not None
                 self._watch(time.monotonic())
                 self.dropped = self._inbox.dropped
+                if taken is None and self._over:
+                    break
                 if taken is None or self._stopped:
                     continue
                 shot, at = taken
@@ -142,7 +148,9 @@ class Live(Source):
             return
         if paused:  # the whole process may have been, which is not the camera's fault
             feed.beat = now
-        if feed.done:
+        if feed.done and isinstance(feed.error, Ended):
+            self._over = True
+        elif feed.done:
             self._lose(now, str(feed.error or "it stopped sending"))
         elif now - feed.beat > (limit := patience.stuck if feed.begun else patience.opening):
             self._inbox.cut_off(feed)

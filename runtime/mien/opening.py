@@ -11,8 +11,9 @@ from pathlib import Path
 
 import cv2
 
-from mien.addresses import is_address, open_address
+from mien.addresses import is_address, local, open_address
 from mien.animation import open_still
+from mien.checks import check_number
 from mien.connections import watch
 from mien.errors import InputError, SourceError
 from mien.listing import Listing, list_folder, list_glob
@@ -25,6 +26,8 @@ from mien.timestamps import FileClock
 from mien.turning import check_turn, turned
 from mien.video import Video, is_pipe, no_frame, open_video
 
+SECONDS = "a number of seconds from 0.05 to 3600"
+
 log = logging.getLogger(__name__)
 
 
@@ -35,6 +38,7 @@ def open_source(
     recursive: bool = False,
     rotate: int = 0,
     flip: bool = False,
+    every: float | None = None,
 ) -> Source:
     """Open what ``spec`` names; SourceError, with the remedy, where that fails.
 
@@ -46,15 +50,20 @@ def open_source(
     ``rotate``: turn all pictures clockwise by 90, 180 or 270 degrees, as for a camera that hangs on its side or upside
     down; ``flip``: mirror them left to right, after that. Boxes and landmarks are then those of the turned pictures,
     and in mirrored ones the right eye is the one that looks like it.
+    ``every``: of an ``http(s)://`` address of one picture, a live source: seconds from one to the next (1).
     """
     check_turn(rotate)
-    return turned(_open(spec, loop, recursive), rotate, flip)
+    if every is not None and not 0.05 <= check_number(every, "every", SECONDS) <= 3600:
+        raise InputError(f"every is {every}; use {SECONDS}")
+    return turned(_open(spec, loop, recursive, every), rotate, flip)
 
 
-def _open(spec: str | int | Path | Listing, loop: bool, recursive: bool) -> Source:
+def _open(spec: str | int | Path | Listing, loop: bool, recursive: bool, every: float | None) -> Source:
     if isinstance(spec, Listing):
         return _open_listing(spec)
-    text = str(spec).strip()
+    text = local(str(spec).strip())
+    if every is not None and not is_address(text):
+        raise InputError(f"every is for the address of one picture, and {without_secrets(text)} is none; leave it out")
     if not text:
         raise InputError("the source is empty; give a file, folder, glob, address or camera number")
     if loop:
@@ -64,7 +73,7 @@ def _open(spec: str | int | Path | Listing, loop: bool, recursive: bool) -> Sour
     if is_pipeline(text):
         return open_pipeline(text)
     if is_address(text):
-        return open_address(text)
+        return open_address(text, every)
     path = Path(os.path.expanduser(text))
     if os.path.isdir(path):
         return _open_listing(list_folder(path, recursive=recursive), tell=True)
@@ -124,7 +133,7 @@ def _open_listing(listing: Listing, *, tell: bool = False) -> Source:
         if listing.pictures and listing.videos:
             log.warning("left out in %s: %d videos; open each by its name", listing.name, len(listing.videos))
     if not listing.pictures:
-        return _open(listing.videos[0], False, False)
+        return _open(listing.videos[0], False, False, None)
     return Pictures(listing.name, listing.pictures)
 
 

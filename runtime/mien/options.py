@@ -125,6 +125,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--offline", action="store_true", help="of a video file: read each frame from those around it, 1.2 s later"
     )
     add_turning(how)
+    how.add_argument(
+        "--every",
+        metavar="SECONDS",
+        type=_seconds,
+        help="of an http address of one picture: how often it is fetched (default: 1)",
+    )
     how.add_argument("--loop", action="store_true", help="play a video file over and over, as if it were a camera")
     how.add_argument("--max-frames", metavar="N", type=_positive, help="of each source, no more than so many")
     parser.add_argument("--version", action="version", version=f"mien {version('mien')}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 SCHEME = re.compile(r"\b[a-z][a-z0-9+.-]+:/+", re.IGNORECASE)
 """Of at least two letters: C:/ begins a path. One slash too few is still an address, which somebody misspelled."""
@@ -119,6 +119,22 @@ class Secrets:
             r"(^|[&;])([^=&;]*=)?([^&;]+)", lambda pair: f"{pair[1]}{pair[2] or ''}{self._hide(pair[3])}", query
         )
         return shown + (f"#{self._hide(fragment)}" if sharp else "")
+
+
+def escaped(address: str) -> str:
+    """The address with the characters of its user part escaped where it could not be read otherwise: what stands
+    before the first ``/``, ``?`` or ``#`` ends in no port, so it must be a password that is cut short there."""
+    scheme = SCHEME.match(address)
+    if not scheme:
+        return address
+    rest = address[scheme.end() :]
+    host = re.split(r"[/?#]", rest)[0]
+    at = rest.find("@", len(host))
+    if at < 0 or "@" in host or not re.search(r":[^@]*\D[^@]*$", host):
+        return address
+    at += re.split(r"[/?#]", rest[at:])[0].rfind("@")
+    user, _, password = rest[:at].partition(":")
+    return f"{scheme[0]}{quote(user, safe='%')}:{quote(password, safe='%')}{rest[at:]}"
 
 
 def _is_host(text: str) -> bool:

@@ -142,7 +142,7 @@ class Outputs:
             for sink in self._shared:
                 all_.callback(sink.close)
         summary = self._summary
-        journal: list[Sink] = [Deferred(partial(Journal, summary, source.name))] if summary else []
+        journal: list[Sink] = [Deferred(partial(Journal, summary, source.name, source.fps))] if summary else []
         for opened in (page, *journal, *self._pictures, self._window):
             if opened:
                 own.callback(opened.close)

@@ -24,7 +24,7 @@ from mien.recognizer import Recognizer
 from mien.report import Tally, table
 from mien.results import STILLS, Outputs, Results
 from mien.sources import Source
-from mien.stream import Stream, engine_failed
+from mien.stream import Stream, StreamOptions, engine_failed
 from mien.wanted import Wanted, wanted
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Run:
             args.sources, args.save = [demo_picture()], args.save or "demo.jpg"
         with self._stop.at_once():
             named = args.sources if args.camera is None else [args.camera]
-            open_one = partial(open_source, loop=args.loop, rotate=args.rotate, flip=args.flip)
+            open_one = partial(open_source, loop=args.loop, rotate=args.rotate, flip=args.flip, every=args.every)
             queue = wanted(named, open_one, stack, recursive=args.recursive)
             self._count = len(queue)
             paths = [path for item in queue for path in item.paths]
@@ -135,6 +135,7 @@ class Run:
                     recognizer.stream(
                         temporal=False if args.offline else args.temporal,
                         smoothing=args.smoothing,
+                        max_gap=max(StreamOptions.max_gap, 2.5 / (source.fps or 25)),
                         baseline=0.0 if args.offline else args.baseline,
                     )
                 )

@@ -16,7 +16,8 @@ GROWTH = 0.35
 INERTIA, GLIDE = 0.15, 0.5
 """Seconds over which a speed is averaged, and over which a hidden face comes to rest."""
 YOUNG, YOUNG_GAP = 3, 0.15
-"""A track seen fewer times than this ends after so many seconds out of sight: it was no face, or half of one."""
+"""A track seen fewer times than this ends after so many seconds out of sight, or a frame of a slow source: it was no
+face, or half of one."""
 
 
 @dataclass(eq=False)
@@ -63,7 +64,7 @@ class Tracker:
         self._now += step
         for track in self.tracks:
             track.missing = self._now - track.seen
-        self.tracks = [track for track in self.tracks if track.missing <= self._patience(track)]
+        self.tracks = [track for track in self.tracks if track.missing <= self._patience(track, step)]
         pairs = self._pairs(detections)
         for i, track in pairs.items():
             others = [other.box for j, other in enumerate(detections) if j != i]
@@ -74,8 +75,10 @@ class Tracker:
             for i, found in enumerate(detections)
         ]
 
-    def _patience(self, track: Track) -> float:
-        return min(self.max_gap, YOUNG_GAP) if track.times < YOUNG else self.max_gap
+    def _patience(self, track: Track, step: float) -> float:
+        if track.times >= YOUNG:
+            return self.max_gap
+        return min(self.max_gap, max(YOUNG_GAP, 1.001 * step))
 
     def _new(self, detection: Detection) -> Track:
         size = np.asarray(detection.box[2:] - detection.box[:2], dtype=np.float32)

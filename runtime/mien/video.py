@@ -54,8 +54,10 @@ class Video(Source):
             self._first = decoder.read()
             if self._first is None:
                 raise no_frame(name)
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, Exception) and not isinstance(error, MienError):
+                raise SourceError(f"{self.name} cannot be read: {error}") from error
             raise
         self.count, self.fps, self.decoder = decoder.count, decoder.fps, decoder.name
         self.size = self._first.image.shape[1], self._first.image.shape[0]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mien.addresses import is_address
+from mien.addresses import is_address, local
 from mien.errors import InputError, SourceError
 from mien.listing import Listing, list_folder, list_glob
 from mien.opening import is_camera
@@ -58,7 +58,7 @@ def wanted(
 
 
 def _expand(spec: str | int | Path, open_one: Opener, stack: ExitStack, recursive: bool) -> list[Wanted]:
-    text = str(spec).strip()
+    text = local(str(spec).strip())
     if text == STDIN:
         path = spool(stack)
         return [Wanted("stdin", partial(_named, "stdin", open_one, path), [path])]

@@ -16,13 +16,13 @@ FLOORS = [
     "stills.boxes", "stills.jpeg2000", "stills.pnm", "stills.bmp", "stills.heif", "stills.decoder", "stills.motion",
     "images", "listing", "timestamps", "sources", "animation", "outputs", "detector", "baseline", "exemplars",
     "personal", "personal_file", "fitting", "enrolment", "expression", "examples", "tracker", "smoothing", "person",
-    "engines.graph", "temporal", "offline", "stream", "recognizer", "pixels", "decoders.geometry", "decoders.unwritten",
-    "decoders.opencv", "decoders.pyav", "decoders", "movie", "endings", "video", "live", "connections", "pipelines",
-    "addresses", "turning", "opening", "sprites", "draw", "sinks", "mp4", "encoder", "annotated", "plot", "journal",
-    "web.address", "web.counters", "web.feed", "web.guard", "web.app", "web.server", "web", "report", "demo", "options",
-    "interruptions", "wanted", "results", "running", "cli", "enroll", "golden", "machine", "selftest", "checkup",
-    "doctor", "bench.timing", "bench.scene", "bench.engines", "bench.way", "bench.clip", "bench.table", "bench.report",
-    "bench", "programs",
+    "engines.graph", "temporal", "offline", "stream", "recognizer", "pixels", "decoders.geometry",
+    "decoders.unwritten", "decoders.opencv", "decoders.pyav", "decoders", "movie", "endings", "video", "live",
+    "connections", "pipelines", "asking", "snapshots", "addresses", "turning", "opening", "sprites", "draw", "sinks",
+    "mp4", "encoder", "annotated", "plot", "journal", "web.address", "web.counters", "web.feed", "web.guard",
+    "web.app", "web.server", "web", "report", "demo", "options", "interruptions", "wanted", "results", "running",
+    "cli", "enroll", "golden", "machine", "selftest", "checkup", "doctor", "bench.timing", "bench.scene",
+    "bench.engines", "bench.way", "bench.clip", "bench.table", "bench.report", "bench", "programs",
 ]  # fmt: skip
 FRAMEWORKS = {"torch", "torchvision", "timm", "onnx", "datasets", "matplotlib", "mien_train", "mien_export", "skimage"}
 

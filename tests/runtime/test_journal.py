@@ -107,7 +107,7 @@ def test_many_people_take_bounded_memory_and_nobody_is_lost(
 
 
 def test_a_curve_keeps_its_shape_at_bounded_resolution(seen: Callable[..., Face]) -> None:
-    curve = mien.journal._Curve()
+    curve = mien.journal._Curve(1.0)
     times = np.arange(60_000) / 25
     for time in times:
         if not 1000 < time < 1200:

@@ -112,3 +112,11 @@ def test_many_faces_that_come_and_go_leave_nothing_behind() -> None:
     for _ in range(30):
         tracker.update([], STEP)
     assert tracker.tracks == []
+
+
+@pytest.mark.parametrize(("step", "max_gap"), [(0.3, 1.0), (0.9, 1.0), (5.0, 12.5)])
+def test_a_slow_source_keeps_its_ids(step: float, max_gap: float) -> None:
+    """As a camera in dim light, or one whose pictures are fetched: no frame was missed in between."""
+    tracker = Tracker(max_gap)
+    ids = [[track.id for track in tracker.update([at(100 + i, 100), at(400, 100)], step)] for i in range(6)]
+    assert ids == [[1, 2]] * 6

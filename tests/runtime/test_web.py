@@ -39,6 +39,7 @@ class Camera:
     """A source as the page sees it."""
 
     name = "camera 0"
+    fps = 25.0
     state = "open"
     dropped = 7
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from mien.faces import Face
 
 SILENCE = 10.0
-"""Seconds without a frame after which an open source counts as stuck."""
+"""Seconds without a frame after which an open source counts as stuck; of a slow one, the time of three."""
 RATE_OVER = 2.0
 """Seconds over which frames per second and latency are told."""
 BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
@@ -28,6 +28,8 @@ class Watched(Protocol):
     def state(self) -> str: ...
     @property
     def dropped(self) -> int: ...
+    @property
+    def fps(self) -> float | None: ...
 
 
 class Counters:
@@ -69,13 +71,18 @@ class Counters:
             return state
         if not self._frames:
             return "waiting"
-        return "stuck" if self.silence > SILENCE else "open"
+        return "stuck" if self.silence > self._patience else "open"
 
     @property
     def healthy(self) -> bool:
         """Whether frames come or, just after the start, may still come."""
         state = self.state
-        return state == "open" or (state == "waiting" and self.silence < SILENCE)
+        return state == "open" or (state == "waiting" and self.silence < self._patience)
+
+    @property
+    def _patience(self) -> float:
+        fps = self._source.fps
+        return max(SILENCE, 3 / fps) if fps and fps < 1 else SILENCE
 
     def status(self) -> dict[str, object]:
         """As in every event of the live page. ``latency_ms`` is the median, None where nobody told it."""
