@@ -17,10 +17,11 @@ STRONGEST = 8.0
 
 @dataclass(frozen=True)
 class Baseline:
-    """How a person looks at rest, as the model sees it: mean ``probabilities`` by class, and mean ``affect``."""
+    """How a person looks at rest, as the model sees it: mean ``probabilities`` by class, and mean ``affect``, which is
+    None where the model tells none."""
 
     probabilities: Mapping[str, float]
-    affect: Affect
+    affect: Affect | None
 
     def correct(self, probabilities: Mapping[str, float]) -> dict[str, float]:
         """Probabilities with the habit of this face divided out (Bayes' rule with another prior); they sum to 1."""
@@ -37,5 +38,7 @@ class Baseline:
 
     def shift(self, affect: Affect) -> Affect:
         """Valence and arousal from this person's rest, in [-1, 1]."""
+        if self.affect is None:
+            return affect
         valence = float(np.clip(affect.valence - self.affect.valence, -1, 1))
         return Affect(valence, float(np.clip(affect.arousal - self.affect.arousal, -1, 1)))

@@ -84,8 +84,14 @@ class ModelCard:
 
     @property
     def has_affect(self) -> bool:
-        """Whether valence and arousal were trained: then the card holds their figures, beside those of the classes."""
+        """Whether valence and arousal were learned: then the card holds their figures, beside those of the classes."""
         return any("accuracy" not in values for values in self.metrics.values())
+
+    @property
+    def outputs(self) -> dict[str, int]:
+        """The outputs of the graph that were learned, and their widths. What else it may give means nothing."""
+        affect = {"affect": 2} if self.has_affect else {}
+        return {"expression": len(self.labels), **affect, "embedding": self.embedding}
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"

@@ -29,7 +29,8 @@ def draw_faces(image: Image, faces: Sequence[Face]) -> Image:
     """uint8 BGR (H, W, 3) and its faces -> a new picture of the same size with all of them drawn on it.
 
     A face of a stream shows its track. Strokes and letters follow the size of the picture and of each face. Labels stay
-    inside of the picture and, where there is room, off the faces; a dial without room is left out.
+    inside of the picture and, where there is room, off the faces; a dial without room, or without valence and arousal
+    to show, is left out.
     """
     canvas: Image = np.array(image)
     height, width = image.shape[:2]
@@ -46,6 +47,8 @@ def draw_faces(image: Image, faces: Sequence[Face]) -> Image:
             _blend(canvas, label, taken[-1])
     for face, box in zip(faces, boxes, strict=True):
         radius = round(float(np.clip(0.19 * _side(box), SMALLEST_DIAL, max(SMALLEST_DIAL, 0.07 * short))))
+        if face.affect is None:
+            continue
         dial = dial_sprite(radius)
         rect, free = _place(dial, box, boxes, taken, (width, height), beside=True)
         if free:

@@ -15,7 +15,7 @@ from mien.console import entry, failed, say, tell
 from mien.engines import DEVICES
 from mien.enrolment import MAX_LOSS, MOST_EXAMPLES
 from mien.errors import InputError, MienError
-from mien.faces import Image
+from mien.faces import Affect, Image
 from mien.opening import open_source
 from mien.options import Parser, add_turning
 from mien.outputs import check_output
@@ -116,10 +116,7 @@ def _learn(args: argparse.Namespace) -> str:
     if args.neutral:
         rest = recognizer.enroll_neutral(pictures, skip_faceless=True)
         looks = max(rest.probabilities, key=rest.probabilities.__getitem__)
-        told = (
-            f"at rest: {looks} {rest.probabilities[looks]:.0%}, valence {rest.affect.valence:+.2f}, "
-            f"arousal {rest.affect.arousal:+.2f}; taken off from now on"
-        )
+        told = f"at rest: {looks} {rest.probabilities[looks]:.0%}{_felt(rest.affect)}; taken off from now on"
     else:
         told = str(recognizer.enroll(args.label, pictures, max_loss=args.max_loss / 100, skip_faceless=True))
     save_personal(recognizer.personal, path)
@@ -140,9 +137,13 @@ def _change(args: argparse.Namespace) -> str:
         save_personal(personal, path)
     lines = [f"{label}: {len(held)} example{'s' * (len(held) != 1)}" for label, held in personal.examples.items()]
     if personal.rest:
-        affect = personal.rest.affect
-        lines.append(f"face at rest: valence {affect.valence:+.2f}, arousal {affect.arousal:+.2f}")
+        lines.append(f"face at rest: learned{_felt(personal.rest.affect)}")
     return "\n".join(lines or ["nothing learned yet"])
+
+
+def _felt(affect: Affect | None) -> str:
+    """Valence and arousal in words, with a comma before them; nothing where the model tells none."""
+    return "" if affect is None else f", valence {affect.valence:+.2f}, arousal {affect.arousal:+.2f}"
 
 
 def _pictures(source: Source, args: argparse.Namespace) -> list[Image]:

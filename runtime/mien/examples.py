@@ -30,8 +30,9 @@ TOLD = 5
 
 def read_examples(
     pictures: Sequence[ArrayLike], detector: Detector, model: ExpressionModel, skip_faceless: bool
-) -> tuple[Examples, Floats, int]:
-    """The faces of N pictures, their valence and arousal (N, 2), and how many pictures without a face were left out.
+) -> tuple[Examples, Floats | None, int]:
+    """The faces of N pictures, their valence and arousal (N, 2), None where the model tells none, and how many pictures
+    without a face were left out.
 
     Raises InputError for what is no list of pictures, and, naming them by their numbers from 1, for pictures that show
     several faces, or none unless those are to be skipped.
@@ -56,16 +57,17 @@ def read_examples(
             crop(image, crop_matrix(spec, face.box, face.landmarks), spec.size, next(places))
     outputs = model.engine.run(crops)
     examples = Examples(np.array(outputs["embedding"]), np.array(outputs["expression"]))
-    return examples, np.array(outputs["affect"]), len(faceless)
+    return examples, np.array(outputs["affect"]) if model.card.has_affect else None, len(faceless)
 
 
-def rest_of(examples: Examples, affect: Floats, labels: Sequence[str]) -> Baseline:
+def rest_of(examples: Examples, affect: Floats | None, labels: Sequence[str]) -> Baseline:
     """The face at rest that examples show: their means. EnrolmentRefused where they clearly show something else."""
     mean = dict(zip(labels, examples.probabilities.mean(axis=0, dtype=np.float64).tolist(), strict=True))
     looks = max(mean, key=mean.__getitem__)
     if looks != "neutral" and mean[looks] > CLEARLY:
         raise EnrolmentRefused(f"these pictures clearly show {looks}, not a face at rest; relax the face and try again")
-    return Baseline(mean, Affect(*affect.mean(axis=0, dtype=np.float64).tolist()))
+    felt = None if affect is None else Affect(*affect.mean(axis=0, dtype=np.float64).tolist())
+    return Baseline(mean, felt)
 
 
 def _face(image: Image, detector: Detector, name: str) -> Detection | None:

@@ -14,9 +14,8 @@ from mien.errors import InputError, ModelInvalid
 from mien.faces import UNCERTAIN, Affect, Expression, Floats, Image
 from mien.personal import Personal, model_of
 
-Said: TypeAlias = tuple[Expression, Affect, Floats]
-"""What the model tells of one crop; the last is the embedding (D,)."""
-OUTPUTS = ("expression", "affect", "embedding")
+Said: TypeAlias = tuple[Expression, Affect | None, Floats]
+"""What the model tells of one crop: affect is None where it never learned any; the last is the embedding (D,)."""
 
 
 class ExpressionModel:
@@ -33,8 +32,7 @@ class ExpressionModel:
         self.personal = Personal(model_of(card), card.labels)
         size = card.crop.size
         outputs = engine.run(np.zeros((1, size, size, 3), dtype=np.uint8))
-        expected = {"expression": len(card.labels), "affect": 2, "embedding": card.embedding}
-        for name, width in expected.items():
+        for name, width in card.outputs.items():
             shape = outputs[name].shape if name in outputs else None
             if shape != (1, width):
                 raise ModelInvalid(f"the model's output {name} is {shape}, but its card promises (1, {width})")
@@ -61,15 +59,12 @@ class ExpressionModel:
             return []
         outputs, personal = self.engine.run(crops), self.personal
         labels, probabilities = self.labels, personal.read(outputs["expression"], outputs["embedding"])
+        affects: list[Affect | None] = [None] * len(crops)
+        if self.card.has_affect:
+            affects = [personal.shift(Affect(*pair)) for pair in outputs["affect"].tolist()]
         return [
-            (
-                likeliest(dict(zip(labels, values, strict=True)), self.min_confidence),
-                personal.shift(Affect(*affect)),
-                embedding,
-            )
-            for values, affect, embedding in zip(
-                probabilities.tolist(), outputs["affect"].tolist(), outputs["embedding"], strict=True
-            )
+            (likeliest(dict(zip(labels, values, strict=True)), self.min_confidence), affect, embedding)
+            for values, affect, embedding in zip(probabilities.tolist(), affects, outputs["embedding"], strict=True)
         ]
 
 

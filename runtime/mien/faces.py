@@ -61,6 +61,8 @@ class Affect:
 class Face:
     """A detected face with what was read from it. ``embedding`` is (D,) float32, the input of the model's heads.
 
+    ``affect`` is None where the model never learned valence and arousal (``card.has_affect``).
+
     A stream also gives ``track_id``, which stays while the person is in sight, and ``raw``: what the detector and the
     model said of this one frame, before anything was smoothed. Both are None outside of a stream.
     """
@@ -69,7 +71,7 @@ class Face:
     landmarks: Floats | None
     score: float
     expression: Expression
-    affect: Affect
+    affect: Affect | None
     embedding: Floats
     track_id: int | None = None
     raw: Face | None = None

@@ -18,6 +18,7 @@ GOLDEN = "golden.json"
 PICTURES = 1
 """To be raised whenever ``golden_crops`` draws other pictures: outputs of the old ones say nothing about the new."""
 OUTPUTS = ("expression", "affect")
+"""Of them, those that the model learned."""
 TOLERANCES = {"fp32": 1e-3, "fp16": 0.01, "int8": 0.15}
 """By precision, how far a probability may lie from the exported fp32 model's; valence and arousal, whose range is twice
 as wide, twice as far. Kernels for int8 differ between processors, so beyond its limit is odd but not yet an error."""
@@ -47,9 +48,9 @@ def golden_crops(size: int) -> Image:
 
 
 def golden_text(outputs: Mapping[str, Floats]) -> str:
-    """The content of ``golden.json``. ``outputs``: of the fp32 model for ``golden_crops``: expression (6, classes) and
-    affect (6, 2)."""
-    rows = {name: np.asarray(outputs[name], np.float64).round(6).tolist() for name in OUTPUTS}
+    """The content of ``golden.json``. ``outputs``: of the fp32 model for ``golden_crops``: expression (6, classes) and,
+    where it has one, affect (6, 2)."""
+    rows = {name: np.asarray(outputs[name], np.float64).round(6).tolist() for name in OUTPUTS if name in outputs}
     return json.dumps({"pictures": PICTURES, **rows}, indent=1) + "\n"
 
 
@@ -76,27 +77,29 @@ def check(engine: Engine, bundle: Bundle) -> dict[str, float] | None:
 def agrees(differences: Mapping[str, float], precision: str) -> bool:
     """Whether the result of ``check`` lies within TOLERANCES."""
     limit = TOLERANCES[precision]
-    return differences["expression"] <= limit and differences["affect"] <= 2 * limit
+    return differences["expression"] <= limit and differences.get("affect", 0.0) <= 2 * limit
 
 
 def read_golden(bundle: Bundle) -> dict[str, NDArray[np.float64]] | None:
-    """Expression (6, classes) and affect (6, 2) from the bundle; None where it has no such file, else ModelInvalid."""
+    """Expression (6, classes) and, where it was learned, affect (6, 2) from the bundle; None where it has no such file,
+    else ModelInvalid."""
     if GOLDEN not in bundle.card.files:
         return None
     path = bundle.verified(GOLDEN)
     try:
         values: Any = json.loads(path.read_text(encoding="utf-8"))
         pictures = values["pictures"]
-        golden = {name: np.asarray(values[name], np.float64) for name in OUTPUTS}
+        names = [name for name in OUTPUTS if name in bundle.card.outputs]
+        golden = {name: np.asarray(values[name], np.float64) for name in names}
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise ModelInvalid(f"{path} is not a file of golden outputs ({error!r}); export the bundle again") from error
     if pictures != PICTURES:
         raise ModelInvalid(f"{path} is for pictures {pictures!r}, this mien draws {PICTURES}; export the bundle again")
     count = len(golden_crops(16))
-    widths = {"expression": len(bundle.card.labels), "affect": 2}
     for name, value in golden.items():
-        if value.shape != (count, widths[name]) or not np.isfinite(value).all():
-            raise ModelInvalid(f"{path}: {name} must be {count} x {widths[name]} numbers; export the bundle again")
+        width = bundle.card.outputs[name]
+        if value.shape != (count, width) or not np.isfinite(value).all():
+            raise ModelInvalid(f"{path}: {name} must be {count} x {width} numbers; export the bundle again")
     return golden
 
 

@@ -51,7 +51,7 @@ class Journal:
     Per track, ``seconds`` are those in sight, ``expressions`` the seconds of each (an expression lasts until the next
     sighting), ``valence`` and ``arousal`` means over that time, ``share`` the part of all frames. Beyond TRACKS, those
     gone for a minute, the shortest first, are summed in ``others``. Faces without a track, as those of pictures, are
-    told in ``readings`` alone, and plotted as counts.
+    told in ``readings`` alone, and plotted as counts; so are those of a model without valence and arousal.
     """
 
     def __init__(self, path: str, source: str, fps: float | None = None):
@@ -115,7 +115,7 @@ class Journal:
 
     def _plot(self) -> None:
         name = shorten(Path(self._source).name or self._source, 0.3 * WIDTH)
-        if self._readings.faces and not self._tracks:
+        if self._readings.faces and not (self._tracks and self._readings.felt):
             rows = [(label, float(count), None) for label, count in self._readings.counts.most_common()]
             bar_plot(rows, self._png, title=f"Expressions of {self._readings.faces} faces: {name}", unit="")
             return
@@ -139,12 +139,13 @@ class _Sum:
         self.counts: Counter[str] = Counter()
         self.times: dict[str, float] = {}
         self.plain = self.timed = (0.0, 0.0)
-        self.faces, self.seconds = 0, 0.0
+        self.faces, self.seconds, self.felt = 0, 0.0, False
 
     def add(self, face: Face, lasted: float, before: Face | None = None) -> None:
         """A sighting; ``before`` was seen for the ``lasted`` seconds until now."""
         self.faces += 1
         self.counts[face.expression.label] += 1
+        self.felt = self.felt or face.affect is not None
         self.plain = _plus(self.plain, face.affect, 1.0)
         if before is not None and lasted > 0:
             self.seconds += lasted
@@ -158,14 +159,15 @@ class _Sum:
             self.times[label] = self.times.get(label, 0.0) + lasted
         self.plain = _plus(self.plain, Affect(*other.plain), 1.0)
         self.timed = _plus(self.timed, Affect(*other.timed), 1.0)
-        self.faces += other.faces
+        self.faces, self.felt = self.faces + other.faces, self.felt or other.felt
         self.seconds += other.seconds
 
     def told(self, *, counts: bool = False) -> dict[str, Any]:
-        """Means over time or, with ``counts`` or where no time passed, over sightings; None where there are none."""
+        """Means over time or, with ``counts`` or where no time passed, over sightings; None where there are none, or
+        the model tells none."""
         timed = self.seconds > 0 and not counts
         total, weight = (self.timed, self.seconds) if timed else (self.plain, self.faces)
-        valence, arousal = (_round(value / weight) if weight else None for value in total)
+        valence, arousal = (_round(value / weight) if weight and self.felt else None for value in total)
         shown: dict[str, Any] = dict(self.counts) if counts else self.times
         return {
             "faces": self.faces,
@@ -185,7 +187,8 @@ class _Track:
 
     def see(self, face: Face, time: float) -> None:
         self.sum.add(face, _near(time - self.last, self._longest), self._before)
-        self.curve.add(time, face.affect.valence, face.affect.arousal)
+        if face.affect is not None:
+            self.curve.add(time, face.affect.valence, face.affect.arousal)
         self.last, self._before = time, face
 
     def told(self, frames: int) -> dict[str, Any]:
@@ -230,7 +233,9 @@ class _Curve:
         self._numbers[: self._used], self._sums[: self._used] = numbers, sums
 
 
-def _plus(sums: tuple[float, float], affect: Affect, weight: float) -> tuple[float, float]:
+def _plus(sums: tuple[float, float], affect: Affect | None, weight: float) -> tuple[float, float]:
+    if affect is None:
+        return sums
     return sums[0] + weight * affect.valence, sums[1] + weight * affect.arousal
 
 

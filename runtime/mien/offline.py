@@ -102,8 +102,9 @@ class Offline:
         readings = [sight.reading for sight in near if sight.reading]
         labels = list(readings[0][0])
         values = np.array([list(probabilities.values()) for probabilities, _ in readings])
-        affects = np.array([(affect.valence, affect.arousal) for _, affect in readings]).mean(0)
-        named, affect = dict(zip(labels, values.mean(0).tolist(), strict=True)), Affect(*affects.tolist())
+        named = dict(zip(labels, values.mean(0).tolist(), strict=True))
+        felt = [(affect.valence, affect.arousal) for _, affect in readings if affect]
+        affect = Affect(*np.mean(felt, axis=0).tolist()) if felt else None
         votes = np.bincount(values.argmax(1), minlength=len(labels))
         leader: str | None = labels[int((votes + values.mean(0) / 2).argmax())]
         if self._baseline:
@@ -112,7 +113,7 @@ class Offline:
             past.last = time
             baseline = past.rest.update(named, affect, max(step, 1e-6))
             if baseline:  # what was counted was the face with its habit
-                named, affect, leader = baseline.correct(named), baseline.shift(affect), None
+                named, affect, leader = baseline.correct(named), affect and baseline.shift(affect), None
         return replace(face, expression=likeliest(named, self._min_confidence, leader), affect=affect)
 
     def _around(self, past: _Past, sight: _Sight) -> Reading:

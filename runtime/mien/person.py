@@ -65,7 +65,7 @@ class Person:
         place: Detection,
         step: float,
         min_confidence: float,
-        reading: tuple[Mapping[str, float], Affect] | None = None,
+        reading: tuple[Mapping[str, float], Affect | None] | None = None,
     ) -> Face:
         """What this frame alone shows, and what ``settle`` made of its place and time -> the smoothed face.
 
@@ -74,12 +74,12 @@ class Person:
         probabilities, affect = reading or (raw.expression.probabilities, raw.affect)
         baseline = self._rest.update(probabilities, affect, step) if self._rest else None
         if baseline:
-            probabilities, affect = baseline.correct(probabilities), baseline.shift(affect)
+            probabilities, affect = baseline.correct(probabilities), affect and baseline.shift(affect)
         if self._smoothing:
             average = self._read_probabilities if reading else self._probabilities
             values = average.update(list(probabilities.values()), step)
             probabilities = dict(zip(probabilities, values.tolist(), strict=True))
-        if self._smoothing and not reading:
+        if affect and self._smoothing and not reading:
             affect = Affect(*self._affect.update([affect.valence, affect.arousal], step).tolist())
         if self._smoothing or reading:
             self._leader = max(probabilities, key=lambda label: probabilities[label] + LEAD * (label == self._leader))
@@ -99,14 +99,17 @@ class Rest:
         self._weight = 0.0
         self._baseline: Baseline | None = None
 
-    def update(self, named: Mapping[str, float], affect: Affect, step: float) -> Baseline | None:
+    def update(self, named: Mapping[str, float], affect: Affect | None, step: float) -> Baseline | None:
         """None until the time is over. A gap counts as little: at most a tenth of a second a frame."""
         if self._left > 0:
             weight = min(step, 0.1)
-            self._sum = self._sum + weight * np.array([*named.values(), affect.valence, affect.arousal])
+            pair = (affect.valence, affect.arousal) if affect else ()
+            self._sum = self._sum + weight * np.array([*named.values(), *pair])
             self._weight += weight
             self._left -= weight
             if self._left <= 0:
-                *mean, valence, arousal = (self._sum / self._weight).tolist()
-                self._baseline = Baseline(dict(zip(named, mean, strict=True)), Affect(valence, arousal))
+                mean = (self._sum / self._weight).tolist()
+                count = len(named)
+                felt = Affect(*mean[count:]) if affect else None
+                self._baseline = Baseline(dict(zip(named, mean[:count], strict=True)), felt)
         return self._baseline

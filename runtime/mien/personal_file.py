@@ -31,7 +31,10 @@ def save_personal(personal: Personal, path: str | Path) -> None:
         "basic": personal.basic,
         "labels": personal.labels,
         "rest": rest
-        and {"probabilities": dict(rest.probabilities), "affect": [rest.affect.valence, rest.affect.arousal]},
+        and {
+            "probabilities": dict(rest.probabilities),
+            "affect": rest.affect and [rest.affect.valence, rest.affect.arousal],
+        },
     }
     arrays: dict[str, Any] = {"weights": personal.weights.astype(np.float32)}
     for i, examples in enumerate(personal.examples.values()):
@@ -94,7 +97,8 @@ def _build(told: Any, stored: Any, card: ModelCard) -> Personal:
     rest = told["rest"]
     if rest is not None:
         named = {label: float(rest["probabilities"][label]) for label in basic}
-        rest = Baseline(named, Affect(*(float(value) for value in rest["affect"])))
+        felt = rest["affect"]
+        rest = Baseline(named, None if felt is None else Affect(*(float(value) for value in felt)))
     return Personal(str(told["model"]), basic, examples, weights, rest)
 
 

@@ -52,12 +52,14 @@ def table(frame: Frame, faces: Sequence[Face]) -> str:
     lines = [f"{frame.name}  {width}x{height}  {_count(len(faces), 'face')}"]
     wide = max(10, *(len(face.expression.label) for face in faces)) if faces else 0
     if faces:
-        lines.append(f"   #  {'expression':<{wide}}  confidence  valence  arousal  box (px)")
+        felt = "  valence  arousal" if any(face.affect for face in faces) else ""
+        lines.append(f"   #  {'expression':<{wide}}  confidence{felt}  box (px)")
     for number, face in enumerate(faces):
         x1, y1, x2, y2 = (round(float(value)) for value in face.box)
+        felt = f"  {face.affect.valence:>+7.2f}  {face.affect.arousal:>+7.2f}" if face.affect else ""
         lines.append(
-            f"  {number:>2}  {face.expression.label:<{wide}}  {face.expression.confidence:>10.0%}"
-            f"  {face.affect.valence:>+7.2f}  {face.affect.arousal:>+7.2f}  {x1},{y1} to {x2},{y2}"
+            f"  {number:>2}  {face.expression.label:<{wide}}  {face.expression.confidence:>10.0%}{felt}"
+            f"  {x1},{y1} to {x2},{y2}"
         )
     return "\n".join(lines)
 

@@ -174,7 +174,13 @@ class Outputs:
         args = self._args
         token = args.token or os.environ.get("MIEN_TOKEN") or None
         page = LivePage(
-            args.serve, source, engine=recognizer.engine, labels=recognizer.labels, token=token, blur=args.blur
+            args.serve,
+            source,
+            engine=recognizer.engine,
+            labels=recognizer.labels,
+            affect=recognizer.card.has_affect,
+            token=token,
+            blur=args.blur,
         )
         tell(f"live page: {page.url}")
         return page

@@ -29,6 +29,7 @@ def record(frame: Frame, number: int, face: Face) -> dict[str, Any]:
     """A face as JSON lines and the live page give it: times in s, places in px of the frame.
 
     ``face`` counts the faces of this frame from 0; ``track`` is the id that stays, or None outside of a stream.
+    ``valence`` and ``arousal`` are None where the model never learned them.
     """
     points = None if face.landmarks is None else [[_px(x), _px(y)] for x, y in face.landmarks]
     return {
@@ -43,8 +44,8 @@ def record(frame: Frame, number: int, face: Face) -> dict[str, Any]:
         "expression": face.expression.label,
         "confidence": round(face.expression.confidence, 6),
         "probabilities": {name: round(value, 6) for name, value in face.expression.probabilities.items()},
-        "valence": round(face.affect.valence, 4),
-        "arousal": round(face.affect.arousal, 4),
+        "valence": face.affect and round(face.affect.valence, 4),
+        "arousal": face.affect and round(face.affect.arousal, 4),
     }
 
 
@@ -63,7 +64,8 @@ class JsonLines:
 
 
 class Csv:
-    """One row a face, below a header; ``p_<class>`` are the probabilities. Landmarks that are unknown stay empty."""
+    """One row a face, below a header; ``p_<class>`` are the probabilities. Landmarks that are unknown stay empty, and
+    so do valence and arousal that the model never learned."""
 
     def __init__(self, path: str, labels: Sequence[str]):
         self._out = _Lines(path)
@@ -90,8 +92,7 @@ class Csv:
             found.label,
             round(found.confidence, 6),
             *(round(found.probabilities[label], 6) for label in self._labels),
-            round(affect.valence, 4),
-            round(affect.arousal, 4),
+            *(("", "") if affect is None else (round(affect.valence, 4), round(affect.arousal, 4))),
         ]
 
     def _rows(self, rows: Sequence[Sequence[object]]) -> None:

@@ -19,8 +19,8 @@ FILE = "temporal.onnx"
 SPACING = 0.02
 """Seconds between two frames that are kept: a faster camera would fill the window with less and less time."""
 
-Reading = tuple[dict[str, float], Affect]
-"""Probabilities by class, and affect, over time."""
+Reading = tuple[dict[str, float], Affect | None]
+"""Probabilities by class, and affect where the model tells it, over time."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class TemporalEncoder:
     def __init__(self, bundle: Bundle):
         """Raises ModelInvalid where the card does not say what the file is, or it does not fit; EngineUnavailable
         without ONNX Runtime."""
-        self.labels = bundle.card.labels
+        self.labels, self._has_affect = bundle.card.labels, bundle.card.has_affect
         self.spec = temporal_spec(bundle.card)
         path = bundle.verified(FILE)
         try:
@@ -66,13 +66,18 @@ class TemporalEncoder:
     def run(self, results: Sequence[Said], past: Floats, ages: Floats) -> tuple[list[Reading], Floats]:
         """N faces in one engine call. ``results``: of the frame in question. ``past`` (N, T - 1, state): tokens of
         other frames, ``ages`` (N, T - 1): seconds from each to the one in question, below 0 for later ones and inf for
-        none. Returns the readings, and the tokens (N, state) to keep."""
+        none. Returns the readings, and the tokens (N, state) to keep.
+
+        Of a model that never learned valence and arousal the encoder is given zeros, and what it makes of them is not
+        told."""
         said = [[*expression.probabilities.values()] for expression, _, _ in results]
         made = self._graph.run(
             {
                 "embedding": stacked([embedding for _, _, embedding in results]),
                 "expression": np.asarray(said, np.float32),
-                "affect": np.asarray([(affect.valence, affect.arousal) for _, affect, _ in results], np.float32),
+                "affect": np.asarray(
+                    [(affect.valence, affect.arousal) if affect else (0.0, 0.0) for _, affect, _ in results], np.float32
+                ),
                 "past": past,
                 "ages": ages,
             }
@@ -81,7 +86,10 @@ class TemporalEncoder:
         if token.shape != (len(results), self.spec.state):
             raise ModelInvalid(f"its token is {token.shape}")
         pairs = zip(made["expression_now"].tolist(), made["affect_now"].tolist(), strict=True)
-        return [(dict(zip(self.labels, values, strict=True)), Affect(*affect)) for values, affect in pairs], token
+        return [
+            (dict(zip(self.labels, values, strict=True)), Affect(*affect) if self._has_affect else None)
+            for values, affect in pairs
+        ], token
 
 
 class _Past:

@@ -54,7 +54,7 @@ export class Cards {
     const root = this.template.content.cloneNode(true).firstElementChild;
     const part = (name) => root.querySelector(`.${name}`);
     const card = { root, bars: new Map() };
-    for (const name of ["id", "label", "confidence", "valence", "arousal"]) card[name] = part(name);
+    for (const name of ["id", "label", "confidence", "affect", "valence", "arousal"]) card[name] = part(name);
     card.id.textContent = face.track ?? face.face + 1;
     part("bars").style.setProperty("--rows", this.labels.length);
     part("bars").style.setProperty("--half", Math.ceil(this.labels.length / 2));
@@ -75,14 +75,19 @@ export class Cards {
 
   fill(card, face, now) {
     card.at = now;
-    card.words = `face ${card.id.textContent}: ${face.expression}, valence ${signed(face.valence)}, arousal ${signed(face.arousal)}`;
+    const felt = face.valence !== null; // null where the model never learned it
+    card.words = `face ${card.id.textContent}: ${face.expression}`;
+    if (felt) card.words += `, valence ${signed(face.valence)}, arousal ${signed(face.arousal)}`;
     const colour = this.colour(face.expression);
     card.root.style.setProperty("--colour", colour);
     card.id.classList.toggle("light", isDark(colour));
     write(card.label, face.expression);
     write(card.confidence, percent(face.confidence));
-    write(card.valence, signed(face.valence));
-    write(card.arousal, signed(face.arousal));
+    card.affect.hidden = !felt;
+    if (felt) {
+      write(card.valence, signed(face.valence));
+      write(card.arousal, signed(face.arousal));
+    }
     for (const [label, { row, bar, value }] of card.bars) {
       const share = face.probabilities[label] ?? 0;
       bar.style.setProperty("--p", share.toFixed(3));

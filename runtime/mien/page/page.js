@@ -72,6 +72,7 @@ function hear(event) {
 function hello(event) {
   const data = hear(event);
   cards.setup(data.labels, data.colours);
+  at("plane").parentElement.hidden = !data.affect;
   seenAt = -Infinity;
   at("source").textContent = data.source;
   at("about").textContent = `${data.engine}${data.blur ? " · faces are hidden" : ""} · mien ${data.version}`;
@@ -84,6 +85,7 @@ function read(event) {
   const shape = `${data.size[0]} / ${data.size[1]}`;
   at("frame").style.setProperty("--shape", shape);
   for (const face of data.faces) {
+    if (face.valence === null) continue; // the model never learned it
     const name = String(face.track ?? face.face + 1);
     const key = face.track ?? `n${face.face}`;
     plane.add(key, name, face.valence, face.arousal, cards.colour(face.expression));

@@ -28,6 +28,7 @@ class LivePage:
         *,
         engine: str,
         labels: Sequence[str],
+        affect: bool = True,
         token: str | None = None,
         blur: bool = False,
     ):
@@ -35,7 +36,8 @@ class LivePage:
         free one.
 
         Any address that others can reach needs a token: ``token``, or one that is made and stands in ``url``.
-        ``labels`` are the model's classes in order, ``blur`` hides faces. Raises OutputError where it cannot listen,
+        ``labels`` are the model's classes in order, ``affect`` says whether it tells valence and arousal, ``blur``
+        hides faces. Raises OutputError where it cannot listen,
         InputError for a bad token, EngineUnavailable where the extra is missing.
         """
         try:
@@ -49,7 +51,8 @@ class LivePage:
             self._counters = Counters(source)
             self._feed = Feed(self._counters, blur=blur)
             colours = {label: _hex(COLOURS.get(label, OTHER)) for label in labels}
-            about = {"labels": list(labels), "colours": colours, "source": source.name, "blur": blur}
+            about: dict[str, object] = {"labels": list(labels), "colours": colours, "affect": affect}
+            about |= {"source": source.name, "blur": blur}
             build = {"version": version("mien"), "engine": engine}
             self._server = Server(
                 listener, self._feed, self._counters, token=self.token, about={**about, **build}, build=build

@@ -54,6 +54,7 @@ def streamed(made: Sequences, seconds: float) -> Reading:
             place, step = person.settle(Detection(BOX, None, 1.0), float(times[i]) + 1.0)
             face = person.update(alone, place, step, 0.0)
             expression[s, i] = list(face.expression.probabilities.values())
+            assert face.affect is not None
             affect[s, i] = face.affect.valence, face.affect.arousal
             label[s, i] = EXPRESSIONS.index(face.expression.label)
     return Reading(expression, affect, label)

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 
 from mien.bundle import Bundle, find_bundle, sha256
+from mien.errors import InputError
+from mien.faces import EXPRESSIONS
 from mien_train.datasets import TERMS
 from mien_train.temporal.data import LEARNED, load_stills
 from mien_train.temporal.evaluate import figures, mean_delay, methods
@@ -76,6 +78,11 @@ def run_temporal(
     torch.set_num_threads(threads or 1)
     cv2.setNumThreads(threads or 1)
     bundle = find_bundle(model)
+    if bundle.card.labels != EXPRESSIONS:
+        raise InputError(
+            f"{bundle.card.name} reads {', '.join(bundle.card.labels)}; a temporal encoder is made for all of "
+            f"{', '.join(EXPRESSIONS)}, so train the model on all of them first"
+        )
     cache = out / "cache"
     if labels:
         learned, chosen = load_labelled(labels, bundle, cache)

@@ -99,8 +99,11 @@ def _scene(
         matrix = crop_matrix(spec, box, points)
         crops += list(render(image, matrix, spec.size, what, int(rng.integers(2**31))))
         clean.append(item.crop(still, spec))
-    read = engine.run(np.stack(crops))
-    own = engine.run(np.stack(clean))["affect"]
+    read = dict(engine.run(np.stack(crops)))
+    if bundle.card.has_affect:
+        own = engine.run(np.stack(clean))["affect"]
+    else:  # zeros, as a stream gives them to the encoder, and nothing to learn them by
+        read["affect"], own = np.zeros((len(crops), 2), np.float32), np.full((STILLS, 2), np.nan, np.float32)
     human = item.faces.affect[stills]
     shaped = {name: values.reshape(STILLS, frames, -1) for name, values in read.items()}
     return {

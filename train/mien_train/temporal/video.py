@@ -144,7 +144,7 @@ def _sequence(place: Path, rows: list[Row], recognizer: Recognizer) -> Sequences
         faces = stream.update(image, row.time)
         raw = faces[0].raw if faces else None
         if raw:
-            own = (raw.affect.valence, raw.affect.arousal)
+            own = (raw.affect.valence, raw.affect.arousal) if raw.affect else (0.0, 0.0)
             said.append((raw.embedding.copy(), list(raw.expression.probabilities.values()), own))
             times.append(row.time)
             labels.append(row.label)
