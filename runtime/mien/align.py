@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ from mien.errors import InputError
 from mien.faces import Floats, Image
 
 Anchor = Literal["box", "landmarks"]
+Matrix: TypeAlias = NDArray[np.float64]
 
 # Median YuNet landmarks over the training sets, made symmetric, as fractions of a square around the centre of the box
 # whose side is the mean of the box's width and height: right eye, left eye, nose tip, mouth corners.
@@ -54,7 +55,7 @@ def crop_matrix(spec: CropSpec, box: Floats, landmarks: Floats | None) -> NDArra
     else:
         centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2], dtype=np.float64)
         side = float(box[2] - box[0] + box[3] - box[1]) / 2
-        angle = _roll(landmarks) if landmarks is not None and spec.rotate else 0.0
+        angle = roll(landmarks) if landmarks is not None and spec.rotate else 0.0
         cos, sin = np.cos(angle) / side, np.sin(angle) / side
         linear = np.array([[cos, sin], [-sin, cos]])
     linear = linear * (spec.size / spec.scale)
@@ -115,6 +116,18 @@ def window(image: Image, middle: Floats, side: float, size: int) -> tuple[Image,
     return np.asarray(part, dtype=np.uint8), np.array([left, top], np.float32), np.float32(size / length)
 
 
+def turned_window(image: Image, middle: Floats, side: float, size: int, angle: float) -> tuple[Image, Matrix]:
+    """A square of the picture (H, W, 3), ``side`` px around ``middle`` (2,), turned back by ``angle`` radians, so that
+    a face that ``roll`` finds turned by as much stands upright in it.
+
+    As (size, size, 3), with the transform (2, 3) from the picture to it. Outside of the picture its border repeats.
+    """
+    cos, sin = np.cos(angle) * size / side, np.sin(angle) * size / side
+    linear = np.array([[cos, sin], [-sin, cos]])
+    matrix = np.column_stack([linear, (size - 1) / 2 - linear @ middle])
+    return warp(image, matrix, size), matrix
+
+
 def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
     """The picture (H, W, 3) under a similarity transform (2, 3) -> (size, size, 3), its channels in their order."""
     # Bilinear sampling skips pixels when it shrinks; averaging down by a whole factor first keeps the detail honest.
@@ -145,8 +158,9 @@ def _shrink(image: Image, matrix: NDArray[np.float64], size: int, factor: int) -
     return np.asarray(small, dtype=np.uint8), np.column_stack([linear, offset])
 
 
-def _roll(landmarks: Floats) -> float:
-    """In-plane rotation in radians, from the lines between the eyes and between the mouth corners."""
+def roll(landmarks: Floats) -> float:
+    """By how much a face is turned clockwise in the plane of the picture, in radians from -pi to pi: from the lines
+    between the eyes and between the mouth corners, landmarks (5, 2)."""
     across = (landmarks[1] - landmarks[0]) + (landmarks[4] - landmarks[3])
     return float(np.arctan2(across[1], across[0]))
 

@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.align import lit, window
+from mien.align import lit, turned_window, window
 from mien.engines import Engine, has_library, load_engine
 from mien.errors import ModelNotFound
 from mien.faces import Detection, Floats, Image
 from mien.per_process import PerProcess
+from mien.righting import LEAN, Found, as_found, righted_face, turned_back
 
 STRIDES = (8, 16, 32)
 SMALLEST_FACE = 16
@@ -41,54 +42,72 @@ class Detector:
         min_face: float = 0.0,
         min_score: float = 0.6,
         at_once: int = 1,
+        turned: bool = True,
     ):
         """``search_size``: the longer side of a picture is shrunk to this many px before the search.
 
         ``min_face``: where above 0, smaller faces (px of the original picture) are not reported, and the picture is
         shrunk just so far that faces of this size can still be found. ``min_score`` in [0, 1]. ``at_once``: windows
-        that are searched at a time, each on a thread.
+        that are searched at a time, each on a thread. ``turned``: look again at faces that may lie or stand on their
+        heads.
         """
         self.engine = engine
         self.search_size = search_size
         self.min_face = min_face
         self.min_score = min_score
+        self.turned = turned
         self._workers = PerProcess(partial(ThreadPoolExecutor, at_once, "mien windows")) if at_once > 1 else None
 
-    def detect(self, image: Image) -> list[Detection]:
-        """uint8 BGR (H, W, 3) -> detections in px of that picture, the largest face first."""
+    def detect(self, image: Image, known: Sequence[tuple[Floats, float]] = ()) -> list[Detection]:
+        """uint8 BGR (H, W, 3) -> detections in px of that picture, the largest face first.
+
+        A face that may be turned is searched for in turned windows, too; its landmarks then follow the turn. ``known``:
+        boxes (4,) of turned faces and their angles (``mien.align.roll``), as the search of a whole picture mostly
+        misses them.
+        """
         small, scale = self._fit(image)
         padded = pad_to_stride(lit(small))
         boxes, landmarks, scores = decode(self.engine.run(padded[None]), padded.shape[1], self.min_score)
         both = np.concatenate([scale, scale])
-        return self._detections(boxes / both, landmarks / scale, scores)
+        found = self._detections((boxes / both, landmarks / scale, scores))
+        righted = [righted_face(face, partial(self._look, image)) for face in found] if self.turned else found
+        if righted == found and not known:
+            return found
+        return self._detections(*map(as_found, righted), *(self._look(image, *one) for one in known))
 
-    def detect_near(self, image: Image, expected: Sequence[Floats]) -> list[Detection]:
+    def detect_near(
+        self, image: Image, expected: Sequence[Floats], angles: Sequence[float] | None = None
+    ) -> list[Detection]:
         """The same, but only around boxes (4,) where faces are expected: a small window of the picture for each.
 
         A face may be off by up to a quarter of its side. Costs about a tenth of the search of a whole 640 x 360
-        picture for each box.
+        picture for each box. ``angles``: by how much each face is turned (``mien.align.roll``); upright if left out.
         """
+        angles = [0.0] * len(expected) if angles is None else [a if abs(a) > LEAN else 0.0 for a in angles]
         if len(expected) > 1 and self._workers:
-            found = list(self._workers().map(self._look, repeat(image), expected))
+            found = list(self._workers().map(self._look, repeat(image), expected, angles))
         else:
-            found = [self._look(image, box) for box in expected]
-        if not found:
-            return []
-        boxes, landmarks, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return self._detections(boxes, landmarks, scores)
+            found = [self._look(image, *one) for one in zip(expected, angles, strict=True)]
+        return self._detections(*found)
 
-    def _look(self, image: Image, box: Floats) -> tuple[Floats, Floats, Floats]:
-        """Boxes, landmarks and scores in the window around one box."""
+    def _look(self, image: Image, box: Floats, angle: float = 0.0) -> Found:
+        """Boxes, landmarks and scores in the window around one box, turned back by ``angle``."""
         side = WINDOW_MARGIN * max(float((box[2:] - box[:2]).max()), 8.0)
         middle = np.asarray((box[:2] + box[2:]) / 2, dtype=np.float32)
+        if angle:
+            part, matrix = turned_window(image, middle, side, WINDOW, angle)
+            return turned_back(decode(self.engine.run(lit(part)[None]), WINDOW, self.min_score), matrix)
         part, corner, zoom = window(image, middle, side, WINDOW)
         boxes, landmarks, scores = decode(self.engine.run(lit(part)[None]), WINDOW, self.min_score)
         both = np.concatenate([corner, corner], dtype=np.float32)
         points = landmarks / zoom + corner
         return np.asarray(boxes / zoom + both, np.float32), np.asarray(points, np.float32), scores
 
-    def _detections(self, boxes: Floats, landmarks: Floats, scores: Floats) -> list[Detection]:
+    def _detections(self, *parts: Found) -> list[Detection]:
         """Without doubles and faces that are too small, the largest first."""
+        if not parts:
+            return []
+        boxes, landmarks, scores = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         found = [
             Detection(boxes[i], landmarks[i], float(scores[i]))
             for i in suppress(boxes, scores)
@@ -111,7 +130,13 @@ class Detector:
 
 
 def load_detector(
-    *, threads: int = 1, search_size: int = 640, min_face: float = 0.0, min_score: float = 0.6, at_once: int = 1
+    *,
+    threads: int = 1,
+    search_size: int = 640,
+    min_face: float = 0.0,
+    min_score: float = 0.6,
+    at_once: int = 1,
+    turned: bool = True,
 ) -> Detector:
     """The packaged YuNet. One thread by default: on its small layers two are slower (``benchmarks/detector.py``)."""
     path = Path(str(files("mien") / "models" / "yunet" / "yunet.onnx"))
@@ -119,7 +144,9 @@ def load_detector(
         raise ModelNotFound(f"the face detector {path} is missing; install mien with pip, which builds it")
     device = next((name for name in ("cpu", "openvino", "tensorrt") if has_library(name)), "cpu")
     engine = load_engine(path, device=device, threads=threads)
-    return Detector(engine, search_size=search_size, min_face=min_face, min_score=min_score, at_once=at_once)
+    return Detector(
+        engine, search_size=search_size, min_face=min_face, min_score=min_score, at_once=at_once, turned=turned
+    )
 
 
 def find_in_crop(detector: Detector, image: Image) -> Detection | None:

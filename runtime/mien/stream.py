@@ -19,6 +19,7 @@ from mien.expression import ExpressionModel
 from mien.faces import Detection, Face, Floats, Frame, Image
 from mien.frames import check_frame
 from mien.person import Person
+from mien.righting import LEAN
 from mien.smoothing import Clock
 from mien.temporal import Memory, Reading, TemporalEncoder
 from mien.tracker import Track, Tracker
@@ -240,13 +241,15 @@ class Stream:
         now = self._clock.now
         tracks = [track for track in self._tracker.tracks if track.missing + step <= self._options.max_gap]
         if tracks and now - self._searched < self._options.search_every:
-            found = self._detector.detect_near(image, [track.expected(step) for track in tracks])
+            boxes = [track.expected(step) for track in tracks]
+            found = self._detector.detect_near(image, boxes, [track.angle for track in tracks])
             in_sight = sum(track.missing == 0 for track in tracks)
             waiting = len(found) >= in_sight and now - self._searched < RETRY
             if len(found) >= len(tracks) or waiting:
                 return found
         self._searched = now
-        return self._detector.detect(image)
+        turned = [(track.expected(step), track.angle) for track in tracks if abs(track.angle) > LEAN]
+        return self._detector.detect(image, turned) if turned else self._detector.detect(image)
 
     def close(self) -> None:
         """Nothing is held open; for the sake of ``with``."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mien.align import roll
 from mien.faces import Detection, Floats
 
 REACH = 0.6
@@ -35,6 +36,11 @@ class Track:
     missing: float = 0.0
     times: int = 1
     speed: Floats = field(default_factory=lambda: np.zeros(2, np.float32))
+
+    @property
+    def angle(self) -> float:
+        """By how much the face was last turned (``mien.align.roll``), in radians; 0 where that is not known."""
+        return 0.0 if self.detection.landmarks is None else roll(self.detection.landmarks)
 
     def expected(self, ahead: float = 0.0) -> Floats:
         """(4,) box where the face should be ``ahead`` s from now, if it went on as before and came to rest soon."""

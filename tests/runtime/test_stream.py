@@ -67,7 +67,9 @@ def test_the_whole_frame_is_searched_once_a_second_only(
     whole, near = detector.detect, detector.detect_near
     monkeypatch.setattr(detector, "detect", lambda image: counts.update(whole=counts["whole"] + 1) or whole(image))
     monkeypatch.setattr(
-        detector, "detect_near", lambda image, boxes: counts.update(near=counts["near"] + 1) or near(image, boxes)
+        detector,
+        "detect_near",
+        lambda image, boxes, angles: counts.update(near=counts["near"] + 1) or near(image, boxes),
     )
     stream = recognizer.stream()
     for image, time in walk(head, 3.0):

@@ -101,7 +101,7 @@ def test_a_stream_forgets_who_has_left(tiny_bundle: Path, portrait: Image, monke
         return [Detection(np.concatenate([corner, corner + 60]), None, 0.9) for corner in corners]
 
     monkeypatch.setattr(recognizer._detector, "detect", crowd)
-    monkeypatch.setattr(recognizer._detector, "detect_near", lambda image, boxes: crowd(image))
+    monkeypatch.setattr(recognizer._detector, "detect_near", lambda image, boxes, angles: crowd(image))
     with recognizer.stream(baseline=1.0) as stream:
         known, latest = [], 0
         for i in range(250):
@@ -171,7 +171,7 @@ def test_an_engine_call_that_raises_is_told_and_ends_it(
         # The student takes crops of 112 px; its first call is the trial with a blank one.
         if (batch.shape[1:3] == (112, 112)) == (which == "student"):
             calls.append(batch)
-            if len(calls) > 8:
+            if len(calls) > (8 if which == "student" else 25):  # one frame alone may take nine searches
                 raise error
         return works(engine, batch)
 

@@ -51,7 +51,7 @@ def find_landmarks(faces: FaceSet, *, progress: bool = True) -> Landmarks:
     if cache.is_file():
         with np.load(cache) as stored:
             return Landmarks(stored["box"], stored["points"], stored["found"])
-    detector = load_detector(min_score=0.5)
+    detector = load_detector(min_score=0.5, turned=False)  # the faces of data sets stand upright
     count = len(faces)
     box, points = np.zeros((count, 4), np.float32), np.zeros((count, 5, 2), np.float32)
     found, sizes = np.zeros(count, bool), np.zeros((count, 2), np.float32)
