@@ -11,11 +11,11 @@ import argparse
 import json
 from pathlib import Path
 
-import cv2
 import matplotlib
 import numpy as np
 
 from mien import Recognizer
+from mien.opening import open_source
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -29,18 +29,13 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     args = parser.parse_args()
     recognizer = Recognizer(args.model)
-    capture = cv2.VideoCapture(str(args.clip))
-    rate = capture.get(cv2.CAP_PROP_FPS)
     rows, labels = [], []
-    while True:
-        ok, frame = capture.read()
-        if not ok:
-            break
-        faces = recognizer.predict(frame)
-        rows.append((faces[0].affect.valence, faces[0].affect.arousal) if faces else (np.nan, np.nan))
-        labels.append(faces[0].expression.label if faces else None)
-    if not rows:
-        raise SystemExit(f"cannot read {args.clip}")
+    with open_source(args.clip) as source:
+        rate = source.fps or 25
+        for frame in source:
+            faces = recognizer.predict(frame.image)
+            rows.append((faces[0].affect.valence, faces[0].affect.arousal) if faces else (np.nan, np.nan))
+            labels.append(faces[0].expression.label if faces else None)
     values = np.array(rows)
     fifth = len(values) // 5
     start, end = np.nanmean(values[:fifth], axis=0), np.nanmean(values[-fifth:], axis=0)

@@ -27,6 +27,7 @@ from mien import Recognizer
 from mien.bundle import Bundle, find_bundle
 from mien.choice import processor
 from mien.faces import EXPRESSIONS
+from mien.opening import open_source
 from mien_train.datasets import data_root
 from mien_train.temporal.data import load_stills
 from mien_train.temporal.evaluate import figures, gains, mean_delay, methods
@@ -150,19 +151,17 @@ def flips(label: np.ndarray, part: Sequences) -> float:
 
 def clip_frames(path: Path, recognizer: Recognizer) -> tuple[Sequences, float]:
     """The largest face of every frame of a clip, as a sequence without truth; and its share of the frames."""
-    capture, stream = cv2.VideoCapture(str(path)), recognizer.stream(temporal=False)
-    rate, times, said, count = capture.get(cv2.CAP_PROP_FPS), [], [], 0
-    while True:
-        more, image = capture.read()
-        if not more:
-            break
-        faces = stream.update(image, count / rate)
-        if faces and faces[0].raw:
-            one = faces[0].raw
-            own = [one.affect.valence, one.affect.arousal]
-            said.append((one.embedding.copy(), list(one.expression.probabilities.values()), own))
-            times.append(count / rate)
-        count += 1
+    times, said, count = [], [], 0
+    with open_source(path) as source, recognizer.stream(temporal=False) as stream:
+        rate = source.fps or 25
+        for frame in source:
+            faces = stream.update(frame.image, count / rate)
+            if faces and faces[0].raw:
+                one = faces[0].raw
+                own = [one.affect.valence, one.affect.arousal]
+                said.append((one.embedding.copy(), list(one.expression.probabilities.values()), own))
+                times.append(count / rate)
+            count += 1
     embedding, expression, affect = (np.array(column, np.float32)[None] for column in zip(*said, strict=True))
     label, truth = np.full((1, len(times)), -1), np.full((1, len(times), 2), np.nan, np.float32)
     return Sequences(np.array(times)[None], embedding, expression, affect, label, truth), len(times) / count

@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from mien import Recognizer
 from mien.bundle import find_bundle
 from mien.choice import processor
+from mien.errors import SourceError
+from mien.opening import open_source
 from mien_export.temporal import windows
 from mien_train.temporal.network import TemporalShape
 
@@ -50,14 +53,11 @@ def main() -> None:
 
 def speed(bundle: str, path: Path, turns: int = 5) -> dict[str, Any]:
     """Frames a second of a stream with the encoder over that without: both read each frame, turn about. One thread."""
-    capture, images = cv2.VideoCapture(str(path)), []
-    while len(images) < 200:
-        more, image = capture.read()
-        if not more:
-            break
-        images.append(image)
-    if not images:
-        raise SystemExit(f"no frame can be read from {path}; check the path")
+    try:
+        with open_source(path) as source:
+            images = [frame.image for frame in islice(source, 200)]
+    except SourceError as error:
+        raise SystemExit(str(error)) from error
     recognizer = Recognizer(bundle, device="cpu", precision="int8", threads=1)
     rows = []
     for _ in range(turns):

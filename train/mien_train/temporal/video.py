@@ -24,6 +24,7 @@ from mien.checks import check_number
 from mien.errors import InputError
 from mien.faces import EXPRESSIONS, Image
 from mien.recognizer import Recognizer
+from mien.video import open_video
 from mien_train.temporal.sequences import Sequences
 
 COLUMNS = ("clip", "frame", "time", "expression", "valence", "arousal")
@@ -175,14 +176,14 @@ def _images(place: Path) -> Iterator[Image]:
                 raise InputError(f"{path} is no picture that OpenCV can read")
             yield np.asarray(image, np.uint8)
         return
-    capture = cv2.VideoCapture(str(place))
-    if not place.is_file() or not capture.isOpened():
+    if not place.is_file():
         raise InputError(f"{place} is neither a folder of pictures nor a video; clips are told from the CSV's folder")
-    while True:
-        read, image = capture.read()
-        if not read:
-            return
-        yield np.asarray(image, np.uint8)
+    decoder = open_video(place)
+    try:
+        while decoded := decoder.read():
+            yield decoded.image
+    finally:
+        decoder.release()
 
 
 def _row(values: dict[str, str], where: str) -> Row:
