@@ -101,8 +101,11 @@ def _open_stream(address: str, secrets: Secrets, capture: cv2.VideoCapture, answ
     shown = secrets.shown
     opened = [capture]
 
+    def again() -> cv2.VideoCapture:
+        return open_capture(address)
+
     def first() -> cv2.VideoCapture:
-        return opened.pop() if opened else open_capture(address)
+        return opened.pop() if opened else again()
 
     def shots(stamped: bool) -> Shots:
         yield from private(secrets, watch(first, shown, address=address, stamped=stamped))
@@ -112,7 +115,7 @@ def _open_stream(address: str, secrets: Secrets, capture: cv2.VideoCapture, answ
     # A file on a server has an end. A camera's page of JPEGs has none, and its stamps are FFmpeg's invention.
     if answer.finite if answer else capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
         try:
-            return Download(address, secrets, Decoder(capture, shown, again=first, address=address))
+            return Download(address, secrets, Decoder(capture, shown, again=again, address=address))
         except SourceError as error:
             if answer and not answer.parts:  # FFmpeg must go back where the index stands at the end
                 raise SourceError(

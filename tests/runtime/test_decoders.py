@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.server
 import sys
+import threading
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -222,6 +224,27 @@ def test_a_stream_whose_frames_are_not_written(tmp_path: Path, portrait: Image) 
     check_frames([shot.image for shot in found], reference(path))
     with Live("stream", lambda: watch(connect, "stream", address=str(path))) as source:
         assert source.decoder == "PyAV"
+
+
+def test_interlaced_video_on_a_server(tmp_path: Path, portrait: Image) -> None:
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args: object, **rest: object) -> None:
+            super().__init__(*args, directory=str(tmp_path), **rest)  # type: ignore[arg-type]
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    paths = [
+        write(tmp_path / "a.mp4", moving(portrait, 12), interlaced=True, container_options={"movflags": "faststart"}),
+        write(tmp_path / "late.m2v", moving(portrait, 30), codec="mpeg2video", options={"bf": "0"}),
+    ]
+    flag_interlaced(paths[1], [False] * 20 + [True] * 10)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for path in paths:
+            with open_source(f"http://127.0.0.1:{server.server_port}/{path.name}") as source:
+                check_frames([frame.image for frame in source], reference(path))
+        server.shutdown()
 
 
 def test_a_loop_of_interlaced_video(tmp_path: Path, portrait: Image) -> None:
