@@ -17,7 +17,7 @@ from mien.errors import OutputError
 from mien.faces import Frame, Image
 from mien.live import Patience
 from mien.outputs import check_into, check_name, check_output, free_name, make_folder, names_folder
-from mien.paths import for_opencv, readable
+from mien.paths import for_opencv, for_system, readable
 from mien.sources import Source
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -49,7 +49,7 @@ def save_to(path: str, source: Source, taken: set[str] | None = None) -> Picture
         make_folder(target)
         if source.kind in ("image", "images"):
             return SavePictures(target, folder=True, taken=taken)
-        name = Path(source.name)
+        name = Path(for_system(source.name))
         suffix = name.suffix.lower() if name.suffix.lower() in CODECS else ".mp4"
         target = target / (free_name(name.stem or "video", [suffix], taken) + suffix)
         check_output(str(target), source)
@@ -84,7 +84,7 @@ class SavePictures:
 
     def _name(self, frame: Frame) -> str:
         """A glob may bring files of one name from several folders: the later ones get their index."""
-        name = Path(frame.name)
+        name = Path(for_system(frame.name))
         suffix = name.suffix if name.suffix.lower() in PICTURES else ".png"
         return free_name(name.stem, [suffix], self._taken, frame.index) + suffix
 

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from mien.errors import InputError, MienError, SourceError
 from mien.faces import Frame, Image
+from mien.paths import readable
 from mien.sources import POLL, THREADED, Source
 from mien.timestamps import LiveClock
 from mien.video import JOIN
@@ -68,7 +69,7 @@ class Live(Source):
     def __init__(
         self, name: str, shots: Callable[[], Shots], *, patience: Patience | None = None, paths: Sequence[Path] = ()
     ):
-        self.name = name
+        self.name = readable(name)
         self.paths = paths
         self._shots = shots
         self._patience = patience or Patience()

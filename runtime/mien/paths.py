@@ -6,7 +6,7 @@ import codecs
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from mien.errors import InputError, OutputError
@@ -17,7 +17,22 @@ READABLE = "mien.readable"
 
 def readable(name: str | Path) -> str:
     """A name as any program takes it: its bytes that are no UTF-8 become escapes."""
-    return str(name).encode("utf-8", READABLE).decode("utf-8")
+    text = str(name)
+    with suppress(UnicodeError):
+        text.encode("utf-8")
+        return text
+    with suppress(UnicodeError):
+        return os.fsencode(text).decode("utf-8")  # in a locale that knows less than the name holds
+    return text.encode("utf-8", READABLE).decode("utf-8")
+
+
+def for_system(name: str) -> str:
+    """A readable name as a file can have it: in UTF-8 where the locale knows less."""
+    try:
+        os.fsencode(name)
+    except UnicodeError:
+        return os.fsdecode(name.encode("utf-8", READABLE))
+    return name
 
 
 def is_plain(text: str) -> bool:

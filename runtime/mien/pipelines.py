@@ -10,6 +10,7 @@ from mien.connections import connect_within, private, watch
 from mien.decoders import Decoder
 from mien.errors import SourceError
 from mien.live import Live, Patience
+from mien.paths import check_plain
 from mien.privacy import Secrets
 from mien.sources import Source
 from mien.video import Video
@@ -37,6 +38,8 @@ def open_pipeline(pipeline: str) -> Source:
     secrets = Secrets(pipeline)
     if not APPSINK.search(pipeline):
         raise SourceError(f"{secrets.shown!r} does not end in ! appsink, where frames are taken; add it")
+
+    check_plain(pipeline, "the pipeline")
 
     def connect() -> cv2.VideoCapture:
         capture = cv2.VideoCapture(APPSINK.sub(CONVERTED, pipeline), cv2.CAP_GSTREAMER)

@@ -26,6 +26,7 @@ from mien.outputs import (
     make_folder,
     names_folder,
 )
+from mien.paths import for_system
 from mien.recognizer import Recognizer
 from mien.sinks import Csv, JsonLines, Sink
 from mien.sources import Source
@@ -127,7 +128,9 @@ class Outputs:
                 make_folder(Path(path))
         self._summary = args.summary
         if args.summary and self._is_folder(args.summary):
-            name = free_name(Path(source.name).stem or "source", [".json", ".png"], self._names_in(args.summary))
+            name = free_name(
+                Path(for_system(source.name)).stem or "source", [".json", ".png"], self._names_in(args.summary)
+            )
             self._summary = str(Path(args.summary) / f"{name}.json")
         self._pictures = [save_to(args.save, source, self._names_in(args.save))] if args.save else []
         self._window = Window(f"mien: {source.name}", wait=source.kind in STILLS) if args.show else None

@@ -95,7 +95,8 @@ class Run:
         args, stopped = self._args, self._stop.signal
         if not args.quiet and self._recognizer and self._tally.frames:
             out = tell if "-" in (args.json, args.csv) else say
-            of = f" of {self._count - len(self._left)} sources" if self._count > 1 else ""
+            read = self._count - len(self._left)
+            of = f" of {read} source{'s' * (read != 1)}" if self._count > 1 else ""
             out(self._tally.summary(self._recognizer.engine, self._dropped, of, sorted(self._decoders)))
             if self._outputs and (written := self._outputs.written()):
                 out(f"written: {', '.join(written)}")

@@ -12,7 +12,6 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from mien.bundle import Bundle
@@ -21,6 +20,7 @@ from mien.demo import demo_picture
 from mien.errors import MienError, ModelInvalid, SourceError
 from mien.faces import Image
 from mien.golden import GOLDEN, TOLERANCES, agrees, check
+from mien.images import read_image
 from mien.machine import Facts, Problems
 from mien.recognizer import Recognizer
 
@@ -77,7 +77,7 @@ def try_picture(model: str, device: str, precision: str, threads: int | None, pr
     """
     picture = None
     with suppress(SourceError):
-        picture = cv2.imread(str(demo_picture()))
+        picture = read_image(demo_picture())
     frame = np.zeros((360, 640, 3), np.uint8) if picture is None else picture
     what = "portrait" if picture is not None else "blank frame, so only the detector worked; pip install scikit-image"
     try:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.faces import Affect, Face, Floats, Image
+from mien.paths import readable
 
 Colour = tuple[int, int, int]
 Mask = NDArray[np.uint8]
@@ -109,7 +110,7 @@ def _half_pill(words: tuple[tuple[str, int], ...], colour: Colour, letters: floa
     thick = max(1, round(wanted / 14)) if cv2.__version__ < "5" else 1  # cv2 4 draws letters as strokes
     place = pad if first else gap / 2
     for (word, font), wide in zip(words, widths, strict=True):
-        cv2.putText(text, word, (round(place), base), font, wanted / unit, 255, thick, cv2.LINE_AA)
+        cv2.putText(text, readable(word), (round(place), base), font, wanted / unit, 255, thick, cv2.LINE_AA)
         place += wide + gap
     ink = INK if _luminance(colour) > 0.3 else WHITE
     return _layers([(pill, colour, 0.95), (text, ink, 1.0)], fine)

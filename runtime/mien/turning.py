@@ -32,7 +32,7 @@ class Turned(Source):
     def __init__(self, source: Source, rotate: int, flip: bool):
         self._source = source
         self._rotate, self._flip = rotate, flip
-        self.kind, self.name, self.fps = source.kind, source.name, source.fps
+        self.kind, self.fps = source.kind, source.fps
         self.count, self.paths = source.count, source.paths
 
     def __iter__(self) -> Iterator[Frame]:
@@ -46,6 +46,15 @@ class Turned(Source):
         if self._flip:
             out = cv2.flip(out, 1)
         return np.asarray(out, dtype=np.uint8)
+
+    @property
+    def name(self) -> str:
+        """As of the other source."""
+        return self._source.name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._source.name = name
 
     @property
     def size(self) -> tuple[int, int] | None:  # type: ignore[override]

@@ -8,10 +8,11 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from stat import S_ISFIFO
 
 from mien.addresses import is_address, local
 from mien.errors import InputError, SourceError
@@ -21,7 +22,7 @@ from mien.pipelines import is_pipeline
 from mien.privacy import without_secrets
 from mien.sources import Source
 
-STDIN = "-"
+STDIN = ("-", "/dev/stdin")
 
 Opener = Callable[[str | int | Path | Listing], Source]
 """``open_source`` with its options."""
@@ -41,30 +42,34 @@ def wanted(
 ) -> list[Wanted]:
     """All that ``named`` stands for, in order: of a folder or glob its pictures as one source and each video as one.
 
-    ``-`` is standard input, which is read to its end into a file that ``stack`` removes. What is not there raises only
-    when it is opened. Raises InputError for a camera or stream among several, which would never let the next one begin.
+    ``-`` is standard input; it and pipes are read to their end into a file that ``stack`` removes. What is not there
+    raises only when it is opened. Raises InputError for a camera or stream among several, which would never let the
+    next one begin.
     """
     if len(named) > 1:
         for spec in named:
             text = str(spec).strip()
+            if text in STDIN or _is_pipe(Path(text)):
+                continue
             if is_camera(text) or is_pipeline(text) or text.lower().startswith("rtsp"):
                 raise InputError(
                     f"{without_secrets(text)} has no end, so the sources after it would wait for ever; read cameras "
                     "and streams by a fer-run each"
                 )
-        if [str(spec) for spec in named].count(STDIN) > 1:
+        if sum(str(spec) in STDIN for spec in named) > 1:
             raise InputError("standard input (-) can be read once; name it once")
     return [item for spec in named for item in _expand(spec, open_one, stack, recursive)]
 
 
 def _expand(spec: str | int | Path, open_one: Opener, stack: ExitStack, recursive: bool) -> list[Wanted]:
     text = local(str(spec).strip())
-    if text == STDIN:
-        path = spool(stack)
-        return [Wanted("stdin", partial(_named, "stdin", open_one, path), [path])]
+    path = Path(os.path.expanduser(text))
+    if text in STDIN or _is_pipe(path):
+        piped = spool(stack, None if text in STDIN else path)
+        name = "stdin" if text in STDIN else text
+        return [Wanted(name, partial(_named, name, open_one, piped), [piped])]
     if not text or is_camera(text) or is_pipeline(text) or is_address(text):
         return [Wanted(without_secrets(text), partial(open_one, spec))]
-    path = Path(os.path.expanduser(text))
     try:
         if os.path.isdir(path):
             return _of(list_folder(path, recursive=recursive), open_one)
@@ -86,7 +91,7 @@ def _named(name: str, open_one: Opener, path: Path) -> Source:
     try:
         source = open_one(path)
     except SourceError as error:
-        raise SourceError(str(error).replace(str(path), "standard input")) from error
+        raise SourceError(str(error).replace(str(path), "standard input" if name == "stdin" else name)) from error
     source.name = name
     return source
 
@@ -95,20 +100,29 @@ def _fail(error: SourceError) -> Source:
     raise error
 
 
-def spool(stack: ExitStack) -> Path:
-    """Standard input as a file: decoders look for the index of a video at both of its ends. SourceError where nothing
-    is piped in, or it does not fit on the disk."""
-    if sys.stdin is None or sys.stdin.isatty():
+def spool(stack: ExitStack, pipe: Path | None = None) -> Path:
+    """A pipe, or standard input where none is given, as a file: decoders look for the index of a video at both of its
+    ends. SourceError where nothing is piped in, or it does not fit on the disk."""
+    shown = str(pipe) if pipe else "standard input"
+    if pipe is None and (sys.stdin is None or sys.stdin.isatty()):
         raise SourceError("nothing is piped into standard input; use it as in: fer-run - < talk.mp4")
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mien-"))
-    path = Path(folder) / "stdin"
+    path = Path(folder) / "piped"
     try:
-        with path.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
+        with path.open("wb") as file, pipe.open("rb") if pipe else nullcontext(sys.stdin.buffer) as data:
+            shutil.copyfileobj(data, file)
     except OSError as error:
         raise SourceError(
-            f"cannot keep standard input in {folder}: {error.strerror}; set TMPDIR to a folder with more space"
+            f"cannot keep {shown} in {folder}: {error.strerror}; set TMPDIR to a folder with more space"
         ) from error
     if not path.stat().st_size:
-        raise SourceError("standard input is empty; pipe a picture or a video into it")
+        raise SourceError(f"{shown} is empty; pipe a picture or a video into it")
     return path
+
+
+def _is_pipe(path: Path) -> bool:
+    """Such as a shell's ``<(...)``."""
+    try:
+        return S_ISFIFO(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False

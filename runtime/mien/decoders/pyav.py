@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import nullcontext
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -12,6 +14,7 @@ import numpy as np
 from mien.decoders.geometry import check_turn, pixel_aspect, upright
 from mien.decoders.opencv import Decoded
 from mien.errors import SourceError
+from mien.paths import for_opencv, is_plain
 
 SPOILED = 100
 """Packets in a row that cannot be decoded, after which there is nothing more to be had."""
@@ -27,7 +30,8 @@ class AvDecoder:
     def __init__(self, address: str, shown: str, timeout: float, mirrored: float | None = None):
         self._shown, self._mirrored = shown, mirrored
         try:
-            container: Any = av.open(address, timeout=(timeout, timeout))
+            with nullcontext(address) if is_plain(address) else for_opencv(Path(address)) as name:
+                container: Any = av.open(name, timeout=(timeout, timeout))
         except (av.error.FFmpegError, OSError) as error:
             raise SourceError(f"PyAV {av.__version__} cannot open it either: {_words(error)}") from None
         self._container, self._stream = container, container.streams.best("video")
