@@ -27,7 +27,8 @@ def entry(program: str, work: Callable[[], int]) -> NoReturn:
     open_streams()
     try:
         code = work()
-        sys.stdout.flush()
+        if not code:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     except BrokenPipeError:
