@@ -79,7 +79,7 @@ def test_stdout_of_another_encoding(tiny_bundle: Path, picture: Path, encoding: 
 
 @pytest.mark.parametrize("args", ["", "--json -", "--csv -"])
 def test_a_reader_that_leaves(tiny_bundle: Path, picture: Path, args: str) -> None:
-    code, out, err = shell(tiny_bundle, f"{args} {'%s ' % picture * 30}", "| head -n 1")
+    code, out, err = shell(tiny_bundle, f"{args} {' '.join([str(picture)] * 30)}", "| head -n 1")
     assert (code, out.count("\n"), err) == (0, 1, "")
     code, _, _ = shell(tiny_bundle, f"{args} {picture}.none", "2>&1 | true")
     assert code == 2
