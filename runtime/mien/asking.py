@@ -12,7 +12,7 @@ from http.client import HTTPException, HTTPResponse
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from mien.errors import SourceError
+from mien.errors import MienError, SourceError
 from mien.privacy import Secrets
 from mien.stills.kinds import still_kind
 
@@ -81,7 +81,8 @@ class Answer:
     def text(self) -> bool:
         """A page or text, which FFmpeg might play as a film of its letters."""
         playlist = self.head.startswith((b"#EXTM3U", b"v=0")) or b"<MPD" in self.head[:1000]
-        return bool(self.head) and b"\0" not in self.head[:4096] and not playlist and not self.endless
+        raw = self.head.startswith(b"YUV4MPEG2 ")
+        return not raw and bool(self.head) and b"\0" not in self.head[:4096] and not playlist and not self.endless
 
 
 def is_web(address: str) -> bool:
@@ -110,9 +111,24 @@ def ask(address: str, secrets: Secrets, timeout: float) -> Answer | None:
 def fetch(
     address: str, secrets: Secrets, timeout: float, headers: Mapping[str, str] | None = None
 ) -> Iterator[HTTPResponse | None]:
-    """The answer to a GET, also where it is 304. None and errors as of ``ask``."""
+    """The answer to a GET, also where it is 304. None and errors as of ``ask``; SourceError, too, where it breaks off
+    while it is read."""
+    response = _get(address, secrets, timeout, headers or {})
+    if response is None:
+        yield None
+        return
+    try:
+        with response:
+            yield response
+    except MienError:
+        raise
+    except (OSError, HTTPException) as error:
+        why = secrets.clean(str(error) or type(error).__name__)
+        raise SourceError(f"what the server of {secrets.shown} sends breaks off: {why}") from None
+
+
+def _get(address: str, secrets: Secrets, timeout: float, headers: Mapping[str, str]) -> HTTPResponse | None:
     plain, user, password = _login(address)
-    request = urllib.request.Request(plain, headers={"User-Agent": "mien", "Accept": "*/*", **(headers or {})})
     trust = ssl.create_default_context()
     trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE  # as FFmpeg: cameras sign their own
     handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=trust)]
@@ -121,17 +137,18 @@ def fetch(
         known.add_password(None, plain, user, password or "")
         handlers += [urllib.request.HTTPDigestAuthHandler(known), urllib.request.HTTPBasicAuthHandler(known)]
     try:
-        with urllib.request.build_opener(*handlers).open(request, timeout=timeout) as response:
-            yield response
+        request = urllib.request.Request(plain, headers={"User-Agent": "mien", "Accept": "*/*", **headers})
+        response: HTTPResponse = urllib.request.build_opener(*handlers).open(request, timeout=timeout)
+        return response
     except HTTPError as error:
         if error.code == 304:
-            yield error  # type: ignore[misc]
-            return
+            return error  # type: ignore[return-value]
+        error.close()
         what = WORDS.get(error.code) or ("has trouble; try again later" if error.code >= 500 else "refuses it")
         said = f" {error.reason}" if error.reason else ""
         raise SourceError(f"cannot open {secrets.shown}: the server {what} (HTTP {error.code}{said})") from None
     except (HTTPException, ValueError):
-        yield None
+        return None
     except OSError as error:  # URLError and timeouts, too
         reason = error.reason if isinstance(error, URLError) else error
         raise SourceError(
@@ -142,9 +159,9 @@ def fetch(
 
 def _begin(response: HTTPResponse, *, whole: bool) -> tuple[bytes, bool]:
     """The first bytes of an answer, and whether it ended. ``whole``: wait for that."""
-    until, head, size = time.monotonic() + SOON, b"", 0
+    start, head, size = time.monotonic(), b"", 0
     try:
-        while (time.monotonic() < until or len(head) < ENOUGH) and size < PLENTY:
+        while time.monotonic() < start + (SOON if len(head) >= ENOUGH else 2 * SOON + 1) and size < PLENTY:
             part = response.read1(HEAD)
             if not part:
                 return head, True

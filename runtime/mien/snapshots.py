@@ -69,10 +69,13 @@ class _Camera:
             data = response.read(LARGEST + 1)
             if len(data) > LARGEST:
                 raise SourceError(f"{self._secrets.shown} sends more than {LARGEST // 2**20} MiB; give one picture")
+            if response.length:  # what it announced and did not send
+                raise SourceError(f"what the server of {self._secrets.shown} sends breaks off after {len(data)} bytes")
             tags = {"If-None-Match": "ETag", "If-Modified-Since": "Last-Modified"}
-            self._known = {name: value for name, tag in tags.items() if (value := response.headers.get(tag))}
+            known = {name: value for name, tag in tags.items() if (value := response.headers.get(tag))}
         try:
             self._image = decode_image(data, self._name)
         except SourceError as error:
             raise SourceError(f"{self._secrets.shown}: {error}") from error
+        self._known = known
         return self._image

@@ -40,6 +40,7 @@ class Page:
     code: int = 200
     pause: float = 0.0
     part: int = 2**14
+    missing: int = 0
     password: str | None = None
     asked: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -75,7 +76,7 @@ class Server:
                     return
                 self.send_header("Content-Type", page.kind)
                 if page.how == "length":
-                    self.send_header("Content-Length", str(len(page.body)))
+                    self.send_header("Content-Length", str(len(page.body) + page.missing))
                 elif page.how == "chunked":
                     self.send_header("Transfer-Encoding", "chunked")
                 else:
@@ -86,6 +87,8 @@ class Server:
                         data = page.body[i : i + page.part]
                         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data) if page.how == "chunked" else data)
                         time.sleep(page.pause)
+                    if page.missing:
+                        self.close_connection = True
                     if page.how == "chunked":
                         self.wfile.write(b"0\r\n\r\n")
 
@@ -248,6 +251,22 @@ def test_a_picture_that_stayed_the_same_is_not_sent_again(server: Server) -> Non
     assert [seen.get("If-None-Match") for seen in page.seen[-2:]] == ['"7"', '"7"']
 
 
+def test_a_spoiled_picture_is_not_taken_for_the_one_before(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    page = server.pages["/now.jpg"] = Page(jpeg(90), "image/jpeg", headers={"ETag": '"7"'})
+    source = open_source(server.url("/now.jpg"), every=0.05)
+    assert isinstance(source, Live)
+    source._patience, source._pause = Patience(2, 2, 0.05, 0.1, 0.01), 0.05
+    with source:
+        frames = iter(source)
+        next(frames)
+        page.body, page.headers = jpeg(90)[:-300], {"ETag": '"8"'}
+        threading.Timer(0.6, lambda: setattr(page, "body", jpeg(200))).start()
+        while (frame := next(frames)).image.mean() < 150:
+            assert not caplog.records
+    assert frame.image.mean() > 150
+    assert "now.jpg is cut off" in caplog.text
+
+
 def test_a_picture_that_fails_now_and_then_is_no_loss_and_one_that_fails_is(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -277,8 +296,11 @@ def test_a_picture_that_fails_now_and_then_is_no_loss_and_one_that_fails_is(
 
 def test_a_picture_that_is_cut_off_or_none_is_refused(server: Server) -> None:
     server.pages["/a.jpg"] = Page(jpeg(90)[:-300], "image/jpeg")
-    with pytest.raises(SourceError, match=r"a\.jpg"):
+    with pytest.raises(SourceError, match=r"a\.jpg is cut off"):
         open_source(server.url("/a.jpg"))
+    server.pages["/b.jpg"] = Page(jpeg(90), "image/jpeg", missing=10)
+    with pytest.raises(SourceError, match="breaks off"):
+        open_source(server.url("/b.jpg"))
 
 
 def test_a_file_with_its_index_at_the_end_from_a_server_that_gives_no_parts(
