@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -151,3 +153,39 @@ def test_words_of_others_are_handed_on_while_a_decoder_is_listened_to(
     _, words = decode(whole[: len(whole) // 2] + EOI)
     assert "premature end" in words
     assert capfd.readouterr().err == "another thread\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")
+@pytest.mark.parametrize("closed", ["2", "0 1 2"])
+def test_a_decoder_is_heard_where_stderr_is_closed(closed: str, portrait: Image, tmp_path: Path) -> None:
+    whole = jpeg(portrait)
+    (tmp_path / "whole.jpg").write_bytes(whole)
+    (tmp_path / "broken.jpg").write_bytes(whole[: len(whole) // 2] + whole[len(whole) // 2 + 4096 :])
+    code = (
+        "import os, pathlib, sys\n"
+        "from mien.errors import SourceError\n"
+        "from mien.images import read_image\n"
+        "for number in sys.argv[2].split(): os.close(int(number))\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "for _ in range(3): read_image(folder / 'whole.jpg')\n"
+        "try: read_image(folder / 'broken.jpg')\n"
+        "except SourceError as error: (folder / 'said').write_text(str(error))\n"
+        "os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path), closed], check=True, timeout=60)
+    assert "damaged" in (tmp_path / "said").read_text()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")
+def test_a_child_does_not_wait_for_the_lock_of_its_parent(portrait: Image, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(portrait))
+    code = (
+        "import os, pathlib, sys\n"
+        "from mien.images import read_image\n"
+        "from mien.stills import decoder\n"
+        "decoder._alone.acquire()\n"
+        "child = os.fork()\n"
+        "if not child: os._exit(read_image(pathlib.Path(sys.argv[1])).shape[0] != 512)\n"
+        "sys.exit(os.waitpid(child, 0)[1])"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.jpg")], check=True, timeout=60)

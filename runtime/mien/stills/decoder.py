@@ -7,7 +7,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import cv2
 import numpy as np
@@ -82,32 +82,44 @@ def _words(logged: bool) -> Iterator[list[str]]:
     picture all the same. Lines of other threads are handed on afterwards."""
     words: list[str] = []
     log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # OpenCV 4, 5
-    with _alone:
-        try:
+    with _alone, _scratch() as file:
+        level, kept = log.getLogLevel(), -1
+        with suppress(OSError):  # where it is closed
             kept = os.dup(_STDERR)
-        except OSError:  # it is closed
-            kept = -1
+        if file.fileno() != _STDERR:  # the first file that is opened takes its place
+            os.dup2(file.fileno(), _STDERR)
         try:
-            with tempfile.TemporaryFile() as file:
-                level = log.getLogLevel()
-                os.dup2(file.fileno(), _STDERR)
-                try:
-                    if logged:
-                        log.setLogLevel(max(level, WARNINGS))
-                    yield words
-                finally:
-                    log.setLogLevel(level)
-                    if kept >= 0:
-                        os.dup2(kept, _STDERR)
-                    else:
-                        os.close(_STDERR)
-                    file.seek(0)
-                    said = file.read().decode("utf-8", "replace").splitlines(keepends=True)
+            if logged:
+                log.setLogLevel(max(level, WARNINGS))
+            yield words
         finally:
+            log.setLogLevel(level)
             if kept >= 0:
+                os.dup2(kept, _STDERR)
                 os.close(kept)
-    words += said
-    others = [line for line in said if not any(sign in line.lower() for sign in SIGNS)]
+            elif file.fileno() != _STDERR:
+                os.close(_STDERR)
+        file.seek(0)
+        words += file.read().decode("utf-8", "replace").splitlines(keepends=True)
+    others = [line for line in words if not any(sign in line.lower() for sign in SIGNS)]
     if others and kept >= 0:
         with suppress(OSError):
             os.write(_STDERR, "".join(others).encode())
+
+
+def _scratch() -> BinaryIO:
+    """A file in memory, or where the system has none, in the folder for temporary ones."""
+    if hasattr(os, "memfd_create"):
+        with suppress(OSError):
+            return open(os.memfd_create("mien"), "w+b")
+    return cast(BinaryIO, tempfile.TemporaryFile())
+
+
+def _after_fork() -> None:
+    """Another thread may have held the lock, which is not there to let go of it."""
+    global _alone
+    _alone = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
