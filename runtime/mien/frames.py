@@ -21,14 +21,15 @@ def check_frame(frame: object) -> Image:
     A Pillow picture is converted by its mode, and a ``cv2.UMat`` fetched, as what they hold is known. Nothing else is
     converted: what an array holds is known to the caller alone.
     """
-    home = type(frame).__module__.partition(".")[0]
-    if home == "PIL" and hasattr(frame, "mode"):
+    homes = [kind.__module__.partition(".")[0] for kind in type(frame).__mro__]
+    if "PIL" in homes and hasattr(frame, "mode"):
         return _from_pillow(frame)
     if isinstance(frame, (str, bytes, os.PathLike)):
         raise InputError(
             f"frame is {_named(frame)}; read a file with open_source(path), or cv2.imread(path), and give what it holds"
         )
-    if home in TENSORS:
+    home = next((name for name in homes if name in TENSORS), None)
+    if home:
         raise InputError(
             f"frame is a {home} tensor, of which the order of colors is not known; give a numpy array, uint8 (height, "
             "width, 3) BGR: of RGB (3, H, W) that is tensor.permute(1, 2, 0)[..., [2, 1, 0]].cpu().numpy()"

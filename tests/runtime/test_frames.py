@@ -33,6 +33,15 @@ def test_pillow_pictures_are_converted_by_their_mode(mode: str, picture: object,
     assert difference < (20 if mode == "P" else 3)
 
 
+def test_a_class_made_from_pillows_is_one(picture: object, portrait: Image) -> None:
+    class Own(PIL.Image):  # type: ignore[misc, name-defined]
+        pass
+
+    own = Own()
+    own.__dict__.update(picture.__dict__)
+    assert np.array_equal(check_frame(own), portrait[::4, ::4])
+
+
 def test_alpha_of_pillow_pictures_lies_over_white(picture: object) -> None:
     given = picture.convert("RGBA")  # type: ignore[attr-defined]
     given.putalpha(0)
