@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from urllib.error import HTTPError, URLError
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from mien.errors import MienError, SourceError
 from mien.privacy import Secrets
@@ -26,6 +26,8 @@ PLENTY = 2**24
 """Bytes in that time, which no camera sends: it is a file, too."""
 FAKE = (2**31 - 1, 2**32 - 1, 2**63 - 1)
 """Lengths that cameras give for what has no end."""
+PLAIN = "/%:@!$&'()*+,;=~[]|"
+"""What may stand in a path as it is, or is escaped already."""
 WORDS = {
     401: "wants a user and password, or others than these: write http://USER:PASSWORD@... with special characters as "
     "%-codes (@ as %40, / as %2F)",
@@ -178,5 +180,6 @@ def _login(address: str) -> tuple[str, str | None, str | None]:
     parts = urlsplit(address)
     login, at, host = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
-    plain = urlunsplit(parts._replace(netloc=host, fragment="")).replace(" ", "%20")
+    path, query = quote(parts.path, safe=PLAIN), quote(parts.query, safe=PLAIN + "?")
+    plain = urlunsplit(parts._replace(netloc=host, path=path, query=query, fragment=""))
     return plain, unquote(user) if at else None, unquote(password) if at else None

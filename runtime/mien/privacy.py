@@ -37,10 +37,10 @@ class Secrets:
     def __init__(self, text: str):
         self._text = text
         self._hidden: list[str] = []
-        if " ! " in text:
-            self.shown = " ! ".join(self._segment(part, STRAY) for part in text.split(" ! "))
-        elif SCHEME.match(text):
+        if SCHEME.match(text):  # also a pipeline that begins with one, or a password with " ! " in it
             self.shown = self._address(text)
+        elif " ! " in text:
+            self.shown = " ! ".join(self._segment(part, STRAY) for part in text.split(" ! "))
         elif re.match(r"[\w.+-]{2,}:.*@", text):  # an address without its scheme
             self.shown = self._hide(text[: (at := text.rfind("@"))]) + text[at:]
         else:
@@ -62,6 +62,8 @@ class Secrets:
     def _segment(self, text: str, tail: re.Pattern[str] | None = None) -> str:
         """One element of a pipeline, or one line of a message: ``tail`` is what may still belong to a value."""
         scheme = SCHEME.search(text)
+        if not scheme and tail and (rest := re.match(r"\s*\S*[^\s=]@", text)):  # of a password with " ! " in it
+            return self._hide(rest[0]) + self._properties(text[rest.end() :], tail)
         if not scheme:
             return self._properties(text, tail)
         start, quote = scheme.start(), text[scheme.start() - 1 : scheme.start()]
@@ -100,6 +102,8 @@ class Secrets:
             self._hide(rest[:at])
             # What was not plainly a user part may have been the host: say that something was there.
             mark, rest = ("" if at < len(authority) else f"{HIDDEN}@"), rest[at + 1 :]
+        elif re.search(r":\D", authority) and not authority.startswith("["):  # a password where a port should be
+            return scheme[0] + self._hide(rest)
         path, question, query = rest.partition("?")
         path, sharp, fragment = path.partition("#")
         if sharp:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -42,9 +44,14 @@ class Page:
     part: int = 2**14
     missing: int = 0
     password: str | None = None
+    digest: bool = False
     asked: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     seen: list[dict[str, str]] = field(default_factory=list)
+
+
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest()
 
 
 class Server:
@@ -60,9 +67,15 @@ class Server:
                 page.seen.append(dict(self.headers))
                 given = self.headers.get("Authorization", "")
                 login = base64.b64encode(f"me:{page.password}".encode()).decode()
-                if page.password is not None and given != f"Basic {login}":
+                allowed = given == f"Basic {login}"
+                if page.digest:
+                    said = dict(re.findall(r'(\w+)="([^"]*)"', given))
+                    secret = md5(f"me:camera:{page.password}") + ":7:" + md5(f"GET:{self.path}")
+                    allowed = said.get("response") == md5(secret)
+                if page.password is not None and not allowed:
                     self.send_response(401)
-                    self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+                    kind = 'Digest realm="camera", nonce="7"' if page.digest else 'Basic realm="camera"'
+                    self.send_header("WWW-Authenticate", kind)
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                     return
@@ -227,6 +240,14 @@ def test_a_password_of_any_characters_is_understood(
         with open_source(server.url(path, f"me:{password}@")) as source:
             assert next(iter(source)).image.shape[2] == 3
             assert password not in source.name
+
+
+def test_names_that_are_not_ascii_and_digest_logins(server: Server) -> None:
+    server.pages["/%E3%82%AB%20m.jpg"] = Page(jpeg(90), "image/jpeg", password="p w", digest=True)
+    with open_source(server.url("/カ m.jpg", "me:p%20w@")) as source:
+        assert next(iter(source)).image.shape == (48, 64, 3)
+    with pytest.raises(SourceError, match="wants a user and password"):
+        open_source(server.url("/カ m.jpg", "me:wrong@"))
 
 
 def test_a_picture_is_fetched_again_and_again(server: Server) -> None:

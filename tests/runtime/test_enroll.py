@@ -114,6 +114,12 @@ def test_a_camera_counts_down_before_it_takes_pictures(
     assert learned() == ("grin",)
 
 
+def test_a_camera_on_its_side_is_turned(shell: Callable[..., int], portrait: Image, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "lying.png"), np.rot90(portrait))
+    assert shell("grin", "--source", tmp_path / "lying.png", "--rotate", "90", "--flip", "--device", "cpu") == 0
+    assert learned() == ("grin",)
+
+
 def test_what_is_refused_leaves_the_file_as_it_was(
     shell: Callable[..., int], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

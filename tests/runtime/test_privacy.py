@@ -26,6 +26,8 @@ from mien.privacy import Secrets, without_secrets
         ("rtsp://10.0.0.5/user=me&password=x/y&channel=1", "rtsp://10.0.0.5/user=***&password=***&channel=***"),
         ("rtsp:/user:secret@host/x", "rtsp:/host/x"),
         ("user:secret@host/x", "***@host/x"),
+        ("rtsp://user:secret", "rtsp://***"),
+        ("rtsp://u:p@h ! decodebin ! appsink", "rtsp://h ! decodebin ! appsink"),
         ("https://[::1]:8080/live", "https://[::1]:8080/live"),
         ("C:/Users/a@b.mp4", "C:/Users/a@b.mp4"),
         ("/home/a@b.mp4", "/home/a@b.mp4"),
@@ -43,7 +45,7 @@ def test_secrets_are_not_shown(given: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "password", ["se#cret", "se/cret", "se?cret", "se cret", "se@cret", "12/cret", "1?cret", "a://cret"]
+    "password", ["se#cret", "se/cret", "se?cret", "se cret", "se@cret", "12/cret", "1?cret", "a://cret", "a ! cret"]
 )
 @pytest.mark.parametrize("shape", ["rtsp://me:{}@10.0.0.5/x", "rtspsrc location=rtsp://me:{}@10.0.0.5/x ! appsink"])
 def test_a_password_of_any_characters_is_hidden_whole(password: str, shape: str) -> None:
