@@ -29,6 +29,8 @@ LARGEST = 2**30
 """Bytes of a file."""
 MOST_PIXELS = 2**28
 """Of a picture; a few bytes may promise one of gigabytes, and decoders would fill it with grey."""
+MOST_MOVING = 2**25
+"""Of an animation, whose frames are mixed as floats."""
 
 log = logging.getLogger(__name__)
 
@@ -113,8 +115,9 @@ def layout_of(data: bytes, kind: Kind | None, suffix: str = "") -> Layout:
             f"is not a picture of a kind that is known here, though it is called {suffix}; save it as JPEG or PNG"
         )
     layout = LAYOUTS[kind.name](data)
-    if layout.size[0] * layout.size[1] > MOST_PIXELS:
-        raise Unreadable(f"has more than {MOST_PIXELS // 10**6} megapixels; make it smaller")
+    most = MOST_MOVING if layout.cells else MOST_PIXELS
+    if layout.size[0] * layout.size[1] > most:
+        raise Unreadable(f"has more than {most // 10**6} megapixels; make it smaller")
     return layout
 
 

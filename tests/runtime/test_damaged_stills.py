@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from mien.errors import SourceError
 from mien.faces import Image
 from mien.images import read_image
 from mien.stills.decoder import decode
+from mien.stills.packed import is_whole
 
 pytest.importorskip("PIL.Image")
 still_files = importlib.import_module("still_files")
@@ -117,6 +119,17 @@ def test_a_tiff_with_broken_pixels_is_refused(portrait: Image, read: Callable[..
         if name == "deflate" or tuple(map(int, cv2.__version__.split(".")[:2])) >= (4, 13):
             with pytest.raises(SourceError, match="damaged"):
                 read(broken, ".tif")
+
+
+def test_a_few_bytes_that_unpack_to_gigabytes_are_not_unpacked(tmp_path: Path) -> None:
+    packer = zlib.compressobj(9)
+    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(200)) + packer.flush()
+    tracemalloc.start()
+    assert not is_whole([bomb[:1000], bomb[1000:]], 1 << 20)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    tracemalloc.stop()
+    assert is_whole([bomb[:1000], bomb[1000:]], 1 << 30)
+    assert not is_whole([bomb[:-1]], 1 << 30)
 
 
 def test_no_file_that_is_cut_off_is_read_otherwise_than_whole(portrait: Image, read: Callable[..., Image]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from mien.stills.layout import CUT_OFF, Cell, Layout, Unreadable, damaged
+from mien.stills.packed import is_whole
 from mien.stills.tags import exif_orientation
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -64,14 +65,10 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 def _ends(chunks: Sequence[tuple[bytes, bytes]]) -> bool:
     """Whether the pixels are all there, though the end of the file is not."""
-    unpacked = zlib.decompressobj()
-    try:
-        for kind, body in chunks:
-            if kind == b"IDAT":
-                unpacked.decompress(body)
-    except zlib.error:
-        return False
-    return unpacked.eof and b"acTL" not in dict(chunks)
+    header = chunks[0][1]
+    pixels = int.from_bytes(header[:4], "big") * int.from_bytes(header[4:8], "big")
+    whole = is_whole((body for kind, body in chunks if kind == b"IDAT"), 16 * pixels + (1 << 24))
+    return whole and all(kind != b"acTL" for kind, _ in chunks)
 
 
 def _orientation(chunks: Sequence[tuple[bytes, bytes]]) -> int:
@@ -91,7 +88,8 @@ def _cells(chunks: Sequence[tuple[bytes, bytes]]) -> list[Cell]:
     header = chunks[0][1]
     colors = b"".join(_chunk(kind, body) for kind, body in chunks if kind in COLORS)
     cells: list[Cell] = []
-    control, pixels = b"", b""
+    control = b""
+    pixels: list[bytes] = []
 
     def finish() -> None:
         if len(control) != 26 or not pixels:
@@ -99,17 +97,18 @@ def _cells(chunks: Sequence[tuple[bytes, bytes]]) -> list[Cell]:
         width, height, left, top = (int.from_bytes(control[i : i + 4], "big") for i in range(4, 20, 4))
         delay, parts = int.from_bytes(control[20:22], "big"), int.from_bytes(control[22:24], "big") or 100
         head = control[4:12] + header[8:]
-        data = SIGNATURE + _chunk(b"IHDR", head) + colors + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
+        data = SIGNATURE + _chunk(b"IHDR", head) + colors + _chunk(b"IDAT", b"".join(pixels)) + _chunk(b"IEND", b"")
         after = AFTER[min(control[24], 2)]
         cells.append(Cell(data, left, top, (width, height), delay / parts, control[25] == 1, after))
 
     for kind, body in chunks:
         if kind == b"fcTL":
             finish()
-            control, pixels = body, b""
+            control = body
+            pixels.clear()
         elif kind == b"IDAT" and control:
-            pixels += body
+            pixels.append(body)
         elif kind == b"fdAT":
-            pixels += body[4:]
+            pixels.append(body[4:])
     finish()
     return cells
