@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mien.align import lit, turned_window, window
 from mien.engines import Engine, has_library, load_engine
-from mien.errors import ModelNotFound
+from mien.errors import EngineUnavailable, ModelNotFound
 from mien.faces import Detection, Floats, Image
 from mien.per_process import PerProcess
 from mien.righting import LEAN, Found, as_found, righted_face, turned_back
@@ -142,11 +142,21 @@ def load_detector(
     path = Path(str(files("mien") / "models" / "yunet" / "yunet.onnx"))
     if not path.is_file():
         raise ModelNotFound(f"the face detector {path} is missing; install mien with pip, which builds it")
-    device = next((name for name in ("cpu", "openvino", "tensorrt") if has_library(name)), "cpu")
-    engine = load_engine(path, device=device, threads=threads)
+    engine = _open(path, threads)
     return Detector(
         engine, search_size=search_size, min_face=min_face, min_score=min_score, at_once=at_once, turned=turned
     )
+
+
+def _open(path: Path, threads: int) -> Engine:
+    """On the first library that works here. EngineUnavailable where none does."""
+    devices = [name for name in ("cpu", "openvino", "tensorrt") if has_library(name)] or ["cpu"]
+    for device in devices[:-1]:
+        try:
+            return load_engine(path, device=device, threads=threads)
+        except EngineUnavailable:
+            continue
+    return load_engine(path, device=devices[-1], threads=threads)
 
 
 def find_in_crop(detector: Detector, image: Image) -> Detection | None:

@@ -44,9 +44,9 @@ class TemporalEncoder:
         path = bundle.verified(FILE)
         try:
             from mien.engines.graph import OrtGraph
-        except ImportError as error:
+        except (ImportError, AttributeError) as error:
             raise EngineUnavailable(
-                f"the temporal encoder runs on ONNX Runtime, which is not installed ({error}); "
+                f"the temporal encoder runs on ONNX Runtime, which is not installed or does not work ({error}); "
                 'run: pip install "mien[cpu]", or use temporal=False'
             ) from error
         self._graph = OrtGraph(path)

@@ -206,6 +206,19 @@ def test_another_bundle_library_thread_count_or_gpu_is_measured_anew(
     assert measured(find_bundle(change(bundle.folder, {FILES["int8"]: b"other weights"})))
 
 
+def test_another_number_of_usable_cores_is_measured_anew(
+    lab: Lab, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.speeds |= {("cpu", "fp32"): 0.010, ("openvino", "fp32"): 0.005}
+    opened = []
+    for cores in (1.0, 2.0, 1.0, 0.5, 2.0):
+        monkeypatch.setattr(mien.choice, "usable_cores", lambda cores=cores: cores)
+        before = len(lab.opened)
+        choose(bundle)
+        opened.append(len(lab.opened) > before)
+    assert opened == [True, True, False, True, False]
+
+
 @pytest.mark.parametrize(
     "text",
     [

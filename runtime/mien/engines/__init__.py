@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from mien.cores import model_threads
-from mien.errors import EngineUnavailable
+from mien.errors import EngineUnavailable, MienError
 from mien.faces import Floats, Image
+from mien.packages import broken
 
 
 class Engine(Protocol):
@@ -26,6 +27,8 @@ DEVICES = ("cpu", "cuda", "openvino", "ort-tensorrt", "tensorrt", "dla:0", "dla:
 """cpu, cuda and ort-tensorrt are ONNX Runtime's; dla:0 and dla:1 are TensorRT on a Jetson's accelerators."""
 PRECISIONS = ("fp32", "fp16", "int8")
 LIBRARIES = {"cpu": "onnxruntime", "cuda": "onnxruntime", "ort-tensorrt": "onnxruntime", "openvino": "openvino"}
+OTHERS = ("cuda", "cuda.bindings")
+"""What an engine needs beside its library."""
 EXTRAS = {"cpu": "cpu", "openvino": "openvino", "tensorrt": "tensorrt", "dla:0": "tensorrt", "dla:1": "tensorrt"}
 
 
@@ -60,9 +63,12 @@ def load_engine(path: Path, *, device: str = "cpu", threads: int | None = None, 
         from mien.engines.ort import OrtEngine
 
         return OrtEngine(path, device=device, threads=threads)
-    except EngineUnavailable:
+    except MienError:
         raise
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
+        library = LIBRARIES.get(device, "tensorrt")
+        if has_library(device) and getattr(error, "name", "") not in OTHERS:  # a part of it is missing
+            raise EngineUnavailable(broken(library, f"{type(error).__name__}: {error}")) from error
         extra = EXTRAS.get(device, "gpu")
         # The extra would lay another TensorRT over JetPack's.
         jetson = '; on a Jetson: pip install "cuda-bindings>=12.9,<12.10"' if extra == "tensorrt" else ""
