@@ -75,6 +75,16 @@ def test_orientation_in_xmp_and_in_imagemagicks_profile(face: Image, write: Call
         assert np.array_equal(read_image(write("a.png", changed)), cv2.rotate(face, cv2.ROTATE_90_CLOCKWISE))
 
 
+def test_orientation_in_the_boxes_of_jpeg_2000(face: Image, write: Callable[[str, bytes], Path]) -> None:
+    data = cv2.imencode(".jp2", face)[1].tobytes()
+    xmp = bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + b"<tiff:Orientation>6</tiff:Orientation>"
+    for body in (b"JpgTiffExif->JP2" + still_files.exif(6).removeprefix(b"Exif\0\0"), xmp):
+        box = struct.pack(">I4s", 8 + len(body), b"uuid") + body
+        start = data.index(b"jp2c") - 4
+        image = read_image(write("a.jp2", data[:start] + box + data[start:]))
+        assert np.array_equal(image, cv2.rotate(read_image(write("b.jp2", data)), cv2.ROTATE_90_CLOCKWISE))
+
+
 @pytest.mark.skipif(not still_files.HAS_AVIF, reason="this OpenCV or Pillow has no AVIF")
 def test_avif_is_cut_as_it_says_and_refused_where_pixels_are_not_square(
     face: Image, write: Callable[[str, bytes], Path]
