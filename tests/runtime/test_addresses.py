@@ -205,7 +205,7 @@ def test_a_file_is_read_by_its_url(tmp_path: Path, make_clip: MakeClip, portrait
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (401, r"wants a user and password.*%40.*HTTP 401"),
+        (401, r"wants a user and password \(or a token\).*%40.*HTTP 401"),
         (403, r"forbids it.*HTTP 403"),
         (404, r"has nothing there \(HTTP 404\); check the path|has nothing there; check the path \(HTTP 404"),
         (418, r"refuses it \(HTTP 418"),

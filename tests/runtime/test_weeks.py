@@ -203,7 +203,7 @@ def test_what_the_decode_thread_raises_comes_out(
             raise error
         return image
 
-    monkeypatch.setattr("mien.video.as_bgr", fail)
+    monkeypatch.setattr("mien.decoders.opencv.as_bgr", fail)
     threads = set(threading.enumerate())
     seen = []
     with (
@@ -231,7 +231,7 @@ def test_a_decoder_that_fails_under_fer_run_is_told(
     def fail(image: Image) -> Image:
         raise cv2.error("bad stream")
 
-    monkeypatch.setattr("mien.video.as_bgr", fail)
+    monkeypatch.setattr("mien.decoders.opencv.as_bgr", fail)
     assert fer_run("--source", make_clip(tmp_path / "in.mp4", frames=20), "--json", tmp_path / "a.jsonl") == 2
     err = capsys.readouterr().err
     assert err.startswith("fer-run: error: ")
