@@ -29,8 +29,8 @@ FAKE = (2**31 - 1, 2**32 - 1, 2**63 - 1)
 PLAIN = "/%:@!$&'()*+,;=~[]|"
 """What may stand in a path as it is, or is escaped already."""
 WORDS = {
-    401: "wants a user and password (or a token), or others than these: write http://USER:PASSWORD@... with special characters as "
-    "%-codes (@ as %40, / as %2F)",
+    401: "wants a user and password (or a token), or others than these: write http://USER:PASSWORD@... with special "
+    "characters as %-codes (@ as %40, / as %2F)",
     403: "forbids it; check the user and what that user may see",
     404: "has nothing there; check the path",
     410: "has nothing there any more; check the path",
