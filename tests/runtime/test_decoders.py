@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.server
+import os
+import subprocess
 import sys
 import threading
 from fractions import Fraction
@@ -17,7 +19,7 @@ from made_videos import flag_interlaced, moving, write
 
 from mien.decoders import REMEDY, Decoder
 from mien.decoders.opencv import CvDecoder, Unwritten
-from mien.decoders.unwritten import LONGEST, can_fill
+from mien.decoders.unwritten import LONGEST, can_fill, filled_memory, is_filled
 from mien.errors import SourceError
 from mien.faces import Image
 from mien.live import Live
@@ -207,6 +209,35 @@ def test_a_buffer_that_nobody_writes_to(fills: bool, monkeypatch: pytest.MonkeyP
     while decoded := busy.read():
         levels.append(int(decoded.image[0, 0, 0]))
     assert levels == list(range(20))
+
+
+@pytest.mark.skipif(not can_fill(), reason="this allocator cannot fill")
+def test_new_memory_is_filled_and_zeros_stay_zeros() -> None:
+    with filled_memory(0x33):
+        assert is_filled(np.empty((300, 400, 3), np.uint8), 0x33)
+        assert not np.zeros((300, 400, 3), np.uint8).any()
+    with filled_memory(0xC5):
+        assert is_filled(np.empty((301, 400, 3), np.uint8), 0xC5)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_child_can_open_videos_too(tmp_path: Path, portrait: Image) -> None:
+    """Also one that is forked while another thread opens one."""
+    path = write(tmp_path / "a.mp4", moving(portrait, 3))
+    code = (
+        "import os, sys, threading, time\n"
+        "from mien.decoders.unwritten import filled_memory\n"
+        "from mien.opening import open_source\n"
+        "def hold():\n"
+        "    with filled_memory(1): time.sleep(0.3)\n"
+        "threading.Thread(target=hold).start()\n"
+        "time.sleep(0.1)\n"
+        "child = os.fork()\n"
+        "with open_source(sys.argv[1]) as source: assert len(list(source)) == 3\n"
+        "if child: sys.exit(os.waitpid(child, 0)[1])\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(path)], timeout=30, check=False)
+    assert done.returncode == 0
 
 
 def test_a_stream_whose_frames_are_not_written(tmp_path: Path, portrait: Image) -> None:

@@ -30,6 +30,8 @@ WAIT = 250
 M_PERTURB = -6
 
 _filling = threading.Lock()
+if hasattr(os, "register_at_fork"):  # a child inherits neither a lock that nobody opens, nor memory that is filled
+    os.register_at_fork(before=_filling.acquire, after_in_parent=_filling.release, after_in_child=_filling.release)
 
 
 @contextmanager
