@@ -21,7 +21,8 @@ def check_frame(frame: object) -> Image:
     A Pillow picture is converted by its mode, and a ``cv2.UMat`` fetched, as what they hold is known. Nothing else is
     converted: what an array holds is known to the caller alone.
     """
-    homes = [kind.__module__.partition(".")[0] for kind in type(frame).__mro__]
+    plain = isinstance(frame, np.ndarray)
+    homes = [] if plain else [kind.__module__.partition(".")[0] for kind in type(frame).__mro__]
     if "PIL" in homes and hasattr(frame, "mode"):
         return _from_pillow(frame)
     if isinstance(frame, (str, bytes, os.PathLike)):

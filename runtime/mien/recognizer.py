@@ -182,6 +182,8 @@ class Recognizer:
     def predict(self, frame: ArrayLike) -> list[Face]:
         """uint8 BGR (H, W, 3), as cv2 gives it -> faces, the largest first. No face gives an empty list.
 
+        A Pillow picture is converted by its mode, and a ``cv2.UMat`` fetched. To read a file use ``open_source``.
+
         Raises InputError for a frame that is not such a picture.
         """
         return self.predict_batch([frame])[0]
