@@ -303,7 +303,7 @@ def test_pictures_that_cannot_be_learned_from_change_nothing(fresh: Recognizer, 
     two = np.concatenate([portrait, portrait[:, ::-1]], axis=1)
     for pictures, told in (
         ([], "no pictures"), ([blank], "no face found in picture 1 of 1"), ([portrait, blank], "picture 2 of 2"),
-        ([two], "picture 1 shows 2 faces"), ([None], "dtype object"),
+        ([two], "picture 1 shows 2 faces"), ([None], "frame is None"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=told):
             fresh.enroll("grin", pictures)
