@@ -17,7 +17,7 @@ from mien.errors import OutputError
 from mien.faces import Frame, Image
 from mien.live import Patience
 from mien.outputs import check_into, check_name, check_output, free_name, make_folder, names_folder
-from mien.paths import for_opencv, for_system, readable
+from mien.paths import for_native, for_system, readable
 from mien.sources import Source
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -163,7 +163,7 @@ class SaveVideo:
         if encoder is None:
             return
         encoder.close()
-        with for_opencv(self._path) as name:
+        with for_native(self._path) as name:
             check = cv2.VideoCapture(name)
         count = check.get(cv2.CAP_PROP_FRAME_COUNT) if check.isOpened() else 0
         check.release()

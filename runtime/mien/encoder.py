@@ -13,7 +13,7 @@ import cv2
 from mien.errors import OutputError
 from mien.faces import Image
 from mien.mp4 import GrowingMovie, Piece, read_piece
-from mien.paths import for_opencv
+from mien.paths import for_native
 
 # Codecs by file suffix, the better one first; what this OpenCV cannot encode is passed over.
 CODECS = {".mp4": ("avc1", "mp4v"), ".mov": ("avc1", "mp4v"), ".mkv": ("avc1", "mp4v"), ".avi": ("MJPG",)}
@@ -48,7 +48,7 @@ class _Plain:
     def __init__(self, path: Path, fps: float, size: tuple[int, int], backend: int):
         self._path = path
         for codec in CODECS[path.suffix.lower()]:
-            with for_opencv(path) as name:
+            with for_native(path) as name:
                 self._writer = cv2.VideoWriter(name, backend, cv2.VideoWriter.fourcc(*codec), fps, size)
             if self._writer.isOpened():
                 return
@@ -116,7 +116,7 @@ class _Pieces:
     def _open(self, codec: str) -> bool:
         start = monotonic()
         fourcc = cv2.VideoWriter.fourcc(*codec)
-        with for_opencv(self._aside) as name:
+        with for_native(self._aside) as name:
             self._writer = cv2.VideoWriter(name, self._backend, fourcc, self._fps, self._size)
         if not self._writer.isOpened():
             self._writer = None

@@ -134,8 +134,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     how.add_argument("--loop", action="store_true", help="play a video file over and over, as if it were a camera")
     how.add_argument("--max-frames", metavar="N", type=_positive, help="of each source, no more than so many")
     parser.add_argument("--version", action="version", version=f"mien {version('mien')}")
-    args = parser.parse_intermixed_args(argv)
-    args.sources = [*args.sources, *args.source]
+    words = list(sys.argv[1:] if argv is None else argv)
+    end = words.index("--") if "--" in words else len(words)  # argparse does not know it between options
+    args = parser.parse_intermixed_args(words[:end])
+    args.sources = [*args.sources, *args.source, *words[end + 1 :]]
     if (args.camera is not None) + args.demo + bool(args.sources) != 1:
         parser.error("say what to read: sources, or --camera N, or --demo")
     for name in ("save", "json", "csv", "summary", "serve", "token", "personal"):

@@ -1,4 +1,4 @@
-"""Names of files: as people can read them, and as OpenCV can open them."""
+"""Names of files: as people can read them, and as OpenCV and ONNX Runtime can open them."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def check_plain(text: str, what: str) -> str:
 
 
 @contextmanager
-def for_opencv(path: Path) -> Iterator[str]:
-    """An absolute name by which OpenCV can open ``path``, to read or to write, within the context.
+def for_native(path: Path) -> Iterator[str]:
+    """An absolute name by which OpenCV or ONNX Runtime can open ``path``, to read or to write, within the context.
 
-    It is the path itself or, where OpenCV would not understand that, a link of a plain name in a temporary folder,
+    It is the path itself or, where they would not understand that, a link of a plain name in a temporary folder,
     which keeps a plain suffix. OutputError where no link can be made.
     """
     name = os.path.abspath(path)
@@ -74,7 +74,7 @@ def for_opencv(path: Path) -> Iterator[str]:
             os.symlink(name, link)
         except OSError as error:
             raise OutputError(
-                f"OpenCV cannot open {path}, whose name is not UTF-8, and no link to it can be made "
+                f"cannot open {path}, whose name is not UTF-8, since no link to it can be made "
                 f"({error.strerror}); rename it, or set TMPDIR to a folder with a plain name"
             ) from error
         yield link

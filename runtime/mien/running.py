@@ -142,6 +142,8 @@ class Run:
                 )
             offline = recognizer.offline(temporal=args.temporal, baseline=args.baseline) if args.offline else None
             results = outputs.begin(source, recognizer, own, stack)
+        if not self.begun:
+            self._tally = Tally()  # its time does not count what came before
         self.begun, self._endless = True, source.kind == "live"
         self._stop.source = source
         return Job(source, recognizer, stream, offline, results)

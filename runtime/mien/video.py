@@ -19,7 +19,7 @@ from mien.endings import ending
 from mien.errors import InputError, MienError, SourceError
 from mien.faces import Frame
 from mien.movie import mirrored_turn
-from mien.paths import for_opencv, readable
+from mien.paths import for_native, readable
 from mien.sources import POLL, THREADED, Source
 from mien.timestamps import FileClock
 
@@ -161,7 +161,7 @@ def open_video(path: Path) -> Decoder:
         raise SourceError(f"{path} is neither a picture nor a video; it looks like text")
 
     def again() -> cv2.VideoCapture:
-        with for_opencv(path) as name:
+        with for_native(path) as name:
             return open_capture(name)
 
     capture = again()

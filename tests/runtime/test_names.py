@@ -15,10 +15,11 @@ import cv2
 import pytest
 
 from mien.annotated import SaveVideo
+from mien.engines import has_library
 from mien.errors import InputError, OutputError
 from mien.faces import Frame, Image
 from mien.opening import open_source
-from mien.paths import check_plain, for_opencv, is_plain, readable
+from mien.paths import check_plain, for_native, is_plain, readable
 
 MakeClip = Callable[..., Path]
 ODD = os.fsdecode(b"caf\xe9")
@@ -107,6 +108,15 @@ def test_other_names_are_refused_in_words(spec: str, tiny_bundle: Path) -> None:
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
+def test_a_bundle_in_such_a_folder(odd: Path, tiny_bundle: Path, tmp_path: Path, device: str) -> None:
+    if not has_library(device):
+        pytest.skip(f"no library of {device}")
+    shutil.copytree(tiny_bundle, odd / "bundle")
+    done = fer_run(odd / "bundle", tmp_path / "a.png", "--device", device)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
 def test_videos_are_written_under_such_names(tmp_path: Path, portrait: Image, suffix: str) -> None:
     path = tmp_path / f"{ODD}{suffix}"
@@ -120,17 +130,17 @@ def test_videos_are_written_under_such_names(tmp_path: Path, portrait: Image, su
 
 
 def test_what_opencv_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with for_opencv(tmp_path / "größe.mp4") as name:
+    with for_native(tmp_path / "größe.mp4") as name:
         assert name == str(tmp_path / "größe.mp4")
     (tmp_path / f"{ODD}.mp4").touch()
-    with for_opencv(tmp_path / f"{ODD}.mp4") as name:
+    with for_native(tmp_path / f"{ODD}.mp4") as name:
         assert name.isascii()
         assert name.endswith(".mp4")
         assert os.path.samefile(name, tmp_path / f"{ODD}.mp4")
     assert not os.path.lexists(name)
     (tmp_path / ODD).mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ODD))
-    with pytest.raises(OutputError, match="TMPDIR"), for_opencv(tmp_path / ODD):
+    with pytest.raises(OutputError, match="TMPDIR"), for_native(tmp_path / ODD):
         pass
     with pytest.raises(InputError, match="no UTF-8"):
         check_plain(ODD, "the address")

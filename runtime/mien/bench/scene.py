@@ -12,7 +12,7 @@ import numpy as np
 from mien.errors import OutputError
 from mien.faces import Floats, Image
 from mien.golden import golden_crops
-from mien.paths import for_opencv
+from mien.paths import for_native
 
 SIZE, FPS, FRAMES = (640, 360), 25.0, 150
 """Of the clip: width and height in px, frames per second and how many."""
@@ -48,7 +48,7 @@ def make_clip(folder: Path) -> Path:
     faces = list(golden_crops(160))
     for codec, suffix, backend in CODECS:
         path = folder / f"drawn{suffix}"
-        with for_opencv(path) as name:
+        with for_native(path) as name:
             writer = cv2.VideoWriter(name, backend, cv2.VideoWriter.fourcc(*codec), FPS, SIZE)
         if writer.isOpened():
             for i in range(FRAMES):

@@ -14,7 +14,7 @@ import numpy as np
 from mien.decoders.geometry import check_turn, pixel_aspect, upright
 from mien.decoders.opencv import Decoded
 from mien.errors import SourceError
-from mien.paths import for_opencv, is_plain
+from mien.paths import for_native, is_plain
 
 SPOILED = 100
 """Packets in a row that cannot be decoded, after which there is nothing more to be had."""
@@ -30,7 +30,7 @@ class AvDecoder:
     def __init__(self, address: str, shown: str, timeout: float, mirrored: float | None = None):
         self._shown, self._mirrored = shown, mirrored
         try:
-            with nullcontext(address) if is_plain(address) else for_opencv(Path(address)) as name:
+            with nullcontext(address) if is_plain(address) else for_native(Path(address)) as name:
                 container: Any = av.open(name, timeout=(timeout, timeout))
         except (av.error.FFmpegError, OSError) as error:
             raise SourceError(f"PyAV {av.__version__} cannot open it either: {_words(error)}") from None

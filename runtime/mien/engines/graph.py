@@ -8,8 +8,9 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from mien.errors import ModelInvalid
+from mien.errors import MienError, ModelInvalid
 from mien.faces import Floats
+from mien.paths import for_native
 from mien.per_process import PerProcess
 
 ort.disable_telemetry_events()
@@ -32,6 +33,9 @@ def _session(path: Path) -> ort.InferenceSession:
     options.intra_op_num_threads = 1  # more only wait for each other on so little
     options.log_severity_level = 3
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        with for_native(path) as name:
+            return ort.InferenceSession(name, options, providers=["CPUExecutionProvider"])
+    except MienError:
+        raise
     except Exception as error:  # its exceptions are generated from C++ and share no useful base class
         raise ModelInvalid(f"onnxruntime {ort.__version__} cannot load {path}: {error}") from error

@@ -12,8 +12,9 @@ import numpy as np
 import onnxruntime as ort
 
 from mien.bundle import cache_folder, sha256
-from mien.errors import EngineUnavailable, InputError, ModelInvalid, OutputError
+from mien.errors import EngineUnavailable, InputError, MienError, ModelInvalid, OutputError
 from mien.faces import Floats, Image
+from mien.paths import for_native
 from mien.per_process import NO_FORK, PerProcess
 
 # For programs that had imported onnxruntime before mien; see mien/__init__.py.
@@ -85,7 +86,10 @@ def _session(path: Path, device: str, threads: int | None, first: int) -> ort.In
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         providers = [(provider, tensorrt_options(path)), PROVIDERS["cuda"]]  # CUDA for nodes TensorRT does not know
     try:
-        session = ort.InferenceSession(str(path), options, providers=providers)
+        with for_native(path) as name:
+            session = ort.InferenceSession(name, options, providers=providers)
+    except MienError:
+        raise
     except Exception as error:  # its exceptions are generated from C++ and share no useful base class
         raise ModelInvalid(f"onnxruntime {ort.__version__} cannot load {path}: {error}") from error
     active = session.get_providers()[0]
@@ -102,7 +106,8 @@ def tensorrt_options(path: Path) -> dict[str, Any]:
     ``trt_int8_enable`` stay off: without them the types in the file count, so a float32 file is computed in float32,
     and the bundle's fp16 and int8 files in theirs.
     """
-    crops = ort.InferenceSession(str(path), providers=[PROVIDERS["cpu"]]).get_inputs()[0]
+    with for_native(path) as name:
+        crops = ort.InferenceSession(name, providers=[PROVIDERS["cpu"]]).get_inputs()[0]
     if not all(isinstance(size, int) for size in crops.shape[1:]):
         raise ModelInvalid(f"device 'ort-tensorrt' runs models with an input of one size, not {path}; use 'tensorrt'")
     least, usual, most = (f"{crops.name}:{'x'.join(map(str, (n, *crops.shape[1:])))}" for n in BATCHES)
