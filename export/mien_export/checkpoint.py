@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mien.card import ModelCard, card_from_dict
 from mien.errors import ModelInvalid
-from mien.faces import Floats, Image
+from mien.faces import EXPRESSIONS, Floats, Image
 from mien_train.checkpoints import load_student
 from mien_train.models.student import Student
 
@@ -22,16 +22,19 @@ OPSET = 18
 class Deployed(nn.Module):
     """A trained student as devices run it: calibrated probabilities, affect clipped to [-1, 1], embedding.
 
-    A wrapper around the trained module, so that what is exported is what was evaluated.
+    A wrapper around the trained module, so that what is exported is what was evaluated. ``labels``: the classes that it
+    learned; the probabilities are of them alone, and sum to 1.
     """
 
-    def __init__(self, student: Student):
+    def __init__(self, student: Student, labels: tuple[str, ...] = EXPRESSIONS):
         super().__init__()
         self.student = student
+        self.columns = [EXPRESSIONS.index(label) for label in labels] if labels != EXPRESSIONS else None
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         output = self.student(crops)
-        return (output.logits / output.temperature).softmax(1), output.affect.clamp(-1, 1), output.embedding
+        logits = output.logits if self.columns is None else output.logits[:, self.columns]
+        return (logits / output.temperature).softmax(1), output.affect.clamp(-1, 1), output.embedding
 
 
 def load_deployed(path: Path) -> tuple[Deployed, ModelCard]:
@@ -39,7 +42,8 @@ def load_deployed(path: Path) -> tuple[Deployed, ModelCard]:
     student, _, state = load_student(path)
     if "card" not in state:
         raise ModelInvalid(f"{path} has no card yet; run: fer-train finish {path}")
-    return Deployed(student).eval(), card_from_dict(state["card"])
+    card = card_from_dict(state["card"])
+    return Deployed(student, card.labels).eval(), card
 
 
 def write_onnx(model: Deployed, card: ModelCard, path: Path, opset: int = OPSET) -> None:

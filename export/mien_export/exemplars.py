@@ -12,6 +12,7 @@ from mien.card import ModelCard
 from mien.engines import load_engine
 from mien.errors import InputError
 from mien.exemplars import EXEMPLARS, pack_exemplars
+from mien.faces import EXPRESSIONS
 from mien_export.faces import read_faces
 
 LIMIT = 4000
@@ -27,7 +28,8 @@ def write_exemplars(folder: Path, card: ModelCard, sources: Sequence[str]) -> in
     They should be images that the model was not trained on: what enrolment costs is judged on them, in each source.
     """
     read = [read_faces([source], card.crop, LIMIT // len(sources), clear=True) for source in sources]
-    known = [faces.take(faces.expression >= 0) for faces in read]
+    own = np.array([EXPRESSIONS.index(label) for label in card.labels])  # the card's labels may be fewer
+    known = [faces.take(np.isin(faces.expression, own)) for faces in read]
     if min(map(len, known)) < LEAST:
         raise InputError(
             f"{min(map(len, known))} faces with a known expression are too few exemplars; give sources of at least "
@@ -37,7 +39,7 @@ def write_exemplars(folder: Path, card: ModelCard, sources: Sequence[str]) -> in
     crops = np.concatenate([faces.crops for faces in known])
     outputs = [engine.run(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
     data = pack_exemplars(
-        np.concatenate([faces.expression for faces in known]),
+        np.searchsorted(own, np.concatenate([faces.expression for faces in known])),
         np.repeat(np.arange(len(known)), [len(faces) for faces in known]),
         np.concatenate([made["expression"] for made in outputs]),
         np.concatenate([made["embedding"] for made in outputs]),

@@ -41,8 +41,9 @@ def model_card(card: ModelCard) -> str:
     size = card.crop.size
     parts = [
         f"# {card.name}",
-        f"Reads one of {len(card.labels)} expressions ({', '.join(card.labels)}), valence and arousal from a face "
-        f"crop of {size}x{size} px. {card.backbone}, {card.macs / 1e9:.3f} GMAC, "
+        f"Reads one of {len(card.labels)} expressions ({', '.join(card.labels)})"
+        f"{', valence and arousal' if card.has_affect else ''} from a face crop of {size}x{size} px. "
+        f"{card.backbone}, {card.macs / 1e9:.3f} GMAC, "
         f"{card.parameters / 1e6:.1f} million parameters; mien {card.version}.",
         card.origin,
         "## Figures on faces that it was not trained on",
@@ -52,7 +53,7 @@ def model_card(card: ModelCard) -> str:
         _expression_table(sets),
         "Recall by class (of the faces of this class, the share that it finds):",
         _recall_table(card, sets),
-        _affect_table(affect) if card.has_affect else "Valence and arousal were not trained.",
+        _affect_table(affect) if card.has_affect else "Valence and arousal were not learned, so it tells none.",
         _calibration(card),
         _proof_table(card),
         _temporal(card),
@@ -110,7 +111,8 @@ def _affect_table(affect: dict[str, Any]) -> str:
             rows.append(f"| {name}: {kind} | {values['images']} | {cells} |")
     return "\n".join(rows) + (
         "\n\n`head` is this model's, cross-validated; `last_fold` are the images among them whose valence and "
-        "arousal no teacher saw either; `class_means` is a baseline that knows only the class."
+        "arousal no teacher saw either; `class_means` is a baseline that knows only the class; `kept` compares with "
+        "what the network that training went on from said of the same faces, not with people's ratings."
     )
 
 

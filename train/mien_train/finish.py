@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from mien.card import Calibration, ModelCard, TrainingSet
+from mien.errors import InputError
 from mien.faces import EXPRESSIONS
+from mien_train.batches import Faces
 from mien_train.calibrate import fit_temperature
 from mien_train.checkpoints import load_student
 from mien_train.datasets import TERMS
 from mien_train.evaluate import Evaluation, count_macs, fit_affect_head, test_predictions
+from mien_train.keep import keep_affect
 from mien_train.metrics import calibration_error, expression_metrics
 from mien_train.predict import Predictions, predict
+from mien_train.recipe import Recipe
 from mien_train.semi.pools import load_sets_of
 from mien_train.sets import load_sets
 
@@ -26,7 +32,8 @@ LIMITS = (
     "groups that those pictures show seldom. Contempt, fear and disgust are its weakest classes. Not for decisions "
     "about people such as hiring, policing, insurance, medical diagnosis or emotion inference at work or in schools."
 )
-NO_AFFECT = " Valence and arousal were not trained: they are always 0."
+NO_AFFECT = " Valence and arousal were not learned, so it tells none."
+ONLY = " It tells only the expressions that it was shown: {labels}."
 
 
 def finish(path: Path, root: Path | None) -> Evaluation:
@@ -54,19 +61,23 @@ def finish(path: Path, root: Path | None) -> Evaluation:
         if recipe.data.affect_unseen:
             count -= int(fit.figures["last_fold"]["images"])
         sets.append(TrainingSet(f"{recipe.data.affect}, affect head only", count, _terms(recipe.data.affect)))
+    elif kept := keep_affect(student, recipe, [item for item in [*training, *validation] if len(item.faces)]):
+        figures[kept[0]] = kept[1]
     else:
         torch.nn.init.zeros_(student.affect.weight)
         torch.nn.init.zeros_(student.affect.bias)
+    labels = learned_labels(recipe, training)
     # Without a test set the temperature, but nothing else, was fitted on the images that it is judged on.
     tests = test_predictions(student, recipe, root) or {
         f"{item.faces.name}, validation": predict(student, item, recipe.crop).labelled() for item in validation
     }
+    tests = {name: _deployed(made, labels) for name, made in tests.items()}
     for name, made in tests.items():
         figures[name] = expression_metrics(made.probabilities(), made.expression)
     card = ModelCard(
         name=f"mien-{recipe.model.backbone.replace('tf_', '').replace('_', '-')}-{recipe.crop.size}",
         version=version("mien"),
-        labels=EXPRESSIONS,
+        labels=labels,
         crop=recipe.crop,
         embedding=student.expression.in_features,
         backbone=recipe.model.backbone,
@@ -75,7 +86,7 @@ def finish(path: Path, root: Path | None) -> Evaluation:
         calibration=Calibration(temperature, _errors(tests, False), _errors(tests, True)),
         metrics=figures,
         training=tuple(sets),
-        limits=LIMITS if recipe.data.affect else LIMITS + NO_AFFECT,
+        limits=_limits(labels, affect=any("accuracy" not in values for values in figures.values())),
         files={},
         origin=state.get("origin", ""),
     )
@@ -85,6 +96,32 @@ def finish(path: Path, root: Path | None) -> Evaluation:
     torch.save(state, partial)
     partial.replace(path)
     return Evaluation(figures, tests, affect)
+
+
+def learned_labels(recipe: Recipe, training: list[Faces]) -> tuple[str, ...]:
+    """The classes that a training showed, in canonical order; with a teacher, which knows them, all.
+
+    Others keep their outputs in the network, but what those say was never learned, or is forgotten: on faces without
+    them a network learns that there are none. Raises InputError where there are fewer than two.
+    """
+    if recipe.distill.teacher:
+        return EXPRESSIONS
+    shown = np.unique(np.concatenate([item.faces.expression for item in training]))
+    labels = tuple(EXPRESSIONS[index] for index in shown if index >= 0)
+    if len(labels) < 2:
+        raise InputError(f"the training faces show {labels or 'no expression'}; a model needs two expressions to tell")
+    return labels
+
+
+def _deployed(made: Predictions, labels: tuple[str, ...]) -> Predictions:
+    """Without what is said of classes that were not learned, as the exported graph."""
+    known = np.isin(EXPRESSIONS, labels)
+    return made if known.all() else replace(made, logits=np.where(known, made.logits, np.nan).astype(np.float32))
+
+
+def _limits(labels: tuple[str, ...], *, affect: bool) -> str:
+    only = "" if labels == EXPRESSIONS else ONLY.format(labels=", ".join(labels))
+    return LIMITS + only + ("" if affect else NO_AFFECT)
 
 
 def _errors(tests: dict[str, Predictions], calibrated: bool) -> dict[str, float]:

@@ -62,6 +62,8 @@ def bundle_state(model: str | Path) -> dict[str, Any]:
         weights[f"{norm}.running_mean"] = torch.zeros_like(offset)
         weights[f"{norm}.running_var"] = torch.full_like(offset, 1 - module.eps)
         weights[f"{norm}.num_batches_tracked"] = state[f"{norm}.num_batches_tracked"]
+    if not card.has_affect:  # a head of zeros, of which the graph keeps no weights
+        weights |= {name: torch.zeros_like(state[name]) for name in state if name.startswith("affect.")}
     try:
         student.load_state_dict({name: weights[name] for name in state})
     except (KeyError, RuntimeError) as error:
