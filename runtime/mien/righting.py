@@ -14,11 +14,11 @@ from mien.faces import Detection, Floats
 SOUND, DOUBT, LEAN = 0.93, 0.88, 0.45
 """Scores, and an angle in radians. YuNet has seen hardly any face that lies or stands on its head: where it finds one
 it puts the eyes where they would be upright, and is less sure. So a face below DOUBT, or that leans more than LEAN, is
-looked at in turned windows; one below SOUND, which no turned face reached, upside down first, as only such faces came
-near to it. Known faces that lean more than LEAN are looked for in windows that are turned as much."""
+looked at in turned windows; one below SOUND, which hardly any turned face reached, upside down first, as only such
+faces came near to it. Known faces that lean more than LEAN are looked for in windows that are turned as much."""
 CLEARLY, LEAST, BEYOND = 0.03, 0.8, 0.9
 """By how much the score of a turned face must be above that of the upright one, how high it must be, and from where on
-it need only be as high: faces that were upright and yet surer when turned all stayed below."""
+it need only be as high: near the top scores are close together."""
 NEAR = 0.4
 """How far, in sides of a box, the middle of what a turned window shows may be from that of the box."""
 TURNS = tuple(float(turn) for turn in np.arange(1, 8) * np.pi / 4)
