@@ -109,11 +109,17 @@ def _affect_table(affect: dict[str, Any]) -> str:
             keys = ("ccc_valence", "ccc_arousal", "rmse_valence", "rmse_arousal")
             cells = " | ".join(_shown(values, key) for key in keys)
             rows.append(f"| {name}: {kind} | {values['images']} | {cells} |")
-    return "\n".join(rows) + (
-        "\n\n`head` is this model's, cross-validated; `last_fold` are the images among them whose valence and "
-        "arousal no teacher saw either; `class_means` is a baseline that knows only the class; `kept` compares with "
-        "what the network that training went on from said of the same faces, not with people's ratings."
-    )
+    if any("kept" in kinds for kinds in affect.values()):
+        note = (
+            "`kept` compares with what the network that training went on from said of the same faces, not with people's "
+            "ratings."
+        )
+    else:
+        note = (
+            "`head` is this model's, cross-validated; `last_fold` are the images among them whose valence and "
+            "arousal no teacher saw either; `class_means` is a baseline that knows only the class."
+        )
+    return "\n".join(rows) + "\n\n" + note
 
 
 def _proof_table(card: ModelCard) -> str:
