@@ -26,6 +26,9 @@ from mien.timestamps import FileClock
 PLAYLISTS = (".m3u8", ".sdp")
 RAW = (b"YUV4MPEG2 ",)
 """Videos that begin with a line of text, and may hold no zero."""
+JOINED = (b"\0\0\1", b"\0\0\0\1")
+"""How program streams and bare H.264, HEVC and MPEG-2 begin. Like transport streams they may be joined one behind the
+other, as programs are in broadcasts, with frames of other sizes."""
 AHEAD = 3
 """Frames that are decoded before they are asked for."""
 JOIN = 1.0
@@ -165,8 +168,16 @@ def open_video(path: Path) -> Decoder:
             return open_capture(name)
 
     capture = again()
+    transport = any(head[at : at + 1] == head[at + 188 + at : at + 189 + at] == b"G" for at in (0, 4))
     try:
-        return Decoder(capture, str(path), again=again, address=os.path.abspath(path), mirrored=mirrored_turn(path))
+        return Decoder(
+            capture,
+            str(path),
+            again=again,
+            address=os.path.abspath(path),
+            mirrored=mirrored_turn(path),
+            changing=transport or head.startswith(JOINED),
+        )
     except SourceError as error:
         if capture.isOpened():
             raise

@@ -335,6 +335,28 @@ def test_pixels_of_an_impossible_shape_are_refused(tmp_path: Path, portrait: Ima
         open_source(path)
 
 
+@pytest.mark.parametrize("suffix", ["ts", "mpg", "m2v"])
+def test_programs_of_other_shapes_behind_one_another(tmp_path: Path, portrait: Image, suffix: str) -> None:
+    """As in broadcasts. OpenCV squeezes all frames into the size of the first."""
+    parts, options = [], {"bf": "0"}
+    for number, (size, aspect) in enumerate([((320, 240), (1, 1)), ((240, 160), (1, 1)), ((240, 160), (32, 27))]):
+        path = tmp_path / f"{number}.{suffix}"
+        write(path, moving(portrait, 15, size), codec="mpeg2video", options=options, aspect=Fraction(*aspect))
+        parts.append(path.read_bytes())
+    (tmp_path / f"all.{suffix}").write_bytes(b"".join(parts))
+    sizes = [image.shape[1::-1] for image in read(tmp_path / f"all.{suffix}")[1]]
+    assert len(sizes) > 40
+    assert (sizes[5], sizes[20]) == ((320, 240), (240, 160))
+    assert sizes[-5] == (284, 160)
+
+
+def test_a_damaged_transport_stream_is_read_as_far_as_it_goes(tmp_path: Path, portrait: Image) -> None:
+    path = write(tmp_path / "a.ts", moving(portrait, 60), options={"g": "10"})
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+    assert 10 < len(read(path)[1]) < 50
+
+
 def test_no_frames_are_left_out_where_the_decoder_changes(tmp_path: Path, portrait: Image) -> None:
     path = write(tmp_path / "a.m2v", moving(portrait, 30), codec="mpeg2video", options={"bf": "0"})
     flag_interlaced(path, [False] * 10 + [True] * 20)

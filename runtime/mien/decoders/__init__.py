@@ -35,6 +35,7 @@ class Decoder:
     ``shown``: what the source is called in messages. ``again`` opens the same once more. ``address``: the file or URL
     that was opened; without one, as for cameras, there is no second decoder. ``live``: the stream goes on while it is
     opened anew. ``mirrored``: the turn, in degrees, of pictures that are to be mirrored before; None for all others.
+    ``changing``: its frames may change their size or the shape of their pixels, so PyAV comes first, where it is there.
     ``name``, ``fps`` and ``count`` are those of the decoder that reads now.
     """
 
@@ -47,14 +48,16 @@ class Decoder:
         address: str | None = None,
         live: bool = False,
         mirrored: float | None = None,
+        changing: bool = False,
     ):
         self._shown, self._address, self._live, self._mirrored = shown, address, live, mirrored
         self._read = self._missed = 0
+        self._now: _Decoder
         if address is None:
-            self._now: _Decoder = CvDecoder(capture, shown)
+            self._now = CvDecoder(capture, shown)
         elif not capture.isOpened():
             self._now = self._second(f"OpenCV {cv2.__version__} cannot open it")
-        else:
+        elif not (changing and self._try_over(f"OpenCV {cv2.__version__} does not see it change its shape")):
             converts = capture.getBackendName() == "FFMPEG"
             self._now = CvDecoder(capture, shown, again if converts else None, live=live, mirrored=mirrored)
 
@@ -82,8 +85,10 @@ class Decoder:
             what = "says that it read a frame and wrote none, as it does with interlaced video"
             decoded = self._go_over(f"OpenCV {cv2.__version__} {what}")
         except Doubtful:
+            before = self._now
             if not self._try_over(f"OpenCV {cv2.__version__} repeats many frames"):
                 return self.read()
+            before.release()
             decoded = self._now.read()
         if decoded is None and not self._read and self._address and isinstance(self._now, CvDecoder):
             self._missed += 1
@@ -109,7 +114,6 @@ class Decoder:
             decoder = self._second(why)
         except SourceError:
             return False
-        self._now.release()
         self._now = decoder
         return True
 

@@ -76,19 +76,23 @@ class AvDecoder:
     def _decode(self) -> Generator[Any, None, None]:
         """Frame by frame. A packet that cannot be decoded is passed over, as OpenCV does."""
         spoiled = 0
-        try:
-            for packet in self._container.demux(self._stream):
-                try:
-                    yield from packet.decode()
-                    spoiled = 0
-                except av.error.InvalidDataError:
-                    spoiled += 1
-                    if spoiled == SPOILED:
-                        return
-        except av.error.InvalidDataError:  # of the container: what is left of it cannot be read
-            return
-        except (av.error.FFmpegError, OSError) as error:
-            raise SourceError(f"{self._shown} breaks off: {_words(error)}") from None
+        while spoiled < SPOILED:
+            try:
+                for packet in self._container.demux(self._stream):
+                    try:
+                        yield from packet.decode()
+                        spoiled = 0
+                    except av.error.InvalidDataError:
+                        spoiled += 1
+                        if spoiled == SPOILED:
+                            return
+                return
+            except av.error.BlockingIOError:  # where a transport stream is damaged: it looks for more behind that
+                spoiled += 1
+            except av.error.InvalidDataError:  # of the container: what is left of it cannot be read
+                return
+            except (av.error.FFmpegError, OSError) as error:
+                raise SourceError(f"{self._shown} breaks off: {_words(error)}") from None
 
 
 def _words(error: Exception) -> str:
