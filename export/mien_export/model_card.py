@@ -111,8 +111,8 @@ def _affect_table(affect: dict[str, Any]) -> str:
             rows.append(f"| {name}: {kind} | {values['images']} | {cells} |")
     if any("kept" in kinds for kinds in affect.values()):
         note = (
-            "`kept` compares with what the network that training went on from said of the same faces, not with people's "
-            "ratings."
+            "`kept` compares with what the network that training went on from said of the same faces, "
+            "not with people's ratings."
         )
     else:
         note = (
