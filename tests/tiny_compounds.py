@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from tiny_data import face_jpeg
 
 from mien.faces import EXPRESSIONS
-from mien_train.continual.classes import class_names, parents
+from mien_train.compounds import parents
+from mien_train.continual.classes import class_names
 
 COMPOUNDS = ("fearfully surprised", "sadly angry")
 NAMES = class_names(COMPOUNDS)

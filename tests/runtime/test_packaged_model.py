@@ -30,14 +30,13 @@ def test_it_fits_the_floors() -> None:
 
 @pytest.mark.skipif(not os.environ.get("MIEN_DATA"), reason="MIEN_DATA names no folder of data sets")
 def test_it_keeps_its_cards_promise_on_real_faces() -> None:
-    from mien_train.batches import Faces
     from mien_train.datasets import load_faces
-    from mien_train.landmarks import find_landmarks
+    from mien_train.sets import prepare
 
     recognizer = Recognizer(threads=1)
     faces = load_faces("affectnet-subset/test", Path(os.environ["MIEN_DATA"]))
     faces = faces.subset(np.linspace(0, len(faces) - 1, 400).astype(int))
-    item = Faces(faces, find_landmarks(faces, progress=False))
+    item = prepare(faces, progress=False)
     crops = np.stack([item.crop(i, recognizer.card.crop) for i in range(len(faces))])
     made = recognizer._model.engine.run(crops)["expression"].argmax(1)
     promised = recognizer.card.metrics["affectnet-subset/test"]["accuracy"]

@@ -10,7 +10,7 @@ from tiny_compounds import COMPOUNDS, NAMES, votes_for, write_cfee, write_rafdb
 from tiny_data import write_split
 
 from mien.errors import InputError
-from mien_train.continual.classes import COMPOUNDS as KNOWN
+from mien_train.compounds import COMPOUNDS as KNOWN
 from mien_train.continual.classes import class_names, labels_of_votes
 from mien_train.continual.figures import course, new_at_loss, summary
 from mien_train.continual.folders import pictures_of

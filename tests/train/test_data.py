@@ -9,11 +9,12 @@ import pytest
 from mien.align import CropSpec, crop_matrix
 from mien.errors import InputError
 from mien_train.augment import augmented_crop
-from mien_train.batches import Faces, SeededDraws, TrainingFaces
+from mien_train.batches import SeededDraws, TrainingFaces
 from mien_train.datasets import data_root, holdout, load_faces
 from mien_train.duplicates import difference_hashes, repeats
 from mien_train.landmarks import find_landmarks
 from mien_train.recipe import AugmentRecipe
+from mien_train.sets import prepare
 
 
 def test_parquet_columns(data: Path) -> None:
@@ -99,9 +100,7 @@ def test_balance_moves_draws_to_rare_classes_but_not_between_sets(data: Path) ->
     rare = faces.subset(
         np.concatenate([np.flatnonzero(faces.expression == 0), np.flatnonzero(faces.expression == 1)[:2]])
     )
-    marks = find_landmarks(faces, progress=False)
-    item = Faces(faces, marks)
-    small = Faces(rare, find_landmarks(rare, progress=False))
+    item, small = prepare(faces, progress=False), prepare(rare, progress=False)
     training = TrainingFaces([item, small], CropSpec(32), AugmentRecipe(), 0.1)
     for balance in (0.0, 0.5, 1.0):
         weights = training.draw_weights(balance)

@@ -15,7 +15,8 @@ from mien.align import CropSpec, crop, crop_matrix
 from mien.faces import EXPRESSIONS, Image
 from mien_train.augment import augmented_crop
 from mien_train.datasets import FaceSet
-from mien_train.landmarks import Landmarks, decode_image
+from mien_train.landmarks import Landmarks
+from mien_train.pixels import Pixels
 from mien_train.recipe import AugmentRecipe
 
 Evaluated = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -53,23 +54,23 @@ def untaught(count: int) -> Taught:
 
 @dataclass(frozen=True, eq=False)
 class Faces:
-    """A set with its landmarks."""
+    """A set with its landmarks, in px of its pictures, and its pictures cut out around the faces."""
 
     faces: FaceSet
     landmarks: Landmarks
+    pixels: Pixels
 
     def crop(self, i: int, spec: CropSpec) -> Image:
         """uint8 RGB (size, size, 3), as the runtime would cut it."""
-        box, points = self.landmarks.at(i)
-        return crop(decode_image(self.faces.encoded(i)), crop_matrix(spec, box, points), spec.size)
+        box, points = self.pixels.marks.at(i)
+        return crop(self.pixels.picture(i), crop_matrix(spec, box, points), spec.size)
 
     def named(self, name: str) -> Faces:
         """The same faces under another name."""
         return replace(self, faces=replace(self.faces, name=name))
 
     def subset(self, chosen: NDArray[Any]) -> Faces:
-        marks = self.landmarks
-        return Faces(self.faces.subset(chosen), Landmarks(marks.box[chosen], marks.points[chosen], marks.found[chosen]))
+        return Faces(self.faces.subset(chosen), self.landmarks.subset(chosen), self.pixels.subset(chosen))
 
     def sample(self, count: int, seed: int) -> Faces:
         """At most ``count`` rows drawn at random."""
@@ -96,10 +97,13 @@ class TrainingFaces(Dataset[Sample]):
         augment: AugmentRecipe,
         smoothing: float,
         taught: list[Taught] | None = None,
+        shares: list[float] | None = None,
     ):
-        """``taught``: what a teacher says of each set, from a cache."""
+        """``taught``: what a teacher says of each set, from a cache. ``shares``: how often each set is drawn, as a
+        multiple of its size (default: 1 for all)."""
         self.sets, self.spec, self.augment = sets, spec, augment
         self.taught = taught or [untaught(len(item.faces)) for item in sets]
+        self.shares = shares or [1.0] * len(sets)
         self.targets = [soft_targets(item.faces, smoothing) for item in sets]
         self.starts = np.cumsum([0] + [len(item.faces) for item in sets])
 
@@ -111,9 +115,9 @@ class TrainingFaces(Dataset[Sample]):
         k = int(np.searchsorted(self.starts, row, side="right")) - 1
         i = row - int(self.starts[k])
         item = self.sets[k]
-        box, points = item.landmarks.at(i)
+        box, points = item.pixels.marks.at(i)
         rng = np.random.default_rng(seed)
-        patch = augmented_crop(decode_image(item.faces.encoded(i)), self.spec, box, points, self.augment, rng)
+        patch = augmented_crop(item.pixels.picture(i), self.spec, box, points, self.augment, rng)
         taught = self.taught[k]
         arrays = (self.targets[k], item.faces.affect, taught.logits, taught.affect, taught.embedding)
         return Sample(torch.from_numpy(patch), *(torch.from_numpy(array[i]) for array in arrays))
@@ -122,16 +126,16 @@ class TrainingFaces(Dataset[Sample]):
         """Weight of each row. Within a set, class c is drawn in proportion to count(c) ** (1 - balance).
 
         Rows without an expression label weigh nothing, or with ``unlabelled`` (a teacher labels them) the mean of
-        their set. Every set keeps its share of the draws, so a large one does not lose to its own balancing.
+        their set. Every set keeps its share of the draws, its size times ``shares``, so a large one does not lose to its own balancing.
         """
         weights = []
-        for targets in self.targets:
+        for targets, share in zip(self.targets, self.shares, strict=True):
             labelled = ~np.isnan(targets[:, 0])
             label = np.where(labelled, np.nan_to_num(targets).argmax(1), -1)
             count = np.bincount(label[labelled], minlength=len(EXPRESSIONS)).astype(np.float64)
             weight = np.where(labelled, np.maximum(count, 1)[label] ** -balance, 0.0)
             weight = weight * labelled.sum() / max(weight.sum(), 1e-12)
-            weights.append(weight + ~labelled if unlabelled else weight)
+            weights.append(share * (weight + ~labelled if unlabelled else weight))
         return np.concatenate(weights)
 
 

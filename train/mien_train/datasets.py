@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mien.errors import InputError
 from mien.faces import EXPRESSIONS
+from mien_train.compounds import blend_of
 
 TERMS = {
     "ferplus": "FER+ labels MIT; FER-2013 images for research",
@@ -22,6 +23,10 @@ TERMS = {
     "affectnet-va": "AffectNet, non-commercial research only",
     "diffusionfer": "DiffusionFER, CC0, synthetic faces",
     "unlabelled": "UTKFace and LFW, non-commercial research only",
+    "cfee": "CFEE (Du, Tao & Martinez 2014), non-commercial research only",
+    "taiwan": "Taiwanese facial expression images (Chen et al. 2013), non-commercial research only",
+    "expw": "ExpW, non-commercial research only",
+    "omi": "One Million Impressions, synthetic portraits, CC BY-NC-SA 4.0",
 }
 
 
@@ -29,8 +34,9 @@ TERMS = {
 class FaceSet:
     """Rows of one split. ``rows`` is memory-mapped by ``datasets``; the label columns are arrays of length N.
 
-    ``expression`` int64, -1 for none. ``soft`` (N, 8) float32, the crowd's votes as probabilities, NaN rows for none.
-    ``affect`` (N, 2) float32 valence and arousal, NaN for none. ``index`` maps to rows.
+    ``expression`` int64, -1 for none. ``soft`` (N, 8) float32, the raters' votes as probabilities, or halves of two
+    expressions for a compound of them; NaN rows for none. ``affect`` (N, 2) float32 valence and arousal, NaN for none.
+    ``index`` maps to rows.
     """
 
     name: str
@@ -47,6 +53,15 @@ class FaceSet:
         """The encoded image (JPEG or PNG bytes) of row ``i``."""
         image = self.rows[int(self.index[i])]["image"]
         return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+
+    def people(self) -> NDArray[np.int64] | None:
+        """(N,) who is seen, as numbers; None where the set does not say."""
+        if "person" not in self.rows.column_names:
+            return None
+        person = self.rows["person"]
+        if any(one is None for one in person):
+            return None
+        return np.array(person, np.int64)[self.index]
 
     def subset(self, chosen: NDArray[Any]) -> FaceSet:
         return FaceSet(
@@ -82,7 +97,7 @@ def load_faces(name: str, root: Path | None = None) -> FaceSet:
     rows = rows.cast_column("image", datasets.Image(decode=False))
     count = len(rows)
     expression = np.array(rows["expression"], dtype=np.int64)
-    return FaceSet(name, rows, np.arange(count), expression, _votes(rows), _affect(rows))
+    return FaceSet(name, rows, np.arange(count), expression, _soft(rows, expression), _affect(rows))
 
 
 def _load_folder(folder: Path) -> FaceSet:
@@ -116,6 +131,18 @@ def _votes(rows: Any) -> NDArray[np.float32]:
     return soft
 
 
+def _soft(rows: Any, expression: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Votes where there are some. Where there is no class either, but the name of a compound, its two expressions."""
+    soft = _votes(rows)
+    if "category" in rows.column_names:
+        for i, name in enumerate(rows["category"]):
+            blend = blend_of(name or "")
+            if blend and expression[i] < 0 and np.isnan(soft[i, 0]):
+                soft[i] = 0.0
+                soft[i, list(blend)] = list(blend.values())
+    return soft
+
+
 def _affect(rows: Any) -> NDArray[np.float32]:
     columns = [
         np.array([np.nan if value is None else value for value in rows[name]], np.float32)
@@ -127,6 +154,21 @@ def _affect(rows: Any) -> NDArray[np.float32]:
 
 
 def holdout(faces: FaceSet, share: float) -> NDArray[np.bool_]:
-    """Which rows (N,) to keep for validation, by the hash of each image: the same image always, in any order."""
+    """Which rows (N,) to keep for validation: the same always, in any order.
+
+    Chosen by the hash of each image. In sets that name people, whole people are kept, as many as make up ``share`` of
+    the rows: a network that knows a face at rest knows more of its other expressions than of a stranger's.
+    """
+    if (person := faces.people()) is not None:
+        return _held_people(person, share)
     digests = [hashlib.sha1(faces.encoded(i)).digest()[0] for i in range(len(faces))]
     return np.array(digests) < round(share * 256)
+
+
+def _held_people(person: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
+    held = np.zeros(len(person), bool)
+    for one in sorted(set(person.tolist()), key=lambda one: hashlib.sha1(str(one).encode()).digest()):
+        if held.mean() >= share:
+            break
+        held |= person == one
+    return held

@@ -83,7 +83,7 @@ def _evaluate_checkpoint(path: Path, root: Path | None, sets: tuple[str, ...]) -
     names = sets or recipe.data.test
     tests = {name: _labelled(predict(student, load_with_landmarks(name, root), recipe.crop)) for name in names}
     figures: dict[str, Any] = {
-        name + (", TRAINED ON" if name in recipe.data.train else ""): expression_metrics(
+        name + (", TRAINED ON" if name in recipe.data.shares else ""): expression_metrics(
             p.probabilities(), p.expression
         )
         for name, p in tests.items()
@@ -125,7 +125,7 @@ def trained_on(source: str | Path) -> set[str]:
     recipe says; of an ensemble, those of any member."""
     path = Path(source)
     if path.suffix == ".pt":
-        return set(load_student(path)[1].data.train)
+        return set(load_student(path)[1].data.shares)
     if path.suffix == ".toml":
         return {name for member in members_of(path) for name in trained_on(member)}
     return {part.name for part in find_bundle(path).card.training}

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,6 +33,9 @@ class Landmarks:
         """Box and landmarks of image ``i``, the landmarks None where no face was found."""
         return self.box[i], self.points[i] if self.found[i] else None
 
+    def subset(self, chosen: NDArray[Any]) -> Landmarks:
+        return Landmarks(self.box[chosen], self.points[chosen], self.found[chosen])
+
 
 def decode_image(data: bytes) -> Image:
     """Encoded bytes -> uint8 BGR (H, W, 3)."""
@@ -47,7 +51,7 @@ def find_landmarks(faces: FaceSet, *, progress: bool = True) -> Landmarks:
     Where none is found the box is the median box of the set, as a fraction of the picture: the sets were cropped by
     one rule each, so it is a better guess than the whole picture.
     """
-    cache = _cache_file(faces)
+    cache = cache_file(faces, "v1", ".npz")
     if cache.is_file():
         with np.load(cache) as stored:
             return Landmarks(stored["box"], stored["points"], stored["found"])
@@ -71,10 +75,12 @@ def find_landmarks(faces: FaceSet, *, progress: bool = True) -> Landmarks:
     return Landmarks(box, points, found)
 
 
-def _cache_file(faces: FaceSet) -> Path:
-    """Named after every image's bytes, the detector and the rule above, so that a changed one is detected anew."""
-    digest = hashlib.sha256(f"{ENLARGED} {BORDER} v1".encode())
+def cache_file(faces: FaceSet, rule: str, suffix: str) -> Path:
+    """Where something is kept that was made of a set's faces: named after every image's bytes, the detector and the
+    ``rule`` by which it was made, so that nothing outdated is read."""
+    digest = hashlib.sha256(f"{ENLARGED} {BORDER} {rule}".encode())
     digest.update((files("mien") / "models" / "yunet" / "yunet.onnx").read_bytes())
     for i in range(len(faces)):
         digest.update(hashlib.sha1(faces.encoded(i)).digest())
-    return cache_folder() / "landmarks" / f"{faces.name.replace('/', '-').strip('-')}-{digest.hexdigest()[:16]}.npz"
+    stem = f"{faces.name.replace('/', '-').strip('-')}-{digest.hexdigest()[:16]}"
+    return cache_folder() / "landmarks" / f"{stem}{suffix}"

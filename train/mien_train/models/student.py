@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mien.errors import InputError
 from mien.faces import EXPRESSIONS
+from mien_train.models import dlib_resnet  # noqa: F401  registers its backbone
 from mien_train.recipe import ModelRecipe
 
 
