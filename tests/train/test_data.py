@@ -9,11 +9,11 @@ import pytest
 from mien.align import CropSpec, crop_matrix
 from mien.errors import InputError
 from mien_train.augment import augmented_crop
-from mien_train.batches import SeededDraws, TrainingFaces
+from mien_train.batches import SeededDraws, Taught, TrainingFaces
 from mien_train.datasets import data_root, holdout, load_faces
 from mien_train.duplicates import difference_hashes, repeats
 from mien_train.landmarks import find_landmarks
-from mien_train.recipe import AugmentRecipe
+from mien_train.recipe import AugmentRecipe, DataRecipe
 from mien_train.sets import prepare
 
 
@@ -130,3 +130,70 @@ def test_augmentation_repeats_by_seed_and_is_the_plain_crop_when_switched_off(po
         patch = draw(strong, seed)
         assert patch.dtype == np.uint8
         assert patch.shape == (64, 64, 3)
+
+
+def write_rated(root: Path, portrait: np.ndarray) -> None:
+    """Six people, five pictures each: a compound, one with the emphasis on its first, a basic class, a foreign name and
+    one that raters saw in two ways."""
+    from tiny_data import face_jpeg
+
+    names = ["fearfully surprised", "hatred", "happy", "anger", "surprise"]
+    rows = [(person, name) for person in range(6) for name in names]
+    columns = {
+        "image": [{"bytes": face_jpeg(portrait, 1, i), "path": None} for i in range(len(rows))],
+        "expression": pa.array([1 if name == "happy" else -1 for _, name in rows], pa.int8()),
+        "votes": [[0, 60, 0, 20, 0, 0, 0, 0, 0, 0] if name == "surprise" else None for _, name in rows],
+        "category": [name for _, name in rows],
+        "person": pa.array([person for person, _ in rows], pa.int16()),
+    }
+    (root / "posed").mkdir()
+    pq.write_table(pa.table(columns), root / "posed" / "train-00000-of-00001.parquet")
+
+
+def test_compounds_and_votes_are_soft_labels_and_other_names_are_none(tmp_path: Path, portrait: np.ndarray) -> None:
+    write_rated(tmp_path, portrait)
+    faces = load_faces("posed/train", tmp_path)
+    np.testing.assert_allclose(faces.soft[0], [0, 0, 0, 0.5, 0.5, 0, 0, 0])
+    np.testing.assert_allclose(faces.soft[1], [0, 0, 0, 0, 0, 1 / 3, 2 / 3, 0], rtol=1e-6)
+    assert np.isnan(faces.soft[2]).all()  # its class is enough
+    assert np.isnan(faces.soft[3]).all()  # a set's own name for a class is no label
+    np.testing.assert_allclose(faces.soft[4], [0, 0.75, 0, 0.25, 0, 0, 0, 0])
+
+
+def test_whole_people_are_held_out(tmp_path: Path, portrait: np.ndarray) -> None:
+    write_rated(tmp_path, portrait)
+    faces = load_faces("posed/train", tmp_path)
+    held = holdout(faces, 0.2)
+    person = faces.people()
+    assert person is not None
+    assert set(person[held]).isdisjoint(person[~held])
+    assert 0.2 <= held.mean() < 0.4
+    order = np.random.default_rng(0).permutation(len(faces))
+    np.testing.assert_array_equal(holdout(faces.subset(order), 0.2), held[order])
+
+
+def test_a_set_is_drawn_by_its_share(data: Path) -> None:
+    sets = [prepare(load_faces(name, data), progress=False) for name in ("rafdb/train", "ferplus/train")]
+    weights = TrainingFaces(sets, CropSpec(32), AugmentRecipe(), 0.1, shares=[3.0, 0.5]).draw_weights(0.3)
+    assert weights[:56].sum() == pytest.approx(3 * 56)
+    assert weights[56:].sum() == pytest.approx(0.5 * 64)
+
+
+@pytest.mark.parametrize("entry", ["rafdb/train*", "rafdb/train*x", "*3", "rafdb/train*0", "rafdb/train*-1", "a*nan"])
+def test_a_share_that_is_none_is_refused(entry: str) -> None:
+    with pytest.raises(InputError, match="draw it 3 times as often"):
+        _ = DataRecipe(train=(entry,)).shares
+
+
+def test_only_a_single_annotators_label_is_doubted(data: Path) -> None:
+    sets = [prepare(load_faces(name, data), progress=False) for name in ("rafdb/train", "ferplus/train")]
+    taught = []
+    for item in sets:
+        logits = np.zeros((len(item.faces), 8), np.float32)
+        logits[:, 2] = 5.0  # sure of sadness
+        logits[0] = np.nan  # not seen
+        taught.append(Taught(logits, logits[:, :2], logits[:, :0]))
+    training = TrainingFaces(sets, CropSpec(32), AugmentRecipe(), 0.1, taught, doubt=0.1)
+    left = ~np.isnan(training.targets[0][:, 0])
+    assert left.tolist() == [i == 0 or label == 2 for i, label in enumerate(sets[0].faces.expression)]
+    assert not np.isnan(training.targets[1]).any()

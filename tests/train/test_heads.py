@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from mien_train.affect import FOLDS, RidgePath, fit_affect, folds
-from mien_train.calibrate import fit_temperature
+from mien_train.affect import FOLDS, AffectFit, Anchors, RidgePath, fit_affect, folds, head_features
+from mien_train.calibrate import fit_temperature, held_out_temperature
 from mien_train.metrics import affect_metrics, calibration_error
 from mien_train.models.student import Student
 from mien_train.predict import Predictions
@@ -112,3 +112,47 @@ def test_an_unseen_fold_leaves_no_trace_in_the_head(monkeypatch: pytest.MonkeyPa
         heads = [fit_affect(part, part, unseen=unseen).head for part in (made, lies)]
         assert np.allclose(heads[0].weight, heads[1].weight) == unseen
         assert np.allclose(heads[0].bias, heads[1].bias) == unseen
+
+
+def test_posed_faces_hold_the_head_where_wild_ones_do_not_reach() -> None:
+    """Faces at rest of another kind, told by their embedding, which a head of wild faces alone reads as unpleasant."""
+    wild, posed = predictions(800, 1.0), predictions(200, 1.0, seed=3)
+    rest = replace(
+        posed, expression=np.zeros(200, np.int64), logits=np.eye(8, dtype=np.float32)[np.zeros(200, int)] * 4
+    )
+    rest.embedding[:, :] = wild.embedding[wild.affect[:, 0] < -0.4].mean(0)
+    mean = wild.affect[wild.expression == 0, 0].mean()
+
+    def reading(fit: AffectFit) -> float:
+        return float(fit.head(head_features(rest))[:, 0].mean())
+
+    alone, held = fit_affect(wild, wild), fit_affect(wild, wild, anchors=Anchors(rest, rest, 1.0))
+    assert abs(reading(held) - mean) < abs(reading(alone) - mean) / 2
+    ignored = fit_affect(wild, wild, anchors=Anchors(rest, rest, 1e-12))
+    np.testing.assert_allclose(ignored.head.weight, alone.head.weight, atol=1e-6)
+
+
+def test_a_small_set_of_strangers_has_its_say_in_the_temperature() -> None:
+    """Faces like those trained on are many and well calibrated; the few strangers are overconfident."""
+    known, strangers = predictions(5000, 2.0), predictions(400, 2.0, seed=5)
+    known.embedding[:, 0], strangers.embedding[:, 0] = 5.0, -5.0
+    strangers = replace(strangers, logits=strangers.logits * 3)
+    student = small_student(known)
+    fit_temperature(student, [known, strangers])
+    for part in (known, strangers):
+        mended = tempered(part, student)
+        assert calibration_error(mended.probabilities(), mended.expression) < 0.07
+    assert calibration_error(strangers.probabilities(calibrated=False), strangers.expression) > 0.2
+
+
+def test_held_out_temperatures_are_those_of_heads_without_the_face() -> None:
+    known, few = predictions(2000, 2.0), predictions(300, 2.0, seed=5)
+    few = replace(few, logits=few.logits * 3)
+    fair = held_out_temperature([known, few], 1)
+    assert fair.shape == (300, 1)
+    changed = replace(few, expression=few.expression.copy())
+    rng_fold = np.random.default_rng(1).integers(5, size=300)
+    changed.expression[rng_fold == 0] = (changed.expression[rng_fold == 0] + 1) % 8
+    again = held_out_temperature([known, changed], 1)
+    np.testing.assert_allclose(again[rng_fold == 0], fair[rng_fold == 0], rtol=1e-5)  # their labels were not seen
+    assert np.abs(again - fair)[rng_fold != 0].max() > 1e-3

@@ -46,17 +46,21 @@ def head_features(predictions: Predictions) -> Matrix:
 class RidgePath:
     """Ridge regressions of one training set for any penalty, from one singular value decomposition.
 
-    ``features`` (N, D + 8) as ``head_features`` makes them, ``truth`` (N, 2).
+    ``features`` (N, D + 8) as ``head_features`` makes them, ``truth`` (N, 2), ``weight`` (N,) of the rows (default: 1).
     """
 
-    def __init__(self, features: Matrix, truth: Matrix):
+    def __init__(self, features: Matrix, truth: Matrix, weight: Matrix | None = None):
+        weight = np.ones(len(truth)) if weight is None else weight
+        root = np.sqrt(weight)[:, None]
         # Eight probabilities would drown among a thousand columns of the embedding: both blocks get the same variance.
         blocks = np.full(features.shape[1], max(1, features.shape[1] - len(EXPRESSIONS)))
         blocks[-len(EXPRESSIONS) :] = len(EXPRESSIONS)
-        self.mean, self.scale = features.mean(0), (features.std(0) + 1e-6) * np.sqrt(blocks)
-        self.centre = truth.mean(0)
-        u, self.values, self.vt = np.linalg.svd((features - self.mean) / self.scale, full_matrices=False)
-        self.target = u.T @ (truth - self.centre)
+        self.mean = np.average(features, axis=0, weights=weight)
+        spread = np.sqrt(np.average((features - self.mean) ** 2, axis=0, weights=weight))
+        self.scale = (spread + 1e-6) * np.sqrt(blocks)
+        self.centre = np.average(truth, axis=0, weights=weight)
+        u, self.values, self.vt = np.linalg.svd(root * (features - self.mean) / self.scale, full_matrices=False)
+        self.target = u.T @ (root * (truth - self.centre))
 
     def fit(self, penalty: float) -> Ridge:
         shrunk = (self.values / (self.values**2 + penalty))[:, None] * self.target
@@ -74,6 +78,18 @@ def folds(labels: NDArray[np.int64], seed: int, count: int = FOLDS) -> NDArray[n
     return fold
 
 
+class Anchors(NamedTuple):
+    """Faces with a class, but without human valence and arousal, that a head learns from as well: posed and resting
+    ones, of which a set of wild faces has too few. Their truth is the mean of their class among the human labels.
+
+    ``plain`` and ``mirrored`` are the same images; ``weight``: of one of them against an image with human labels.
+    """
+
+    plain: Predictions
+    mirrored: Predictions
+    weight: float
+
+
 class AffectFit(NamedTuple):
     """``head``; its ``figures`` by name; ``held_out`` (N, 2): each image by the head of the folds without it."""
 
@@ -82,7 +98,14 @@ class AffectFit(NamedTuple):
     held_out: NDArray[np.float32]
 
 
-def fit_affect(plain: Predictions, mirrored: Predictions, seed: int = FOLD_SEED, *, unseen: bool = False) -> AffectFit:
+def fit_affect(
+    plain: Predictions,
+    mirrored: Predictions,
+    seed: int = FOLD_SEED,
+    *,
+    unseen: bool = False,
+    anchors: Anchors | None = None,
+) -> AffectFit:
     """A head fitted on all images, or with ``unseen`` on all but the last fold's, and the cross-validated figures of
     heads fitted the same way.
 
@@ -93,16 +116,18 @@ def fit_affect(plain: Predictions, mirrored: Predictions, seed: int = FOLD_SEED,
     """
     features = head_features(plain), head_features(mirrored)
     truth, labels = plain.affect.astype(np.float64), plain.expression
+    held = _Held(anchors)
     fold = folds(labels, seed)
     made, baseline = np.zeros_like(truth), np.zeros_like(truth)
     for k in range(FOLDS):
         train, test = fold != k, fold == k
-        made[test] = _fit_both(features, truth, train, labels, seed)(features[0][test])
+        made[test] = _fit_both(features, truth, train, labels, seed, held)(features[0][test])
         projected = _project(features[0], truth, train, labels)
         stretch = _stretch(projected[train], truth[train])
         baseline[test] = truth[train].mean(0) + (projected[test] - projected[train].mean(0)) * stretch
     last = fold == FOLDS - 1
-    head = _fit_both(features, truth, ~last if unseen else np.ones(len(truth), bool), labels, seed)
+    rows = ~last if unseen else np.ones(len(truth), bool)
+    head = _fit_both(features, truth, rows, labels, seed, held)
     held_out = made.astype(np.float32)
     figures = {
         "head": affect_metrics(held_out, plain.affect),
@@ -112,8 +137,36 @@ def fit_affect(plain: Predictions, mirrored: Predictions, seed: int = FOLD_SEED,
     return AffectFit(head, figures, held_out)
 
 
+class _Held:
+    """The features of anchors, both ways, or of none."""
+
+    def __init__(self, anchors: Anchors | None):
+        parts = (anchors.plain.labelled(), anchors.mirrored.labelled()) if anchors else ()
+        self.features = [head_features(part) for part in parts]
+        self.labels = [part.expression for part in parts]
+        self.weight = anchors.weight if anchors else 0.0
+
+    def beside(self, features: list[Matrix], truth: Matrix, labels: NDArray[np.int64]) -> RidgePath:
+        """Rows with human labels, (N, D + 8) each way, and the anchors whose class occurs among them."""
+        means = np.full((len(EXPRESSIONS), 2), np.nan)
+        for label in np.unique(labels[labels >= 0]):
+            means[label] = truth[labels == label].mean(0)
+        added = [means[label] for label in self.labels]
+        x = np.concatenate([*features, *self.features])
+        y = np.concatenate([np.tile(truth, (len(features), 1)), *added])
+        weight = np.ones(len(y))
+        weight[len(features) * len(truth) :] = self.weight
+        known = ~np.isnan(y[:, 0])
+        return RidgePath(x[known], y[known], weight[known])
+
+
 def _fit_both(
-    features: tuple[Matrix, Matrix], truth: Matrix, rows: NDArray[np.bool_], labels: NDArray[np.int64], seed: int
+    features: tuple[Matrix, Matrix],
+    truth: Matrix,
+    rows: NDArray[np.bool_],
+    labels: NDArray[np.int64],
+    seed: int,
+    held: _Held,
 ) -> Ridge:
     """Fit on the plain and mirrored images of ``rows``, with the penalty whose inner folds have the least error.
 
@@ -123,7 +176,7 @@ def _fit_both(
     inner = np.where(rows, folds(labels, seed + 1), -1)
 
     def path(chosen: NDArray[np.bool_]) -> RidgePath:
-        return RidgePath(np.concatenate([part[chosen] for part in features]), np.tile(truth[chosen], (2, 1)))
+        return held.beside([part[chosen] for part in features], truth[chosen], labels[chosen])
 
     made = np.zeros((len(PENALTIES), *truth.shape))
     for k in range(FOLDS):

@@ -87,6 +87,15 @@ def soft_targets(faces: FaceSet, smoothing: float) -> NDArray[np.float32]:
     return np.asarray(targets)
 
 
+def doubtful(faces: FaceSet, taught: Taught, doubt: float) -> NDArray[np.bool_]:
+    """(N,) whether a single annotator's label is less likely than ``doubt`` to the teacher. Votes are never doubted."""
+    logits = np.nan_to_num(taught.logits.astype(np.float64), nan=-np.inf)
+    with np.errstate(invalid="ignore"):  # rows that no teacher saw stay NaN, which is below nothing
+        weights = np.exp(logits - logits.max(1, keepdims=True))
+        share = np.take_along_axis(weights, np.maximum(faces.expression, 0)[:, None], axis=1)[:, 0] / weights.sum(1)
+        return np.asarray((faces.expression >= 0) & np.isnan(faces.soft[:, 0]) & (share < doubt))
+
+
 class TrainingFaces(Dataset[Sample]):
     """Augmented crops of several sets. Indexed by (row, seed), so that a draw can be repeated exactly."""
 
@@ -98,13 +107,17 @@ class TrainingFaces(Dataset[Sample]):
         smoothing: float,
         taught: list[Taught] | None = None,
         shares: list[float] | None = None,
+        doubt: float = 0.0,
     ):
         """``taught``: what a teacher says of each set, from a cache. ``shares``: how often each set is drawn, as a
-        multiple of its size (default: 1 for all)."""
+        multiple of its size (default: 1 for all). ``doubt``: see ``DistillRecipe``."""
         self.sets, self.spec, self.augment = sets, spec, augment
         self.taught = taught or [untaught(len(item.faces)) for item in sets]
         self.shares = shares or [1.0] * len(sets)
         self.targets = [soft_targets(item.faces, smoothing) for item in sets]
+        if doubt:
+            for item, target, told in zip(sets, self.targets, self.taught, strict=True):
+                target[doubtful(item.faces, told, doubt)] = np.nan
         self.starts = np.cumsum([0] + [len(item.faces) for item in sets])
 
     def __len__(self) -> int:
@@ -126,7 +139,8 @@ class TrainingFaces(Dataset[Sample]):
         """Weight of each row. Within a set, class c is drawn in proportion to count(c) ** (1 - balance).
 
         Rows without an expression label weigh nothing, or with ``unlabelled`` (a teacher labels them) the mean of
-        their set. Every set keeps its share of the draws, its size times ``shares``, so a large one does not lose to its own balancing.
+        their set. Every set keeps its share of the draws, its size times ``shares``, so a large one does not lose to
+        its own balancing.
         """
         weights = []
         for targets, share in zip(self.targets, self.shares, strict=True):

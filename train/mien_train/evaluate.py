@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,12 @@ from numpy.typing import NDArray
 
 from mien.bundle import find_bundle
 from mien.errors import InputError
-from mien_train.affect import FOLD_SEED, FOLDS, AffectFit, fit_affect, folds
+from mien_train.affect import FOLD_SEED, FOLDS, AffectFit, Anchors, fit_affect, folds
 from mien_train.batches import Faces
 from mien_train.checkpoints import load_student
 from mien_train.metrics import accuracy_difference, affect_metrics, expression_metrics
 from mien_train.models.student import Student
-from mien_train.predict import Predictions, predict, predict_teacher
+from mien_train.predict import Predictions, joined, predict, predict_teacher
 from mien_train.recipe import DataRecipe, Recipe
 from mien_train.sets import load_with_landmarks
 from mien_train.teachers import load_teacher, members_of
@@ -48,12 +49,26 @@ def affect_faces(name: str, root: Path | None) -> Faces:
     return item.subset(~np.isnan(item.faces.affect[:, 0]))
 
 
-def fit_affect_head(student: Student, recipe: Recipe, root: Path | None) -> tuple[AffectFit, Predictions]:
-    """The affect head for this student, from the images with human valence and arousal; and its own predictions."""
+def fit_affect_head(
+    student: Student, recipe: Recipe, root: Path | None, training: Sequence[Faces] = ()
+) -> tuple[AffectFit, Predictions]:
+    """The affect head for this student, from the images with human valence and arousal; and its own predictions.
+
+    ``training``: the training sets, among them those of ``data.anchors``.
+    """
     item = affect_faces(recipe.data.affect, root)
-    plain = predict(student, item, recipe.crop)
-    mirrored = predict(student, item, recipe.crop, mirrored=True)
-    return fit_affect(plain, mirrored, unseen=recipe.data.affect_unseen), plain
+    plain, mirrored = both_ways(student, item, recipe)
+    posed = [both_ways(student, part, recipe) for part in training if part.faces.name in recipe.data.anchors]
+    anchors = None
+    if posed:
+        one, other = (joined(list(parts)) for parts in zip(*posed, strict=True))
+        anchors = Anchors(one, other, recipe.data.anchor_weight)
+    return fit_affect(plain, mirrored, unseen=recipe.data.affect_unseen, anchors=anchors), plain
+
+
+def both_ways(student: Student, item: Faces, recipe: Recipe) -> tuple[Predictions, Predictions]:
+    """Predictions on crops as they are and mirrored."""
+    return predict(student, item, recipe.crop), predict(student, item, recipe.crop, mirrored=True)
 
 
 def evaluate(source: str | Path, root: Path | None, sets: tuple[str, ...] = ()) -> Evaluation:

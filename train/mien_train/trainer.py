@@ -52,7 +52,7 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
     teacher = load_teacher(how.teacher) if how.teacher else None
     taught = [read_cache(teacher, item.faces, Path(how.cache)) for item in training] if teacher and how.cache else None
     shares = list(recipe.data.shares.values())
-    data = TrainingFaces(training, recipe.crop, recipe.augment, optim.smoothing, taught, shares)
+    data = TrainingFaces(training, recipe.crop, recipe.augment, optim.smoothing, taught, shares, how.doubt)
     if not len(data):
         raise InputError("no training image is left: the sets are empty, or repeat their test images (near_duplicates)")
     total = optim.steps or math.ceil(optim.epochs * len(data) / optim.batch)

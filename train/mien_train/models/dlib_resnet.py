@@ -1,5 +1,5 @@
-"""dlib's face recognition network as a backbone: a ResNet of 29 convolutions at 150 px (King 2017, dlib 19.3), which had
-learned to tell three million faces apart.
+"""dlib's face recognition network as a backbone: a ResNet of 29 convolutions at 150 px (King 2017), which had learned
+to tell three million faces apart.
 
 As ``@vladmandic/face-api`` runs it, with the affine layers as batch norms so that it can learn. Registered with timm as
 ``dlib_resnet29``.
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath
+from timm.layers.drop import DropPath
 from timm.models import register_model
 from torch import Tensor, nn
 
@@ -55,11 +55,12 @@ class Block(nn.Module):
 class DlibResNet(nn.Module):
     """Pictures (N, 3, S, S) as (byte - 127.5) / 127.5, RGB -> pooled features (N, 256), or logits with ``num_classes``.
 
-    ``mean`` and ``scale`` bring the pixels to what the network was trained on.
+    ``mean`` is that of the pixels that the network was trained on, red first.
     """
 
     def __init__(self, num_classes: int = 0, drop_path_rate: float = 0.0):
         super().__init__()
+        self.mean: Tensor
         self.register_buffer("mean", torch.tensor([122.782, 117.001, 104.298])[:, None, None])
         self.stem = ConvNorm(3, STAGES[0][0], 7, halve=True)
         blocks, entering = [], STAGES[0][0]
