@@ -30,3 +30,5 @@ $(DEV)/installed: pyproject.toml hatch_build.py
 
 clean:
 	rm -rf $(DEMO) $(DEV) build dist
+
+include weights.mk

@@ -165,7 +165,8 @@ class SemiRecipe:
 class Recipe:
     crop: CropSpec
     seed: int = 0
-    workers: int = 1
+    workers: int = 0
+    """Processes that cut and augment beside the training, for a GPU; on a CPU they would take its cores."""
     data: DataRecipe = field(default_factory=DataRecipe)
     augment: AugmentRecipe = field(default_factory=AugmentRecipe)
     model: ModelRecipe = field(default_factory=ModelRecipe)

@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, set_seed
+from numpy.typing import NDArray
 from timm.utils.model_ema import ModelEmaV3
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
@@ -86,16 +88,7 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
         raise InputError(
             "no training image has an expression label: add a labelled set, or a teacher (distill.teacher)"
         )
-    draws = SeededDraws(weights, total * optim.batch, recipe.seed, start=step * optim.batch)
-    loader: Any = DataLoader(
-        data,
-        optim.batch,
-        sampler=draws,
-        num_workers=recipe.workers,
-        worker_init_fn=one_thread,
-        drop_last=True,
-        persistent_workers=recipe.workers > 0,
-    )
+    loader = training_loader(data, weights, recipe, total, step)
     student, optimizer, loader = accelerator.prepare(student, optimizer, loader)
     if objective.hint is not None:
         objective.hint = accelerator.prepare(objective.hint)
@@ -155,6 +148,20 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
         writer.close()
     accelerator.wait_for_everyone()
     return out / "student.pt"
+
+
+def training_loader(data: TrainingFaces, weights: NDArray[np.float64], recipe: Recipe, total: int, start: int) -> Any:
+    """Batches of the steps ``start`` to ``total``."""
+    batch = recipe.optim.batch
+    return DataLoader(
+        data,
+        batch,
+        sampler=SeededDraws(weights, total * batch, recipe.seed, start=start * batch),
+        num_workers=recipe.workers,
+        worker_init_fn=one_thread,
+        drop_last=True,
+        persistent_workers=recipe.workers > 0,
+    )
 
 
 class History:
