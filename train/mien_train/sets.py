@@ -21,7 +21,7 @@ def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Face
     """Training sets, each once, and validation sets, with their landmarks.
 
     Labelled sets without a validation split give up a share of images. Training images that also stand in a validation
-    or test set are left out, mirrored ones aside.
+    test or calibration set are left out, mirrored ones aside.
     """
     validation = [load_with_landmarks(name, root) for name in recipe.data.validation]
     separate = {str(Path(name).parent) for name in recipe.data.validation}
@@ -37,7 +37,9 @@ def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Face
             training[name] = training[name].sample(recipe.data.limit, recipe.seed)
     near = recipe.data.near_duplicates
     if near >= 0:
-        kept_out = [item.faces for item in validation] + [load_faces(name, root) for name in recipe.data.test]
+        kept_out = [item.faces for item in validation] + [
+            load_faces(name, root) for name in (*recipe.data.test, *recipe.data.calibration)
+        ]
         seen = np.concatenate([difference_hashes(faces) for faces in kept_out])
         for name, item in training.items():
             training[name] = item.subset(~repeats(difference_hashes(item.faces), seen, near))
