@@ -3,11 +3,17 @@
     python benchmarks/fuzz.py --count 10000 --seed 0
     python benchmarks/fuzz.py --seed 0 --only 4711       # one input again, with all that it prints
 
-Four kinds in equal parts: picture files, frames and other arguments of the Python interface, video files, command
-lines. Each input is made from the seed and its number alone. They run in worker processes, many in each; one that dies,
+Eight kinds in equal parts. Spoiled picture files, spoiled video files, frames and other arguments of the Python
+interface, and command lines must do no harm. Stills of every format and orientation, films in every container, and
+films of which a decoder left frames unwritten must be read as a reference reads them (Pillow, PyAV), or be refused; so
+must files of strange names. All run in locales and encodings of output that change every 250 inputs.
+
+Each input is made from the seed and its number alone. They run in worker processes, many in each; one that dies,
 or takes longer than 30 s for an input, is a failure and gets a successor. Inputs are ``ok`` (exit code 0), ``refused``
-with a message (a MienError, or exit code 1 or 2), or failures: also a traceback, a thread or hidden file left behind, a
-warning of numpy's, a broken JSON line. For Linux. Writes ``benchmarks/results/fuzz.json``.
+with a message (a MienError, or exit code 1 or 2), or failures: also a traceback, a thread or hidden file left behind,
+a warning of numpy's, a broken JSON line, a picture that was read wrongly. Damaged files are compared only where the
+reference reads them to the end without a complaint. For Linux, with Pillow and PyAV. Writes
+``benchmarks/results/fuzz.json``.
 """
 
 from __future__ import annotations
@@ -22,17 +28,14 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 from fuzz_bytes import write_base
 from fuzz_cases import KINDS
+from fuzz_names import setting, write_locale
+from fuzz_report import summary, table
 from tqdm import tqdm
-
-from mien.choice import processor
 
 HERE = Path(__file__).parent
 PATIENCE = 30.0
@@ -42,15 +45,17 @@ SLICE, PAUSE = 1.0, 2.0
 ran meanwhile is run again, as its time says nothing."""
 LIFE = 400
 """Inputs of one worker process."""
+HIDDEN = ("DISPLAY", "WAYLAND_DISPLAY", "LANG", "LC_ALL", "LC_CTYPE", "PYTHONUTF8", "PYTHONIOENCODING")
+"""What workers do not get to see of the environment."""
 
 
 class Worker:
     """A process that runs inputs in ``folder``. ``ask`` gives its verdict, or what became of it."""
 
-    def __init__(self, folder: Path, args: argparse.Namespace, base: Path):
+    def __init__(self, folder: Path, args: argparse.Namespace, base: Path, locale: dict[str, str]):
         self._folder = folder
         folder.mkdir()
-        quiet = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+        quiet = {name: value for name, value in os.environ.items() if name not in HIDDEN}
         own = {"HOME": str(folder), "MIEN_CACHE": str(base / "cache"), "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
         command = [sys.executable, str(HERE / "fuzz_worker.py"), str(folder), "--base", str(base)]
         self._process = subprocess.Popen(
@@ -58,7 +63,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if args.only is not None else subprocess.DEVNULL,
-            env={**quiet, **own, "PYTHONUTF8": "1"},
+            env={**quiet, **own, "LOCPATH": str(base / "locale"), **locale},
             bufsize=0,
         )
 
@@ -127,6 +132,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="fuzz-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         write_base(folder / "base")
+        write_locale(folder / "base" / "locale")
         if args.only is not None:
             told = list(drive([args.only], folder / "only", args, folder / "base"))
             print(json.dumps(told[0], indent=2, ensure_ascii=False))
@@ -159,11 +165,13 @@ def drive(indices: Sequence[int], folder: Path, args: argparse.Namespace, base: 
     """The verdicts on ``indices``, in their order."""
     folder.mkdir()
     worker: Worker | None = None
+    locale: dict[str, str] = {}
     for turn, index in enumerate(indices):
-        if worker is None or not worker.alive or turn % LIFE == 0:
+        if worker is None or not worker.alive or turn % LIFE == 0 or setting(args.seed, index) != locale:
             if worker:
                 worker.close()
-            worker = Worker(folder / str(index), args, base)
+            locale = setting(args.seed, index)
+            worker = Worker(folder / str(index), args, base, locale)
             first = True
         answer = worker.ask(index, PATIENCE + 30 * first)  # the first waits for the imports, too
         again = 0
@@ -173,43 +181,6 @@ def drive(indices: Sequence[int], folder: Path, args: argparse.Namespace, base: 
         first = False
     if worker:
         worker.close()
-
-
-def summary(answers: Sequence[dict[str, Any]], args: argparse.Namespace, seconds: float) -> dict[str, Any]:
-    kinds = {}
-    for kind in KINDS:
-        mine = [answer for answer in answers if answer["kind"] == kind]
-        results = [answer["result"] for answer in mine]
-        slowest = max(mine, key=lambda answer: float(answer["seconds"]), default={"seconds": 0.0, "index": None})
-        kinds[kind] = {
-            "count": len(mine),
-            **{result: results.count(result) for result in ("ok", "refused", "failed")},
-            "mean, s": round(float(np.mean([answer["seconds"] for answer in mine] or [0])), 3),
-            "slowest, s": slowest["seconds"],
-            "the slowest": slowest["index"],
-            "most memory, MiB": round(max((answer["peak"] for answer in mine), default=0) / 2**20),
-        }
-    noise = [f"{answer['index']}: {line[:200]}" for answer in answers for line in answer.get("noise", [])]
-    return {
-        "command": f"python benchmarks/fuzz.py --count {args.count} --seed {args.seed} --workers {args.workers}",
-        "machine": processor(),
-        "versions": {"python": sys.version.split()[0], "opencv": cv2.__version__, "numpy": np.__version__}
-        | {name: version(name) for name in ("mien", "onnxruntime")},
-        "minutes": round(seconds / 60, 1),
-        "kinds": kinds,
-        "inputs run again after a pause": [answer["index"] for answer in answers if answer.get("again")],
-        "failures": [answer for answer in answers if answer["result"] == "failed"],
-        "inputs with lines of libraries on stderr": len({line.partition(":")[0] for line in noise}),
-        "some of those lines": noise[:10],
-    }
-
-
-def table(report: dict[str, Any]) -> str:
-    names = ("count", "ok", "refused", "failed", "mean, s", "slowest, s", "most memory, MiB")
-    lines = [f"{'':<14}" + "".join(f"{name:>18}" for name in names)]
-    for kind, row in report["kinds"].items():
-        lines.append(f"{kind:<14}" + "".join(f"{row[name]:>18}" for name in names))
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -184,35 +183,3 @@ def _announce(data: bytes, draw: random.Random, _: list[tuple[str, bytes]]) -> b
         place = data.find(swap[::-1] if data[0] == 73 else b"\1\0")
         return data[: place + 8] + struct.pack(f"{form}I", width) + data[place + 12 :]
     return data
-
-
-def in_folder(folder: Path, base: Path) -> None:
-    """What command lines may name: good files and bad ones, folders, links to devices, names of every kind."""
-    for name in ("bgr0.png", "clip.mp4", "clip.avi"):
-        shutil.copy(base / name, folder / name)
-    many = folder / "many"
-    many.mkdir()
-    for name in ("bgr0.jpg", "grey0.png"):
-        shutil.copy(base / name, many / name)
-    (many / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 bad")
-    (folder / "none").mkdir()
-    (folder / "folder.jpg").mkdir()
-    (folder / "folder.mp4").mkdir()
-    (folder / "text.txt").write_text("hello\n")
-    (folder / "empty.mp4").touch()
-    for name in ("grüße 😀.png", "100%d.png", "new\nline.png", "a'b\"c,d.png", "[x].png", "²", "3", "\udcff.png"):
-        shutil.copy(base / "bgr0.png", folder / name)
-    shutil.copy(base / "clip.mp4", folder / "50%02d.mp4")
-    for name, target in {
-        "full": "/dev/full",
-        "null": "/dev/null",
-        "zero": "/dev/zero",
-        "loop": "loop",
-        "gone": "no",
-    }.items():
-        (folder / name).symlink_to(target)
-        (folder / f"{name}.jpg").symlink_to(folder / name)
-        (folder / f"{name}.mp4").symlink_to(folder / name)
-
-
-Change = Callable[[bytearray, random.Random], bytes]

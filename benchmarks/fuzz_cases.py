@@ -10,12 +10,18 @@ from pathlib import Path
 
 import cv2
 import fuzz_frames
+import fuzz_names
+import fuzz_read
+import fuzz_stills
 import numpy as np
-from fuzz_bytes import CLIPS, PICTURES, SUFFIXES, in_folder, read_base, spoil
+from fuzz_bytes import CLIPS, PICTURES, SUFFIXES, read_base, spoil
+from fuzz_names import in_folder, native
 
 from mien.recognizer import Recognizer
 
-KINDS = ("images", "frames", "clips", "command lines")
+KINDS = ("images", "frames", "clips", "command lines", "stills", "films", "unwritten", "names")
+READ = {"stills": fuzz_stills.call, "films": fuzz_read.call, "unwritten": fuzz_read.unwritten}
+"""Kinds that are read and compared with what another decoder makes of them."""
 QUICK = ["--device", "cpu", "--precision", "fp32", "--threads", "1"]
 """Else the time goes into measuring and loading engines."""
 
@@ -59,13 +65,15 @@ SELDOM = ("--source", "--camera", "--demo", "--help", "--version")
 
 @dataclass(frozen=True)
 class Case:
-    """A command line for ``fer-run`` in a folder of its own, with SIGTERM after ``stop`` s, or a ``call``."""
+    """A command line for ``fer-run`` in a folder of its own, with SIGTERM after ``stop`` s, or a ``call``, which may
+    say whether it compared what was read with a reference. ``after``: what is wrong with what a command left there."""
 
     kind: str
     shown: str
     argv: list[str] | None = None
     stop: float | None = None
-    call: Callable[[], None] | None = None
+    call: Callable[[], bool | None] | None = None
+    after: Callable[[Path], str] = lambda _: ""
 
 
 class Maker:
@@ -82,15 +90,27 @@ class Maker:
         if kind == "frames":
             shown, call = fuzz_frames.call(self._recognizer(), self._face(), draw)
             return Case(kind, shown, call=call)
+        if kind in READ:
+            shown, check = READ[kind](self._face(), folder, draw)
+            return Case(kind, shown, call=check)
+        if kind == "names":
+            return self._named(folder, draw)
         if kind == "command lines":
             in_folder(folder, self._base)
-            argv = _command_line(draw)
+            argv = [native(word) for word in _command_line(draw)]
             if "--model" not in argv:
                 argv += ["--model", self._model]
             return Case(kind, f"fer-run {argv}"[:2000], argv, stop=draw.uniform(0.3, 3.0))
         name, argv, stop = self._file(folder, draw, clip=kind == "clips")
         argv = ["--source", name, *argv, *QUICK, "--model", self._model]
         return Case(kind, f"fer-run {argv}", argv, stop=stop)
+
+    def _named(self, folder: Path, draw: random.Random) -> Case:
+        shown, how = fuzz_names.call(self._base, self._face(), folder, draw)
+        if callable(how):
+            return Case("names", shown, call=how)
+        argv = ["--json", "out.jsonl", *QUICK, "--model", self._model, *how]
+        return Case("names", f"{shown}: fer-run {argv!a}", argv, stop=20.0, after=fuzz_names.check_records)
 
     def _file(self, folder: Path, draw: random.Random, *, clip: bool) -> tuple[str, list[str], float | None]:
         base = self._clips if clip else self._pictures

@@ -30,11 +30,12 @@ def call(recognizer: Recognizer, face: Image, draw: random.Random) -> tuple[str,
 def check(faces: Sequence[Face]) -> None:
     """AssertionError where a face is not what its docstring promises."""
     for one in faces:
-        values = [one.affect.valence, one.affect.arousal, *one.box, *one.expression.probabilities.values()]
+        affect = [one.affect.valence, one.affect.arousal] if one.affect else []
+        values = [*affect, *one.box, *one.expression.probabilities.values()]
         assert np.isfinite(values).all(), f"not finite: {values}"
         assert one.landmarks is None or np.isfinite(one.landmarks).all(), "landmarks are not finite"
         assert abs(sum(one.expression.probabilities.values()) - 1) < 1e-3, "probabilities do not sum to 1"
-        assert max(abs(one.affect.valence), abs(one.affect.arousal)) <= 1 + 1e-6, "affect is out of range"
+        assert all(abs(value) <= 1 + 1e-6 for value in affect), "affect is out of range"
         if one.raw is not None:
             check([one.raw])
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fuzz_cases import Case, Maker
+from fuzz_reference import Wrong
 
 from mien import cli
 from mien.errors import MienError
@@ -65,20 +66,32 @@ def judge(maker: Maker, index: int, folder: Path) -> dict[str, Any]:
     for name in ("stdout", "stderr"):
         os.truncate(folder / name, 0)
     case = maker.make(index, work)
-    threads = set(threading.enumerate())
+    threads, files = set(threading.enumerate()), set(work.rglob(".*"))
     Path("/proc/self/clear_refs").write_text("5")  # forget the highest memory so far
     faulthandler.dump_traceback_later(SLOW)
     start = time.monotonic()
+    compared, words = False, ""
     try:
-        result, why = command(case) if case.argv is not None else called(case)
+        if case.argv is not None:
+            result, why = command(case)
+        else:
+            result, why, compared, words = called(case)
     finally:
         faulthandler.cancel_dump_traceback_later()
     seconds = time.monotonic() - start
     for stream in (sys.stdout, sys.stderr):
         with suppress(UnicodeError):
             stream.flush()
-    out, err = ((folder / name).read_text("utf-8", "backslashreplace") for name in ("stdout", "stderr"))
-    why = why or left_behind(work, threads) or lines_broken(case, work, out)
+    coding = sys.stdout.encoding
+    out, err = ((folder / name).read_text(coding, "backslashreplace") for name in ("stdout", "stderr"))
+    why = (
+        why
+        or left_behind(work, threads, files)
+        or lines_broken(case, work, out)
+        or (result == "ok" and case.after(work))
+    )
+    if result == "refused" and case.argv is not None:
+        words = err.rpartition("fer-run: error: ")[2]
     peak = _status("VmHWM")
     if not why and peak > PEAK:
         why = f"took {peak / GIB:.1f} GiB of memory"
@@ -89,10 +102,17 @@ def judge(maker: Maker, index: int, folder: Path) -> dict[str, Any]:
     noise = [line for line in err.splitlines() if not OURS.match(line)]
     os.chdir(folder)
     shutil.rmtree(work)
-    told = {"index": index, "kind": case.kind, "result": "failed" if why else result, "seconds": round(seconds, 3)}
+    told: dict[str, Any] = {
+        "index": index,
+        "kind": case.kind,
+        "result": "failed" if why else result,
+        "seconds": round(seconds, 3),
+    }
     if why:
         told |= {"why": why, "shown": case.shown, "stderr": err[-3000:]}
-    return told | {"peak": peak, "noise": noise[:3] if case.argv is not None and not why else []}
+    elif result == "refused":
+        told["words"] = plain(words, work)
+    return told | {"compared": compared, "peak": peak, "noise": noise[:3] if case.argv is not None and not why else []}
 
 
 def command(case: Case) -> tuple[str, str]:
@@ -120,25 +140,37 @@ def command(case: Case) -> tuple[str, str]:
     return ("refused", "") if code in (1, 2) else ("failed", f"exit code {code}")
 
 
-def called(case: Case) -> tuple[str, str]:
+def called(case: Case) -> tuple[str, str, bool, str]:
+    """Result and why, whether it was compared with a reference, and the words of a refusal."""
     assert case.call is not None
     try:
-        case.call()
+        compared = bool(case.call())
     except MienError as error:
-        return ("refused", "") if str(error) else ("failed", "an error without a message")
+        words = str(error)
+        return ("refused", "", False, words) if words else ("failed", "an error without a message", False, "")
+    except Wrong as error:
+        return "failed", f"read wrongly: {error}", True, ""
     except BaseException as error:
         traceback.print_exc()
-        return "failed", f"raised {type(error).__name__}: {error}"[:500]
-    return "ok", ""
+        return "failed", f"raised {type(error).__name__}: {error}"[:500], False, ""
+    return "ok", "", compared, ""
 
 
-def left_behind(work: Path, before: set[threading.Thread]) -> str:
+def plain(words: str, work: Path) -> str:
+    """The words of a refusal without what differs from file to file, so that alike ones can be counted."""
+    words = words.replace(str(work), "").splitlines()[0] if words.strip() else words
+    words = re.sub(r"\S*/(in|plain)\S*", "FILE", words)
+    return re.sub(r"[0-9]+([.,][0-9]+)*", "N", words)[:110]
+
+
+def left_behind(work: Path, before: set[threading.Thread], files: set[Path]) -> str:
     until = time.monotonic() + 5
     while (left := _threads() - before) and time.monotonic() < until:
         time.sleep(0.01)
     if left:
         return f"threads left behind: {sorted(thread.name for thread in left)}"
-    hidden = [path.name for path in work.rglob(".*") if path.is_file() and not path.name.startswith((".json", ".csv"))]
+    added = [path for path in work.rglob(".*") if path not in files and path.is_file()]
+    hidden = [path.name for path in added if not path.name.startswith((".json", ".csv"))]
     return f"files left behind: {hidden}" if hidden else ""
 
 

@@ -16,6 +16,8 @@ from mien.decoders.opencv import Decoded
 from mien.errors import SourceError
 from mien.paths import for_native, is_plain
 
+SLICES_ONLY = ("mpeg4",)
+"""Codecs whose interlaced frames FFmpeg spoils where it decodes several at a time."""
 SPOILED = 100
 """Packets in a row that cannot be decoded, after which there is nothing more to be had."""
 
@@ -38,11 +40,14 @@ class AvDecoder:
         if self._stream is None:
             container.close()
             raise SourceError("it holds no video")
-        self._stream.thread_type = "AUTO"
+        if self._stream.codec_context is None:
+            container.close()
+            raise SourceError(f"PyAV {av.__version__} does not know its codec either")
+        self.codec: str = self._stream.codec_context.name
+        self._stream.thread_type = "SLICE" if self.codec in SLICES_ONLY else "AUTO"
         fps = float(self._stream.guessed_rate or 0)
         self.fps = fps if 1 <= fps <= 240 else None
         self.count = self._stream.frames or None
-        self.codec: str = self._stream.codec_context.name
         self._start = self._stream.start_time
         self._coded: Fraction | None = None
         self._frames: Generator[Any, None, None] = self._decode()

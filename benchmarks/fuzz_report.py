@@ -1,0 +1,75 @@
+"""What came of the inputs of ``fuzz.py``: figures a kind, refusals, failures."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import cv2
+import numpy as np
+from fuzz_cases import KINDS
+from fuzz_names import SETTINGS
+
+from mien.choice import processor
+
+MOST = 12
+"""Refusals of a kind that are listed."""
+
+
+def summary(answers: Sequence[dict[str, Any]], args: argparse.Namespace, seconds: float) -> dict[str, Any]:
+    kinds = {}
+    for kind in KINDS:
+        mine = [answer for answer in answers if answer["kind"] == kind]
+        results = [answer["result"] for answer in mine]
+        slowest = max(mine, key=lambda answer: float(answer["seconds"]), default={"seconds": 0.0, "index": None})
+        kinds[kind] = {
+            "count": len(mine),
+            **{result: results.count(result) for result in ("ok", "refused", "failed")},
+            "compared": sum(bool(answer.get("compared")) for answer in mine),
+            "read wrongly": sum(answer.get("why", "").startswith("read wrongly") for answer in mine),
+            "mean, s": round(float(np.mean([answer["seconds"] for answer in mine] or [0])), 3),
+            "slowest, s": slowest["seconds"],
+            "the slowest": slowest["index"],
+            "most memory, MiB": round(max((answer["peak"] for answer in mine), default=0) / 2**20),
+        }
+    refusals = {
+        kind: dict(Counter(a["words"] for a in answers if a["kind"] == kind and "words" in a).most_common(MOST))
+        for kind in KINDS
+    }
+    noise = [f"{answer['index']}: {line[:200]}" for answer in answers for line in answer.get("noise", [])]
+    return {
+        "command": f"python benchmarks/fuzz.py --count {args.count} --seed {args.seed} --workers {args.workers}",
+        "machine": processor(),
+        "versions": {"python": sys.version.split()[0], "opencv": cv2.__version__, "numpy": np.__version__}
+        | {name: version(name) for name in ("mien", "onnxruntime", "pillow", "av")},
+        "minutes": round(seconds / 60, 1),
+        "kinds": kinds,
+        "locales": [" ".join(f"{name}={value}" for name, value in one.items()) for one in SETTINGS],
+        "most frequent refusals": refusals,
+        "inputs run again after a pause": [answer["index"] for answer in answers if answer.get("again")],
+        "failures": [answer for answer in answers if answer["result"] == "failed"],
+        "inputs with lines of libraries on stderr": len({line.partition(":")[0] for line in noise}),
+        "some of those lines": noise[:10],
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    names = (
+        "count",
+        "ok",
+        "refused",
+        "failed",
+        "compared",
+        "read wrongly",
+        "mean, s",
+        "slowest, s",
+        "most memory, MiB",
+    )
+    lines = [f"{'':<14}" + "".join(f"{name:>17}" for name in names)]
+    for kind, row in report["kinds"].items():
+        lines.append(f"{kind:<14}" + "".join(f"{row[name]:>17}" for name in names))
+    return "\n".join(lines)
