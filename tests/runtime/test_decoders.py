@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import importlib
 import os
 import subprocess
 import sys
@@ -82,6 +83,28 @@ def test_interlaced_video_is_read(tmp_path: Path, portrait: Image, name: str, ho
     read(write(tmp_path / "other.mp4", [255 - image for image in moving(portrait, 12)]))  # what memory may still hold
     _, images = read(path)
     check_frames(images, reference(path))
+
+
+@pytest.mark.parametrize("container", [".mp4", ".avi"])
+def test_interlaced_mpeg4_of_pictures_in_between(tmp_path: Path, portrait: Image, container: str) -> None:
+    """FFmpeg spoils a part of some frames where its threads decode several at a time."""
+    face = cv2.resize(portrait[:256, 96:352], (96, 96), interpolation=cv2.INTER_AREA)
+    images = [np.roll(face, 5 * i, axis=1) for i in range(20)]
+    path = write(tmp_path / f"a{container}", images, codec="mpeg4", interlaced=True, options={"bf": "2"})
+    decoder = importlib.import_module("mien.decoders.pyav").AvDecoder(str(path), "a", 10.0)
+    decoded = [decoder.read() for _ in images]
+    decoder.release()
+    with av.open(str(path)) as made:
+        made.streams.video[0].thread_type = "NONE"
+        for got, frame in zip(decoded, made.decode(video=0), strict=True):
+            assert np.array_equal(got.image, frame.to_ndarray(format="bgr24"))
+
+
+def test_a_codec_that_nobody_knows(tmp_path: Path, portrait: Image) -> None:
+    path = write(tmp_path / "a.mp4", moving(portrait, 3))
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"xyz1"))
+    with pytest.raises(SourceError, match="codec"):
+        read(path)
 
 
 def test_interlaced_video_is_refused_without_the_second_decoder(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -35,7 +36,7 @@ def recognizer(tiny_bundle: Path) -> Recognizer:
 @pytest.mark.skipif(sys.platform != "linux" or not FUZZ.is_file(), reason="needs Linux and the repository")
 def test_a_portion_of_the_fuzz(tiny_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "fuzz.json"
-    command = [sys.executable, str(FUZZ), "--count", "60", "--seed", "5", "--model", str(tiny_bundle), "-o", str(out)]
+    command = [sys.executable, str(FUZZ), "--count", "120", "--seed", "5", "--model", str(tiny_bundle), "-o", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(out.read_text())
@@ -43,7 +44,11 @@ def test_a_portion_of_the_fuzz(tiny_bundle: Path, tmp_path: Path) -> None:
     for row in report["kinds"].values():
         assert row["count"] == row["ok"] + row["refused"] == 15
         assert row["ok"]
-        assert row["refused"]
+    for kind in ("images", "clips", "stills", "films"):
+        assert report["kinds"][kind]["refused"]
+    for kind in ("stills", "films", "unwritten", "names"):
+        assert report["kinds"][kind]["compared"]
+    assert report["locales"]
 
 
 @pytest.mark.skipif(sys.platform != "linux" or not FUZZ.is_file(), reason="needs Linux and the repository")
@@ -65,6 +70,51 @@ def test_the_fuzz_sees_crashes_and_hangs(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, str(FUZZ.parent), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == str(["hangs: no e", "crashes: it", "hangs: no e", "crashes: it", "hangs: took"])
+
+
+def marked(picture: Image) -> Image:
+    """A picture that looks like no turn, mirror or shift of itself."""
+    picture = cv2.resize(picture, (96, 80))
+    picture[:30, :20] = (200, 40, 10)
+    return picture
+
+
+@pytest.mark.skipif(not FUZZ.is_file(), reason="needs the repository")
+@pytest.mark.parametrize("turn", ["ROTATE_180", "flip", "shift", "swapped", "one less", "late", "part"])
+def test_the_fuzz_sees_pictures_that_are_read_wrongly(
+    portrait: Image, monkeypatch: pytest.MonkeyPatch, turn: str
+) -> None:
+    pytest.importorskip("PIL")
+    monkeypatch.syspath_prepend(str(FUZZ.parent))
+    reference = importlib.import_module("fuzz_reference")
+    right = marked(portrait)
+    spoiled = right.copy()
+    spoiled[40:52, 30:42] = 0
+    wrong = {
+        "ROTATE_180": lambda: cv2.rotate(right, cv2.ROTATE_180),
+        "flip": lambda: cv2.flip(right, 1),
+        "shift": lambda: np.roll(right, 9, axis=1),
+        "swapped": lambda: right[..., ::-1],
+        "part": lambda: spoiled,
+    }
+    expected = [reference.Shown(right, 0.0), reference.Shown(right, 0.1)]
+    reference.check_frames([(right, 0.0), (right, 0.1)], expected, times=True)
+    second = (wrong.get(turn, lambda: right)(), 0.2 if turn == "late" else 0.1)
+    with pytest.raises(reference.Wrong):
+        reference.check_frames([(right, 0.0), second][: 1 if turn == "one less" else 2], expected, times=True)
+
+
+@pytest.mark.skipif(not FUZZ.is_file(), reason="needs the repository")
+def test_the_fuzz_sees_the_shape_of_pixels(portrait: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("PIL")
+    monkeypatch.syspath_prepend(str(FUZZ.parent))
+    reference = importlib.import_module("fuzz_reference")
+    narrow = marked(portrait)
+    wide = cv2.resize(narrow, (128, 80))
+    expected = [reference.Shown(narrow, None, 4 / 3)]
+    reference.check_frames([(wide, 0.0)], expected)
+    with pytest.raises(reference.Wrong, match="96 x 80 px instead of 128 x 80"):
+        reference.check_frames([(narrow, 0.0)], expected)
 
 
 @pytest.mark.parametrize("frame", [[[1, 2, 3], [4, 5]], [[[10**400] * 3]], object(), "portrait.jpg"], ids=str)
