@@ -29,6 +29,9 @@ RAW = (b"YUV4MPEG2 ",)
 JOINED = (b"\0\0\1", b"\0\0\0\1")
 """How program streams and bare H.264, HEVC and MPEG-2 begin. Like transport streams they may be joined one behind the
 other, as programs are in broadcasts, with frames of other sizes."""
+FLASH, MATROSKA, WEB = b"FLV", b"\x1a\x45\xdf\xa3", b"webm"
+"""How FLV and Matroska begin, and what browsers write into that. They hold what was sent live, whose size changes with
+the line, or as a phone is turned."""
 AHEAD = 3
 """Frames that are decoded before they are asked for."""
 JOIN = 1.0
@@ -168,7 +171,6 @@ def open_video(path: Path) -> Decoder:
             return open_capture(name)
 
     capture = again()
-    transport = any(head[at : at + 1] == head[at + 188 + at : at + 189 + at] == b"G" for at in (0, 4))
     try:
         return Decoder(
             capture,
@@ -176,7 +178,7 @@ def open_video(path: Path) -> Decoder:
             again=again,
             address=os.path.abspath(path),
             mirrored=mirrored_turn(path),
-            changing=transport or head.startswith(JOINED),
+            changing=_may_change(head),
         )
     except SourceError as error:
         if capture.isOpened():
@@ -185,6 +187,13 @@ def open_video(path: Path) -> Decoder:
             f"cannot open {path}: it is damaged, its recording was not finished, or its format is not known to OpenCV "
             f"{cv2.__version__}; try: ffmpeg -i {path.name} new.mp4 ({error})"
         ) from error
+
+
+def _may_change(head: bytes) -> bool:
+    """Whether the frames of a file that begins with ``head`` may change their size on the way, as few formats do."""
+    transport = any(head[at : at + 1] == head[at + 188 + at : at + 189 + at] == b"G" for at in (0, 4))
+    sent = head.startswith(FLASH) or (head.startswith(MATROSKA) and WEB in head[:64])
+    return transport or sent or head.startswith(JOINED)
 
 
 def is_pipe(path: Path) -> bool:

@@ -373,6 +373,29 @@ def test_programs_of_other_shapes_behind_one_another(tmp_path: Path, portrait: I
     assert sizes[-5] == (284, 160)
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.webm", "libvpx"), ("a.webm", "libvpx-vp9"), ("a.flv", "libx264")])
+def test_a_recorded_call_changes_its_size(tmp_path: Path, portrait: Image, name: str, codec: str) -> None:
+    """As a browser records a phone that is turned. OpenCV squeezes what comes after that."""
+    sizes = ((160, 120), (120, 160))
+    with av.open(str(tmp_path / name), "w") as made:
+        stream: Any = made.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = *sizes[0], "yuv420p"
+        for start, size in zip((0, 10), sizes, strict=True):
+            encoder: Any = av.CodecContext.create(codec, "w")
+            encoder.width, encoder.height, encoder.pix_fmt = *size, "yuv420p"
+            encoder.time_base, encoder.framerate = Fraction(1, 25), 25
+            packets = []
+            for number, image in enumerate(moving(portrait, 10, size)):
+                frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+                frame.pts, frame.time_base = start + number, Fraction(1, 25)
+                packets += encoder.encode(frame)
+            for packet in packets + encoder.encode(None):
+                packet.stream = stream
+                made.mux(packet)
+    images = read(tmp_path / name)[1]
+    assert [image.shape[1::-1] for image in images] == [size for size in sizes for _ in range(10)]
+
+
 def test_a_damaged_transport_stream_is_read_as_far_as_it_goes(tmp_path: Path, portrait: Image) -> None:
     path = write(tmp_path / "a.ts", moving(portrait, 60), options={"g": "10"})
     data = path.read_bytes()
