@@ -150,8 +150,10 @@ def test_the_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pyt
         assert f"  {row['device']:<8}  {row['precision']:<9}" in text
     searches = {row["search"]: row["searched"] for row in report["detector"]["rows"]}
     assert all(list(row) == ["search", "searched", *TIMES] for row in report["detector"]["rows"])
-    assert searches["frame 1920x1080"] == searches["frame 640x360"] == ["640x384"]
-    assert searches["frame 1920x1080, faces from 24 px"] == ["1280x736"]
+    for name, size in (("1920x1080", "640x384"), ("640x360", "640x384"), ("1920x1080, faces from 24 px", "1280x736")):
+        whole, *looks = searches[f"frame {name}"]
+        assert whole == size
+        assert set(looks) <= {"160x160"}  # at a face of which the detector is not sure which way up it is
     assert searches["four expected faces"] == ["160x160"] * 4
     assert searches["engine alone 96x96"] == ["96x96"]
     assert "4 x 160x160" in text

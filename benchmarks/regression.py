@@ -1,0 +1,119 @@
+"""Whether this tree is slower than an earlier commit: both take turns, each in a process of its own.
+
+    python benchmarks/regression.py 6148362 FACES/clips/pexels_crying_to_smiling.mp4
+
+A turn reads the whole clip from decoding to JSON lines, and calls ``predict`` on one 640 x 360 frame a hundred times.
+The earlier commit is checked out beside this one for the time. Medians of the turns' ratios. Writes
+``benchmarks/results/regression.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = Path(__file__).parent / "results"
+CALLS = 100
+WORKER = f"""
+import json, os, sys, time
+sys.path.insert(0, sys.argv[2])
+from overhead import scene
+from mien import Recognizer
+from mien.opening import open_source
+from mien.sinks import JsonLines
+from mien.video import quiet_opencv
+quiet_opencv()
+recognizer, frame, clip = Recognizer(device="cpu", precision=sys.argv[3]), scene(), sys.argv[1]
+
+def read():
+    sink = JsonLines(os.devnull)
+    with open_source(clip) as source, recognizer.stream() as stream:
+        for shown, faces in stream.read(source):
+            sink.write(shown, faces)
+    sink.close()
+
+def predict():
+    for _ in range({CALLS}):
+        recognizer.predict(frame)
+
+for line in sys.stdin:
+    start = time.perf_counter()
+    {{"clip": read, "predict": predict}}[line.strip()]()
+    print(json.dumps(time.perf_counter() - start), flush=True)
+"""
+"""What both trees do, by names that both have."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("commit")
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--precision", default="fp32")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        before = Path(folder) / "before"
+        subprocess.run(["git", "-C", ROOT, "worktree", "add", "--detach", before, args.commit], check=True)
+        try:
+            shutil.copytree(ROOT / "runtime/mien/models/yunet", before / "runtime/mien/models/yunet")
+            figures = compare({"before": before, "now": ROOT}, args)
+        finally:
+            subprocess.run(["git", "-C", ROOT, "worktree", "remove", "--force", before], check=True)
+    command = f"python benchmarks/regression.py {args.commit} {args.clip.name}"
+    report = {"command": command, "precision": args.precision, "turns": args.turns, **figures}
+    print(json.dumps(report, indent=2))
+    (RESULTS / "regression.json").write_text(json.dumps(report, indent=2) + "\n")
+
+
+def compare(trees: dict[str, Path], args: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of each, and the ratio of now over before."""
+    workers = {name: start(tree, args) for name, tree in trees.items()}
+    times: dict[str, dict[str, list[float]]] = {what: {name: [] for name in workers} for what in ("clip", "predict")}
+    try:
+        for turn in range(args.turns + 1):  # the first warms up
+            for what, of_trees in times.items():
+                for name in list(workers)[:: 1 if turn % 2 else -1]:
+                    taken = ask(workers[name], what)
+                    if turn:
+                        of_trees[name].append(taken)
+    finally:
+        for worker in workers.values():
+            worker.kill()
+    return {
+        what: {
+            **{f"{name}, s": round(statistics.median(values), 3) for name, values in of_trees.items()},
+            "now over before": round(
+                statistics.median(b / a for a, b in zip(of_trees["before"], of_trees["now"], strict=True)), 3
+            ),
+        }
+        for what, of_trees in times.items()
+    }
+
+
+def start(tree: Path, args: argparse.Namespace) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WORKER, str(args.clip.resolve()), str(Path(__file__).parent), args.precision]
+    paths = {"PYTHONPATH": str(tree / "runtime")}
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tree, env=os.environ | paths
+    )
+
+
+def ask(worker: subprocess.Popen[str], what: str) -> float:
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    worker.stdin.write(what + "\n")
+    worker.stdin.flush()
+    return float(json.loads(worker.stdout.readline()))
+
+
+if __name__ == "__main__":
+    main()
