@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import unquote
 
 import cv2
@@ -32,8 +33,13 @@ def is_address(text: str) -> bool:
     return "://" in text and not text.lower().startswith("file:")
 
 
-def local(text: str) -> str:
-    """The path of a ``file:`` URL on this machine; any other text as it is."""
+def local(spec: str | int | Path) -> str:
+    """What a source is called: the path of a ``file:`` URL on this machine, a name as it is where there is such a file,
+    any other without spaces around it."""
+    text = str(spec)
+    if os.path.lexists(os.path.expanduser(text)):
+        return text
+    text = text.strip()
     found = re.match(r"file:(?://(?:localhost)?(?=/))?(/.*)", text, re.IGNORECASE | re.DOTALL)
     if not found:
         return text

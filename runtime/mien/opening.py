@@ -61,7 +61,7 @@ def open_source(
 def _open(spec: str | int | Path | Listing, loop: bool, recursive: bool, every: float | None) -> Source:
     if isinstance(spec, Listing):
         return _open_listing(spec)
-    text = local(str(spec).strip())
+    text = local(spec)
     if every is not None and not is_address(text):
         raise InputError(f"every is for the address of one picture, and {without_secrets(text)} is none; leave it out")
     if not text:

@@ -62,7 +62,7 @@ def wanted(
 
 
 def _expand(spec: str | int | Path, open_one: Opener, stack: ExitStack, recursive: bool) -> list[Wanted]:
-    text = local(str(spec).strip())
+    text = local(spec)
     path = Path(os.path.expanduser(text))
     if text in STDIN or _is_pipe(path):
         piped = spool(stack, None if text in STDIN else path)

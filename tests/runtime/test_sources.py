@@ -266,3 +266,13 @@ def test_raw_mjpeg_is_a_video(tmp_path: Path, portrait: Image, suffix: str) -> N
     data = cv2.imencode(".jpg", portrait[:64, :64])[1].tobytes()
     (tmp_path / f"in{suffix}").write_bytes(data * 5)
     assert len(read(tmp_path / f"in{suffix}")[1]) == 5
+
+
+def test_spaces_around_a_name_belong_to_it_where_there_is_such_a_file(tmp_path: Path) -> None:
+    for name, grey in (("a.png", 10), (" a.png", 90), ("a.png ", 200)):
+        encoded = cv2.imencode(".png", np.full((8, 8, 3), grey, np.uint8))[1]
+        (tmp_path / name).write_bytes(encoded.tobytes())
+        _, (frame,) = read(tmp_path / name)
+        assert frame.image[0, 0, 0] == grey
+    _, (frame,) = read(f"  {tmp_path / 'a.png'}\n")  # as from a list of names
+    assert frame.image[0, 0, 0] == 10
