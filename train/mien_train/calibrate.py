@@ -58,7 +58,7 @@ def fit_temperature(student: Student, sets: list[Predictions]) -> float:
     if not sets:
         return 1.0
     rows = _stack(sets)
-    head = _fit_best(rows)
+    head = _fit(rows, _best_penalty(rows))
     student.log_temperature.weight.data = head.slope[None].float()
     student.log_temperature.bias.data = head.intercept[None].float()
     return round(float(np.exp(np.average(head(rows.embedding).log(), weights=rows.weight))), 4)
@@ -72,9 +72,10 @@ def held_out_temperature(sets: list[Predictions], which: int, folds: int = 5) ->
     fold = torch.full((len(rows.label),), -1)
     fold[before : before + count] = torch.from_numpy(np.random.default_rng(1).integers(folds, size=count))
     made = torch.ones(count, dtype=torch.float64)
+    penalty = _best_penalty(rows.of(fold < 0))  # chosen on the other sets
     for k in range(folds):
         unseen = fold == k
-        made[unseen[before : before + count]] = _fit_best(rows.of(~unseen))(rows.embedding[unseen])
+        made[unseen[before : before + count]] = _fit(rows.of(~unseen), penalty)(rows.embedding[unseen])
     return made.numpy()[:, None].astype(np.float32)
 
 
@@ -90,10 +91,10 @@ def _stack(sets: list[Predictions]) -> _Rows:
     )
 
 
-def _fit_best(rows: _Rows) -> Head:
-    """The head with the penalty whose folds fit best; with few images, one temperature for all."""
+def _best_penalty(rows: _Rows) -> float:
+    """The penalty whose folds fit best; with few images that which leaves one temperature for all."""
     if len(rows.label) < ENOUGH:
-        return _fit(rows, PENALTIES[-1])
+        return PENALTIES[-1]
     fold = torch.from_numpy(np.random.default_rng(0).integers(FOLDS, size=len(rows.label)))
 
     def error(penalty: float) -> float:
@@ -103,7 +104,7 @@ def _fit_best(rows: _Rows) -> Head:
             total += float(_likelihood(head(unseen.embedding), unseen))
         return total
 
-    return _fit(rows, min(PENALTIES, key=error))
+    return min(PENALTIES, key=error)
 
 
 def _fit(rows: _Rows, penalty: float) -> Head:
