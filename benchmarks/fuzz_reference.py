@@ -53,7 +53,10 @@ class Shown:
 
 
 def still(data: bytes) -> list[Shown] | None:
-    """All pictures of a file as Pillow reads them, upright and over white; None where it cannot."""
+    """All pictures of a file as Pillow reads them, upright and over white; None where it cannot, and for a GIF behind a
+    GIF, of which Pillow reads the first alone and FFmpeg both."""
+    if data.count(b"GIF8") > 1:
+        return None
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as file:
             warnings.simplefilter("error")
