@@ -5,7 +5,6 @@ faces = Recognizer().predict(frame)     # uint8 BGR (H, W, 3) -> list[Face]
 """
 
 import os as _os
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 # ONNX Runtime 1.29 and later send usage data to Microsoft unless told not to, which only helps before it is imported.
@@ -22,9 +21,9 @@ from mien.errors import (
     OutputError,
     SourceError,
 )
-from mien.faces import Affect, Expression, Face
 
 if _TYPE_CHECKING:
+    from mien.faces import Affect, Expression, Face
     from mien.recognizer import Recognizer
 
 __all__ = [
@@ -42,17 +41,26 @@ __all__ = [
     "Recognizer",
     "SourceError",
 ]
-__version__ = _version("mien")
 
 
 def __getattr__(name: str) -> object:
-    """``Recognizer``, imported when asked for: fer-doctor has to start where OpenCV, which it needs, is broken."""
-    if name != "Recognizer":
+    """What is imported when it is asked for: fer-doctor has to start where OpenCV is broken, and programs heed Ctrl-C
+    only once they run."""
+    value: object
+    if name == "Recognizer":
+        from mien.packages import check_opencv
+
+        check_opencv()
+        from mien.recognizer import Recognizer as value
+    elif name == "__version__":
+        from importlib.metadata import version
+
+        value = version("mien")
+    elif name in ("Affect", "Expression", "Face"):
+        from mien import faces
+
+        value = getattr(faces, name)
+    else:
         raise AttributeError(f"module 'mien' has no attribute {name!r}")
-    from mien.packages import check_opencv
-
-    check_opencv()
-    from mien.recognizer import Recognizer
-
-    globals()[name] = Recognizer
-    return Recognizer
+    globals()[name] = value
+    return value

@@ -146,17 +146,34 @@ def _get(address: str, secrets: Secrets, timeout: float, headers: Mapping[str, s
         if error.code == 304:
             return error  # type: ignore[return-value]
         error.close()
-        what = WORDS.get(error.code) or ("has trouble; try again later" if error.code >= 500 else "refuses it")
-        said = f" {error.reason}" if error.reason else ""
-        raise SourceError(f"cannot open {secrets.shown}: the server {what} (HTTP {error.code}{said})") from None
-    except (HTTPException, ValueError):
+        raise SourceError(f"cannot open {secrets.shown}: the server {_refusal(error, secrets)}") from None
+    except HTTPException:
         return None
+    except ValueError as error:  # also of a login that urllib does not know
+        if "AuthHandler" not in str(error):
+            return None
+        raise SourceError(
+            f"cannot open {secrets.shown}: the server wants a login that is neither Basic nor Digest; allow "
+            "one of these in its settings"
+        ) from None
     except OSError as error:  # URLError and timeouts, too
         reason = error.reason if isinstance(error, URLError) else error
         raise SourceError(
             f"cannot open {secrets.shown}: the server cannot be reached ({secrets.clean(reason)}); check the address, "
             "and that it is on and in this network"
         ) from None
+
+
+def _refusal(error: HTTPError, secrets: Secrets) -> str:
+    """What a server does instead of answering. It may repeat what it was asked, or name an address with a login."""
+    if 300 <= error.code < 400 and (elsewhere := error.headers.get("Location")):
+        scheme = elsewhere.partition(":")[0].lower() if ":" in elsewhere else ""
+        if scheme not in ("", "http", "https"):
+            return f"points to an address that begins with {scheme}:, which is not followed; give that one itself"
+        return f"sends from one address to the next without end (HTTP {error.code}); check the address"
+    what = WORDS.get(error.code) or ("has trouble; try again later" if error.code >= 500 else "refuses it")
+    said = secrets.clean(error.reason or "").strip()
+    return f"{what} (HTTP {error.code} {said})" if said else f"{what} (HTTP {error.code})"
 
 
 def _begin(response: HTTPResponse, *, whole: bool) -> tuple[bytes, bool]:

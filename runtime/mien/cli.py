@@ -5,15 +5,17 @@ It imports the rest only when it is called, so that an OpenCV that is half there
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from mien.console import entry
-from mien.packages import check_opencv
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The options. Bad usage ends the program with code 2. LibraryBroken where OpenCV is."""
+    from mien.packages import check_opencv
+
     check_opencv()
     from mien import options
 
@@ -29,7 +31,9 @@ def run(args: argparse.Namespace) -> int:
 
 def main() -> None:
     """The program."""
-    entry("fer-run", lambda: run(parse_args()))
+    from mien.starting import start
+
+    start("fer-run", lambda: run(parse_args()))
 
 
 if __name__ == "__main__":

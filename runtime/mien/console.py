@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
 import sys
 import threading
@@ -15,6 +17,8 @@ from tqdm import tqdm
 from mien.errors import MienError, OutputError
 from mien.paths import READABLE
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""All but tabs and ends of lines."""
 LEFT: list[threading.Thread] = []
 """Threads that were left to themselves. One may be inside of native code, which does not outlive Python's shutdown."""
 
@@ -57,7 +61,7 @@ def say(text: str) -> None:
     """A line or more on stdout, above a progress bar. OutputError where that cannot be written; but BrokenPipeError
     comes out as it is."""
     try:
-        tqdm.write(text, file=sys.stdout)
+        tqdm.write(_plain(text), file=sys.stdout)
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -68,7 +72,8 @@ def say(text: str) -> None:
 def tell(text: str) -> None:
     """The same on stderr. Where nobody can read it, that is no reason to fail."""
     with suppress(OSError, ValueError):
-        tqdm.write(text, file=sys.stderr)
+        tqdm.write(_plain(text), file=sys.stderr)
+        sys.stderr.flush()
 
 
 def open_streams() -> None:
@@ -91,5 +96,12 @@ def open_streams() -> None:
             stream.reconfigure(errors=READABLE)  # type: ignore[union-attr]
 
 
+def _plain(text: str) -> str:
+    """Without what would steer a terminal: names of files and words of servers may hold anything."""
+    return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
 def _unwritable(error: OSError) -> OutputError:
+    if error.errno == errno.EBADF:
+        return OutputError("cannot write to stdout, which is closed; open it, or send it elsewhere")
     return OutputError(f"cannot write to stdout: {error.strerror or error}; free some space, or send it elsewhere")

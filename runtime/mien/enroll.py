@@ -54,7 +54,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("label", nargs="?", help="its name; one that is known gets more examples")
     parser.add_argument("--source", metavar="X", help="picture, folder, 'glob*.jpg', video or address")
-    parser.add_argument("--camera", metavar="N", help="camera number, mostly 0")
+    parser.add_argument("--camera", metavar="N", help="number of a camera; the first is 0")
     parser.add_argument("--personal", metavar="FILE", default="personal.npz", help="to change (default: %(default)s)")
     what = parser.add_argument_group("instead of a label").add_mutually_exclusive_group()
     what.add_argument("--neutral", action="store_true", help="learn how the person looks at rest")

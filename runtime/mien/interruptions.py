@@ -51,6 +51,8 @@ class Stop:
             if self.signal:
                 raise Stopped
             yield
+            if self.signal:  # a library may have swallowed what was raised within it
+                raise Stopped
         finally:
             self._now = False
 
@@ -74,8 +76,8 @@ def aside(work: Callable[[], T], undo: Callable[[T], object]) -> T:
             done.set_exception(error)
 
     thread = threading.Thread(target=run, name="mien opening", daemon=True)
-    thread.start()
     try:
+        thread.start()  # which waits for the thread, so that a signal may come within it
         return done.result()
     except Stopped:
         LEFT.append(thread)

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 from mien.errors import InputError, MienError, SourceError
 from mien.faces import Frame, Image
 from mien.paths import readable
-from mien.sources import POLL, THREADED, Source
+from mien.sources import POLL, Threaded
 from mien.timestamps import LiveClock
 from mien.video import JOIN
 
@@ -56,7 +56,7 @@ class Patience:
     hold: float = 1.0
 
 
-class Live(Source):
+class Live(Threaded):
     """The newest frame of a source that a thread reads; those that nobody took in time are counted in ``dropped``.
 
     ``shots`` opens the source anew at each call. The first time, SourceError is raised where that fails; later on it
@@ -69,13 +69,13 @@ class Live(Source):
     def __init__(
         self, name: str, shots: Callable[[], Shots], *, patience: Patience | None = None, paths: Sequence[Path] = ()
     ):
+        super().__init__()
         self.name = readable(name)
         self.paths = paths
         self._shots = shots
         self._patience = patience or Patience()
         self._inbox = _Inbox()
-        weakref.finalize(self, self._inbox.close)
-        THREADED.add(self)
+        self._finalizer = weakref.finalize(self, self._inbox.close)
         self._iterated = False
         self._feed: _Feed | None = _Feed(shots, self._inbox)
         self._abandoned: list[_Feed] = []
@@ -92,6 +92,7 @@ class Live(Source):
         self.fps, self.size, self.decoder = shot.fps, _size(shot.image), shot.decoder
 
     def __iter__(self) -> Iterator[Frame]:
+        self._check_process()
         if self._iterated:
             raise InputError(f"{self.name} was iterated over already; open it again")
         self._iterated = True
@@ -99,6 +100,7 @@ class Live(Source):
         self._inbox.dropped = 0  # what came while the model was loaded was not missed
         try:
             while not self._stopped:
+                self._check_process()
                 taken = self._inbox.take(POLL)
                 self._frames += taken is not None
                 self._watch(time.monotonic())
@@ -113,10 +115,14 @@ class Live(Source):
                 yield Frame(shot.image, at - start, self._frames - 1, self.name)
         finally:
             self.state = "ended"
-            self._inbox.close()
+            if not self._forked:
+                self._inbox.close()
 
-    def close(self) -> None:
-        super().close()
+    def _leave(self) -> None:
+        super()._leave()
+        self._finalizer.detach()
+
+    def _release(self) -> None:
         self._inbox.close()
         until = time.monotonic() + JOIN
         for feed in [*self._abandoned, *([self._feed] if self._feed else [])]:

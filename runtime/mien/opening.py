@@ -150,6 +150,8 @@ def _is_number(text: str) -> bool:
 def _camera(text: str) -> cv2.VideoCapture:
     # A link such as /dev/v4l/by-id/... is followed each time: a camera that was unplugged may get another number.
     device = text if _is_number(text) else re.sub(r"^/dev/video", "", os.path.realpath(text))
+    if not _is_number(device) and os.path.exists(text):
+        raise SourceError(f"{text} is no camera; cameras are /dev/video0 and so on, or links to these")
     capture = cv2.VideoCapture(int(device)) if _is_number(device) else None
     if capture is None or not capture.isOpened():
         raise SourceError(f"cannot open camera {text}: {_camera_remedy()}")

@@ -63,30 +63,42 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="picture, video, folder, 'glob*', - for standard input, rtsp:// or http:// address, camera number, or "
         "GStreamer pipeline; several are read one after the other",
     )
-    what.add_argument("--source", metavar="SOURCE", action="append", default=[], help="the same")
-    what.add_argument("--recursive", action="store_true", help="of folders, also what is in their folders")
-    what.add_argument("--camera", metavar="N", type=_camera, help="camera number, mostly 0")
-    what.add_argument("--demo", action="store_true", help="a portrait that scikit-image brings")
+    what.add_argument("--source", metavar="SOURCE", action="append", default=[], help="another way to name a source")
+    what.add_argument("--recursive", action="store_true", help="read the folders within folders, too")
+    what.add_argument("--camera", metavar="N", type=_camera, help="number of a camera; the first is 0")
+    what.add_argument("--demo", action="store_true", help="read a portrait that comes with scikit-image")
     out = parser.add_argument_group("what to write (without any: a table, or a summary)")
-    out.add_argument("--save", metavar="PATH", help="annotated picture, video (.mp4, .mov, .mkv, .avi) or folder/")
-    out.add_argument("--json", metavar="PATH", help="JSON lines, one a face; - for stdout")
-    out.add_argument("--csv", metavar="PATH", help="CSV, one row a face; - for stdout")
+    out.add_argument(
+        "--save", metavar="PATH", help="annotated picture or video (.mp4, .mov, .mkv, .avi), or a folder/ for several"
+    )
+    out.add_argument("--json", metavar="PATH", help="JSON lines, one per face; - for stdout")
+    out.add_argument("--csv", metavar="PATH", help="CSV, one row per face; - for stdout")
     out.add_argument(
         "--summary",
         metavar="PATH",
-        help="JSON: for each person the time in each expression; and a plot. Of several sources: a folder/",
+        help="JSON with the time that each person spent in each expression, and a plot beside it; for several sources "
+        "a folder/",
     )
     out.add_argument("--show", action="store_true", help="open a window; q or Esc closes it")
-    out.add_argument("--serve", metavar="[HOST:]PORT", help="a live page; without HOST for this machine only")
-    out.add_argument("--token", metavar="T", help="what its viewers must know; or MIEN_TOKEN in the environment")
+    out.add_argument("--serve", metavar="[HOST:]PORT", help="show a live page; without HOST only to this machine")
+    out.add_argument(
+        "--token",
+        metavar="T",
+        help="secret that viewers of the live page must give (default: MIEN_TOKEN from the environment)",
+    )
     out.add_argument("--blur", action="store_true", help="hide faces in what is saved or served")
-    out.add_argument("--quiet", action="store_true", help="only warnings and errors")
+    out.add_argument("--quiet", action="store_true", help="print only warnings and errors")
     how = parser.add_argument_group("how")
     how.add_argument("--model", metavar="M", default="default", help="packaged model, or the folder of a bundle")
     how.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="what runs the model (default: auto)")
-    how.add_argument("--precision", choices=("auto", *FILES), default="auto", help="of the model (default: auto)")
-    how.add_argument("--threads", metavar="N", type=_threads, help="of the model (default: all cores but one)")
-    how.add_argument("--personal", metavar="FILE", help="expressions learned on this device, a file of fer-enroll")
+    how.add_argument(
+        "--precision",
+        choices=("auto", *FILES),
+        default="auto",
+        help="numbers that the model is computed in (default: auto)",
+    )
+    how.add_argument("--threads", metavar="N", type=_threads, help="threads of the model (default: all cores but one)")
+    how.add_argument("--personal", metavar="FILE", help="file of expressions that fer-enroll learned on this device")
     how.add_argument(
         "--min-face",
         metavar="PX",
@@ -106,14 +118,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="S",
         type=_seconds,
         default=StreamOptions.smoothing,
-        help="of videos and cameras, in seconds; 0: none (default: %(default)s)",
+        help="average what videos and cameras show over about so many seconds; 0: not at all (default: %(default)s)",
     )
     how.add_argument(
         "--baseline",
         metavar="S",
         type=_seconds,
         default=0.0,
-        help="take off what each face shows in its first seconds, which should be at rest (default: 0)",
+        help="take off what each face shows in its first S seconds, when it should be at rest (default: 0)",
     )
     how.add_argument(
         "--temporal",
@@ -122,23 +134,27 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "where it has one)",
     )
     how.add_argument(
-        "--offline", action="store_true", help="of a video file: read each frame from those around it, 1.2 s later"
+        "--offline",
+        action="store_true",
+        help="read each frame of a video file from those before and after it, 1.2 s later",
     )
     add_turning(how)
     how.add_argument(
         "--every",
         metavar="SECONDS",
         type=_seconds,
-        help="of an http address of one picture: how often it is fetched (default: 1)",
+        help="how often to fetch the http address of one picture (default: 1)",
     )
     how.add_argument("--loop", action="store_true", help="play a video file over and over, as if it were a camera")
-    how.add_argument("--max-frames", metavar="N", type=_positive, help="of each source, no more than so many")
+    how.add_argument("--max-frames", metavar="N", type=_positive, help="stop after N frames of each source")
     parser.add_argument("--version", action="version", version=f"mien {version('mien')}")
     words = list(sys.argv[1:] if argv is None else argv)
     end = words.index("--") if "--" in words else len(words)  # argparse does not know it between options
     args = parser.parse_intermixed_args(words[:end])
     args.sources = [*args.sources, *args.source, *words[end + 1 :]]
-    if (args.camera is not None) + args.demo + bool(args.sources) != 1:
+    if (args.camera is not None) + args.demo + bool(args.sources) > 1:
+        parser.error("sources, --camera and --demo exclude each other; give one of them")
+    if not (args.camera is not None or args.demo or args.sources):
         parser.error("say what to read: sources, or --camera N, or --demo")
     for name in ("save", "json", "csv", "summary", "serve", "token", "personal"):
         if getattr(args, name) == "":

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
-from mien.console import entry
-from mien.packages import check_opencv
+from mien.starting import start
 
 
 def fer_enroll() -> None:
@@ -20,8 +17,12 @@ def fer_bench() -> None:
 
 def _start(program: str, module: str) -> None:
     def work() -> int:
+        from importlib import import_module
+
+        from mien.packages import check_opencv
+
         check_opencv()
         import_module(module).main()
         return 0
 
-    entry(program, work)
+    start(program, work)

@@ -129,7 +129,7 @@ class Run:
             if source.kind == "live" and self._count > 1:
                 raise InputError(f"{source.name} has no end, so the sources after it would wait for ever; left out")
             outputs.prepare(source)
-            self._recognizer = recognizer = self._recognizer or _load(args)
+            self._recognizer = recognizer = self._recognizer or aside(partial(_load, args), lambda _: None)
             stream = None
             if source.kind not in STILLS:
                 stream = own.enter_context(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import logging
+import os
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from mien.errors import SourceError
 from mien.faces import Frame
@@ -47,6 +49,7 @@ class Source(ABC):
     state: State = "open"
     decoder: str | None = None
     _stopped = False
+    _forked = False
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]: ...
@@ -67,14 +70,54 @@ class Source(ABC):
         self.close()
 
 
-THREADED: weakref.WeakSet[Source] = weakref.WeakSet()
-"""Open sources with a thread. One that is inside of native code when Python shuts down would abort the program."""
+class Threaded(Source):
+    """What reads by threads, its own or a decoder's. A fork copies none of them, so it is used where it was opened."""
+
+    def __init__(self) -> None:
+        _THREADED.add(self)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{self.name} is open, and is neither copied nor pickled; open it where it is to be read")
+
+    def close(self) -> None:
+        super().close()
+        if not self._forked:
+            self._release()
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Let go of threads, file and device."""
+
+    def _check_process(self) -> None:
+        """SourceError in a process that was forked after this was opened."""
+        if self._forked:
+            raise SourceError(
+                f"{self.name} was opened before this process was forked; open it in the process that reads it"
+            )
+
+    def _leave(self) -> None:
+        """After a fork, in the child: never let go of what is the parent's, as that would wait for its threads."""
+        self._forked = True
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
+
+
+_THREADED: weakref.WeakSet[Threaded] = weakref.WeakSet()
+"""One that is inside of native code when Python shuts down would abort the program."""
 
 
 @atexit.register
 def _close_threaded() -> None:
-    for source in list(THREADED):
+    for source in list(_THREADED):
         source.close()
+
+
+def _leave_threaded() -> None:
+    for source in list(_THREADED):
+        source._leave()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_threaded)
 
 
 class Picture(Source):

@@ -20,7 +20,7 @@ from mien.errors import InputError, MienError, SourceError
 from mien.faces import Frame
 from mien.movie import mirrored_turn
 from mien.paths import for_native, readable
-from mien.sources import POLL, THREADED, Source
+from mien.sources import POLL, Threaded
 from mien.timestamps import FileClock
 
 PLAYLISTS = (".m3u8", ".sdp")
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 _Item: TypeAlias = "Decoded | BaseException | None"
 
 
-class Video(Source):
+class Video(Threaded):
     """A video with an end. The first frame is read at once, which proves that there is one and gives its size.
 
     While it is iterated over, a thread decodes up to ``AHEAD`` frames ahead; what it raises is raised by the iteration.
@@ -52,6 +52,7 @@ class Video(Source):
     kind = "video"
 
     def __init__(self, name: str, decoder: Decoder, path: Path | None = None):
+        super().__init__()
         self.name = readable(name)
         self.paths = [path] if path else []
         self._frames = decoder
@@ -63,12 +64,13 @@ class Video(Source):
         except BaseException as error:
             self.close()
             if isinstance(error, Exception) and not isinstance(error, MienError):
-                raise SourceError(f"{self.name} cannot be read: {error}") from error
+                raise SourceError(f"{self.name} cannot be read: {error or type(error).__name__}") from error
             raise
         self.count, self.fps, self.decoder = decoder.count, decoder.fps, decoder.name
         self.size = self._first.image.shape[1], self._first.image.shape[0]
 
     def __iter__(self) -> Iterator[Frame]:
+        self._check_process()
         if self._thread:
             raise InputError(f"{self.name} was iterated over already; open it again")
         index, end, step = 0, 0.0, 1 / (self.fps or 25)
@@ -77,10 +79,10 @@ class Video(Source):
         leave = threading.Event()
         if not self._stopped:
             self._thread = threading.Thread(target=self._decode, args=(ahead, leave), name="mien video", daemon=True)
-            THREADED.add(self)
             self._thread.start()
         try:
             while not self._stopped:
+                self._check_process()
                 try:
                     got = ahead.get(timeout=POLL)
                 except queue.Empty:
@@ -100,14 +102,14 @@ class Video(Source):
                 index += 1
         finally:
             self.state = "ended"
-            leave.set()
-            while not ahead.empty():  # so that the thread wakes up, and sees that it may leave
-                ahead.get_nowait()
-            if self._thread:
-                self._thread.join(POLL)
+            if not self._forked:
+                leave.set()
+                while not ahead.empty():  # so that the thread wakes up, and sees that it may leave
+                    ahead.get_nowait()
+                if self._thread:
+                    self._thread.join(POLL)
 
-    def close(self) -> None:
-        super().close()
+    def _release(self) -> None:
         if self._thread is None:
             self._frames.release()
         else:

@@ -109,7 +109,15 @@ def spool(stack: ExitStack, pipe: Path | None = None) -> Path:
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mien-"))
     path = Path(folder) / "piped"
     try:
-        with path.open("wb") as file, pipe.open("rb") if pipe else nullcontext(sys.stdin.buffer) as data:
+        data = stack.enter_context(pipe.open("rb") if pipe else nullcontext(sys.stdin.buffer))
+        first = data.read(2**16)
+    except OSError as error:
+        raise SourceError(
+            f"cannot read {shown}: {error.strerror or error}; pipe a picture or a video into it"
+        ) from error
+    try:
+        with path.open("wb") as file:
+            file.write(first)
             shutil.copyfileobj(data, file)
     except OSError as error:
         raise SourceError(

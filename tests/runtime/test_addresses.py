@@ -374,3 +374,40 @@ def test_fer_run_follows_a_slow_camera(server: Server, tmp_path: Path, portrait:
     assert {record["track"] for record in records} == {1}
     assert "secret" not in out.read_text() + summary.read_text()
     assert json.loads(summary.read_text())["tracks"][0]["seconds"] == pytest.approx(2.4, abs=0.4)
+
+
+def test_what_a_server_repeats_of_its_address_is_not_told() -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            where = {"/rtsp": "rtsp://me:hidden@camera/x", "/round": "/round?again=hidden"}
+            path = self.path.partition("?")[0]
+            if path in where:
+                self.send_response(302)
+                self.send_header("Location", where[path])
+            elif path == "/login":
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", "Negotiate")
+            else:
+                self.send_response(403, f"no {self.path}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    try:
+        for path, words in {
+            "/rtsp": "begins with rtsp:, which is not followed",
+            "/round": "without end",
+            "/login": "neither Basic nor Digest",
+            "/echo": "HTTP 403 no /echo",
+        }.items():
+            with pytest.raises(SourceError, match=words) as caught:
+                open_source(f"http://me:hidden@127.0.0.1:{httpd.server_port}{path}?key=hidden")
+            assert "hidden" not in str(caught.value)
+            assert "\n" not in str(caught.value)
+    finally:
+        httpd.shutdown()
+        httpd.server_close()

@@ -94,3 +94,30 @@ def test_other_programs(tiny_bundle: Path, tmp_path: Path, program: str, rest: s
     assert code in (1, 2)
     assert f"fer-{program}: error: " in err
     assert err.count("\n") == 1
+
+
+def test_what_steers_a_terminal_is_written_as_escapes(tiny_bundle: Path, picture: Path) -> None:
+    odd = picture.with_name("a\x1b[31m.png")
+    picture.rename(odd)
+    code, out, _ = shell(tiny_bundle, f"'{odd}'", "")
+    assert (code, "\x1b" in out, r"a\x1b[31m.png" in out) == (0, False, True)
+    code, _, err = shell(tiny_bundle, f"'{odd}x'", "")
+    assert (code, "\x1b" in err) == (2, False)
+
+
+def test_closed_streams_and_devices_that_are_no_cameras_are_named_as_such(tiny_bundle: Path, picture: Path) -> None:
+    assert "stdout, which is closed" in shell(tiny_bundle, f"'{picture}'", ">&-")[2]
+    code, _, err = shell(tiny_bundle, "-", f"0>'{picture.parent / 'x'}'")
+    assert code == 2
+    assert "cannot read standard input" in err
+    code, _, err = shell(tiny_bundle, "/dev/null", "")
+    assert (code, err) == (
+        2,
+        "fer-run: error: /dev/null is no camera; cameras are /dev/video0 and so on, or links to these\n",
+    )
+
+
+def test_several_things_to_read_exclude_each_other(tiny_bundle: Path, picture: Path) -> None:
+    code, _, err = shell(tiny_bundle, f"'{picture}' --camera 0", "")
+    assert code == 2
+    assert "exclude each other" in err

@@ -10,19 +10,19 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = [
-    "errors", "per_process", "packages", "paths", "privacy", "console", "faces", "checks", "frames", "cores", "align",
-    "card", "bundle", "engines", "engines.ort", "engines.ov", "engines.trt_plan", "engines.trt", "choice", "stills",
-    "stills.kinds", "stills.layout", "stills.packed", "stills.tags", "stills.jpeg", "stills.png", "stills.webp",
-    "stills.tiff", "stills.boxes", "stills.jpeg2000", "stills.pnm", "stills.bmp", "stills.heif", "stills.decoder",
-    "stills.motion", "images", "listing", "timestamps", "sources", "animation", "outputs", "righting", "detector",
-    "baseline", "exemplars", "personal", "personal_file", "fitting", "enrolment", "expression", "examples", "tracker",
-    "smoothing", "person", "engines.graph", "temporal", "offline", "stream", "recognizer", "pixels",
-    "decoders.geometry", "decoders.unwritten", "decoders.opencv", "decoders.pyav", "decoders", "movie", "endings",
-    "video", "live", "connections", "pipelines", "asking", "snapshots", "addresses", "turning", "opening", "sprites",
-    "draw", "sinks", "mp4", "encoder", "annotated", "plot", "journal", "web.address", "web.counters", "web.feed",
-    "web.guard", "web.app", "web.server", "web", "report", "demo", "options", "interruptions", "wanted", "results",
-    "running", "cli", "enroll", "golden", "machine", "selftest", "checkup", "doctor", "bench.timing", "bench.scene",
-    "bench.engines", "bench.way", "bench.clip", "bench.table", "bench.report", "bench", "programs",
+    "errors", "per_process", "packages", "paths", "privacy", "console", "starting", "faces", "checks", "frames",
+    "cores", "align", "card", "bundle", "engines", "engines.ort", "engines.ov", "engines.trt_plan", "engines.trt",
+    "choice", "stills", "stills.kinds", "stills.layout", "stills.packed", "stills.tags", "stills.jpeg", "stills.png",
+    "stills.webp", "stills.tiff", "stills.boxes", "stills.jpeg2000", "stills.pnm", "stills.bmp", "stills.heif",
+    "stills.decoder", "stills.motion", "images", "listing", "timestamps", "sources", "animation", "outputs",
+    "righting", "detector", "baseline", "exemplars", "personal", "personal_file", "fitting", "enrolment", "expression",
+    "examples", "tracker", "smoothing", "person", "engines.graph", "temporal", "offline", "stream", "recognizer",
+    "pixels", "decoders.geometry", "decoders.unwritten", "decoders.opencv", "decoders.pyav", "decoders", "movie",
+    "endings", "video", "live", "connections", "pipelines", "asking", "snapshots", "addresses", "turning", "opening",
+    "sprites", "draw", "sinks", "mp4", "encoder", "annotated", "plot", "journal", "web.address", "web.counters",
+    "web.feed", "web.guard", "web.app", "web.server", "web", "report", "demo", "options", "interruptions", "wanted",
+    "results", "running", "cli", "enroll", "golden", "machine", "selftest", "checkup", "doctor", "bench.timing",
+    "bench.scene", "bench.engines", "bench.way", "bench.clip", "bench.table", "bench.report", "bench", "programs",
 ]  # fmt: skip
 FRAMEWORKS = {"torch", "torchvision", "timm", "onnx", "datasets", "matplotlib", "mien_train", "mien_export", "skimage"}
 

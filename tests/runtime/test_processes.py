@@ -8,7 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import pytest
 
 from mien.engines import has_library, load_engine
 from mien.faces import Face, Image
+from mien.opening import open_source
 from mien.recognizer import Recognizer
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -138,3 +139,51 @@ def test_engines_can_be_pickled(tiny_bundle: Path, device: str) -> None:
         told = engine.run(crops)
     for name, values in again.run(crops).items():
         np.testing.assert_allclose(values, told[name], atol=1e-6)
+
+
+SOURCE = """
+import os, sys
+from mien.errors import SourceError
+from mien.opening import open_source
+
+path, loop, begun = sys.argv[1], sys.argv[2] == "loop", sys.argv[3] == "begun"
+source = open_source(path, loop=loop)
+frames = iter(source)
+if begun:
+    next(frames)
+child = os.fork()
+if child == 0:
+    try:
+        next(frames)
+    except SourceError as error:
+        assert "opened before this process was forked" in str(error), error
+        source.close()
+        sys.exit(7)
+    sys.exit(1)
+_, status = os.waitpid(child, 0)
+next(frames)
+source.close()
+print(os.waitstatus_to_exitcode(status))
+"""
+
+
+@forks
+@pytest.mark.parametrize("begun", ["begun", "opened"])
+@pytest.mark.parametrize("loop", ["loop", "once"])
+def test_a_source_is_read_by_the_process_that_opened_it(
+    tmp_path: Path, make_clip: Callable[..., Path], loop: str, begun: str
+) -> None:
+    """A forked one waited for ever for the thread that decodes."""
+    clip = make_clip(tmp_path / "a.mp4")
+    command = [sys.executable, "-c", SOURCE, str(clip), loop, begun]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+    assert done.stdout == "7\n"
+
+
+def test_an_open_source_says_that_it_is_not_pickled(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+    with open_source(make_clip(tmp_path / "a.mp4")) as source:
+        for work in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="open it where it is to be read"):
+                work(source)
+        assert sum(1 for _ in source) > 1

@@ -101,3 +101,41 @@ def test_a_stop_between_two_sources_keeps_what_was_read(tiny_bundle: Path, tmp_p
     assert err == ""
     assert out.read_text().endswith("\n")
     assert 5 < out.read_text().count("\n") < 3000
+
+
+@pytest.mark.parametrize("module", ["mien.console", "tqdm", "cv2", "mien.options", "onnxruntime"])
+def test_a_stop_while_the_program_is_still_imported_is_no_traceback(
+    tiny_bundle: Path, tmp_path: Path, make_clip: MakeClip, module: str
+) -> None:
+    patch = (
+        "import sys, os, signal\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r} and self in sys.meta_path:\n"
+        "            sys.meta_path.remove(self)\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    with fer_run(tiny_bundle, make_clip(tmp_path / "a.mp4"), "--json", tmp_path / "o", patch=patch) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err in ("", "fer-run: stopped before the first frame; nothing was written\n")
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_stop_that_a_library_swallows_is_heeded(tiny_bundle: Path, tmp_path: Path, make_clip: MakeClip) -> None:
+    patch = (
+        "import os, signal, mien.running as m; real = m.Recognizer\n"
+        "def swallow(*a, **k):\n"
+        "    try: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    except BaseException: pass\n"
+        "    return real(*a, **k)\n"
+        "m.Recognizer = swallow\n"
+    )
+    out = tmp_path / "o.jsonl"
+    out.write_text("of worth")
+    with fer_run(tiny_bundle, make_clip(tmp_path / "a.mp4"), "--json", out, patch=patch) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "fer-run: stopped before the first frame; nothing was written\n"
+    assert out.read_text() == "of worth"
