@@ -74,6 +74,10 @@ def open_address(address: str, every: float | None = None) -> Source:
         capture.release()
         return open_snapshots(address, secrets, every or EVERY)
     try:
+        if answer and answer.nothing:
+            raise SourceError(
+                f"cannot open {shown}: the server answers, but sends nothing; check the path, or try again later"
+            )
         _check_every(every, shown)
         if answer and answer.text:
             raise SourceError(f"{shown} is a web page or text, no picture or video; give the address of the stream")

@@ -64,6 +64,11 @@ class Answer:
         return self.kind == "image/jpeg" or not film
 
     @property
+    def nothing(self) -> bool:
+        """An answer without anything in it."""
+        return self.ended and not self.head
+
+    @property
     def finite(self) -> bool:
         """A file, or a playlist of a film that is complete."""
         if self.endless:

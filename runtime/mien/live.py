@@ -137,8 +137,14 @@ class Live(Threaded):
             raise SourceError(
                 f"{self.name} gave no frame within {wait} s; check it, and that no other program holds it"
             )
+        if isinstance(feed.error, Ended):
+            raise SourceError(
+                f"{self.name} ends before its first frame; it may be a file whose index stands at its end: download "
+                "it, and give the file"
+            )
         if feed.error and not isinstance(feed.error, MienError):
-            raise SourceError(f"{self.name} cannot be read: {feed.error}") from feed.error
+            why = str(feed.error) or type(feed.error).__name__
+            raise SourceError(f"{self.name} cannot be read: {why}") from feed.error
         raise feed.error or SourceError(
             f"{self.name} opens but gives no frame; check it, and that no other program holds it"
         )

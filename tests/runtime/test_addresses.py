@@ -22,7 +22,7 @@ import pytest
 from mien import addresses, asking, snapshots
 from mien.errors import InputError, SourceError
 from mien.faces import Image
-from mien.live import Live, Patience
+from mien.live import Ended, Live, Patience
 from mien.opening import open_source
 from mien.options import parse_args
 from mien.running import run
@@ -411,3 +411,17 @@ def test_what_a_server_repeats_of_its_address_is_not_told() -> None:
     finally:
         httpd.shutdown()
         httpd.server_close()
+
+
+def test_nothing_and_a_slow_file_with_its_index_at_the_end_are_named(server: Server) -> None:
+    server.pages["/none.jpg"] = Page(b"", "image/jpeg")
+    for every in (None, 1.0):
+        with pytest.raises(SourceError, match="sends nothing"):
+            open_source(server.url("/none.jpg"), every=every)
+
+    def ends() -> Iterator[None]:
+        yield None
+        raise Ended
+
+    with pytest.raises(SourceError, match=r"ends before its first frame.*download it"):
+        Live("slow.mp4", ends)  # type: ignore[arg-type]
