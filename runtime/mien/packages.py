@@ -52,8 +52,19 @@ def broken(name: str, why: str) -> str:
     return f"{name} is installed, but does not work ({why}); run: {remedy}"
 
 
+def check_numpy() -> None:
+    """LibraryBroken, with the remedy, where numpy is missing or only half there: OpenCV and all engines need it."""
+    try:
+        getattr(import_module("numpy"), "ndarray")  # noqa: B009
+    except Exception as error:
+        said = str(error).strip() or "nothing more is known"
+        why = f"{type(error).__name__}: {said.splitlines()[0]}"
+        raise LibraryBroken(f"numpy does not work ({why}); run: pip install --force-reinstall numpy") from error
+
+
 def check_opencv() -> None:
-    """LibraryBroken, with the remedy, where OpenCV is missing or only half there."""
+    """LibraryBroken, with the remedy, where OpenCV (or numpy) is missing or only half there."""
+    check_numpy()
     try:
         module = import_module("cv2")
     except ModuleNotFoundError as error:

@@ -15,13 +15,18 @@ def fer_bench() -> None:
     _start("fer-bench", "mien.bench")
 
 
-def _start(program: str, module: str) -> None:
+def fer_doctor() -> None:
+    """``fer-doctor``, which needs numpy, and says itself what is wrong with the rest."""
+    _start("fer-doctor", "mien.doctor", "check_numpy")
+
+
+def _start(program: str, module: str, check: str = "check_opencv") -> None:
     def work() -> int:
         from importlib import import_module
 
-        from mien.packages import check_opencv
+        from mien import packages
 
-        check_opencv()
+        getattr(packages, check)()
         import_module(module).main()
         return 0
 

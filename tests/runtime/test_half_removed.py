@@ -98,3 +98,15 @@ def test_auto_takes_the_engine_that_is_whole(
     assert done.stderr == ""
     assert "3 frames, 3 faces" in done.stdout
     assert "on openvino/cpu" in done.stdout
+
+
+@pytest.mark.parametrize("program", ["fer_doctor", "fer_enroll", "fer_bench"])
+def test_a_numpy_that_is_half_there_is_named(tmp_path: Path, program: str) -> None:
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy" / "__init__.py").write_text("raise ImportError('half there')")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from mien.programs import {program}; {program}()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "numpy does not work (ImportError: half there); run: pip install --force-reinstall numpy" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
