@@ -46,9 +46,9 @@ def predict():
         recognizer.predict(frame)
 
 for line in sys.stdin:
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     {{"clip": read, "predict": predict}}[line.strip()]()
-    print(json.dumps(time.perf_counter() - start), flush=True)
+    print(json.dumps([time.perf_counter() - start, time.process_time() - worked]), flush=True)
 """
 """What both trees do, by names that both have."""
 
@@ -57,7 +57,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("commit")
     parser.add_argument("clip", type=Path)
-    parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument(
+        "--starts", type=int, default=6, help="of both processes: one may be a few percent off for good"
+    )
+    parser.add_argument("--turns", type=int, default=4, help="of each start, after one to warm up")
     parser.add_argument("--precision", default="fp32")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -69,34 +72,40 @@ def main() -> None:
         finally:
             subprocess.run(["git", "-C", ROOT, "worktree", "remove", "--force", before], check=True)
     command = f"python benchmarks/regression.py {args.commit} {args.clip.name}"
-    report = {"command": command, "precision": args.precision, "turns": args.turns, **figures}
+    report = {"command": command, "precision": args.precision, "starts": args.starts, "turns": args.turns, **figures}
     print(json.dumps(report, indent=2))
     (RESULTS / "regression.json").write_text(json.dumps(report, indent=2) + "\n")
 
 
 def compare(trees: dict[str, Path], args: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of each, and the ratio of now over before."""
-    workers = {name: start(tree, args) for name, tree in trees.items()}
-    times: dict[str, dict[str, list[float]]] = {what: {name: [] for name in workers} for what in ("clip", "predict")}
-    try:
-        for turn in range(args.turns + 1):  # the first warms up
-            for what, of_trees in times.items():
-                for name in list(workers)[:: 1 if turn % 2 else -1]:
-                    taken = ask(workers[name], what)
-                    if turn:
-                        of_trees[name].append(taken)
-    finally:
-        for worker in workers.values():
-            worker.kill()
-    return {
-        what: {
-            **{f"{name}, s": round(statistics.median(values), 3) for name, values in of_trees.items()},
-            "now over before": round(
-                statistics.median(b / a for a, b in zip(of_trees["before"], of_trees["now"], strict=True)), 3
-            ),
+    """Seconds of each, on the clock and of processors, and the ratios of now over before."""
+    times: dict[str, dict[str, list[list[float]]]] = {w: {name: [] for name in trees} for w in ("clip", "predict")}
+    for _ in range(args.starts):
+        workers = {name: start(tree, args) for name, tree in trees.items()}
+        try:
+            for turn in range(args.turns + 1):
+                for what, of_trees in times.items():
+                    for name in list(workers)[:: 1 if turn % 2 else -1]:
+                        taken = ask(workers[name], what)
+                        if turn:
+                            of_trees[name].append(taken)
+        finally:
+            for worker in workers.values():
+                worker.kill()
+                worker.wait()
+    return {what: ratios(of_trees["before"], of_trees["now"]) for what, of_trees in times.items()}
+
+
+def ratios(before: list[list[float]], now: list[list[float]]) -> dict[str, dict[str, float]]:
+    figures = {}
+    for kind, name in enumerate(("seconds", "processor seconds")):
+        old, new = ([turn[kind] for turn in turns] for turns in (before, now))
+        figures[name] = {
+            "before": round(statistics.median(old), 3),
+            "now": round(statistics.median(new), 3),
+            "now over before": round(statistics.median(b / a for a, b in zip(old, new, strict=True)), 3),
         }
-        for what, of_trees in times.items()
-    }
+    return figures
 
 
 def start(tree: Path, args: argparse.Namespace) -> subprocess.Popen[str]:
@@ -107,12 +116,13 @@ def start(tree: Path, args: argparse.Namespace) -> subprocess.Popen[str]:
     )
 
 
-def ask(worker: subprocess.Popen[str], what: str) -> float:
+def ask(worker: subprocess.Popen[str], what: str) -> list[float]:
     assert worker.stdin is not None
     assert worker.stdout is not None
     worker.stdin.write(what + "\n")
     worker.stdin.flush()
-    return float(json.loads(worker.stdout.readline()))
+    taken: list[float] = json.loads(worker.stdout.readline())
+    return taken
 
 
 if __name__ == "__main__":
