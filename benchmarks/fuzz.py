@@ -22,6 +22,7 @@ import argparse
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,8 @@ from fuzz_report import summary, table
 from tqdm import tqdm
 
 HERE = Path(__file__).parent
+STOPPED = "clips", "command lines"
+"""Kinds that are sent SIGTERM while they run."""
 PATIENCE = 30.0
 """Seconds that an input may take."""
 SLICE, PAUSE = 1.0, 2.0
@@ -86,7 +89,11 @@ class Worker:
                 continue
             part = self._process.stdout.read(65536)
             if not part:
-                return self._dead(index, f"crashes: its process ended with {self._process.wait()}")
+                code = self._process.wait()
+                made = self._dead(index, f"crashes: its process ended with {code}")
+                # A stop while something still loads ends fer-run's process at once, and with it the worker's.
+                stopped = code == 128 + signal.SIGTERM and made["kind"] in STOPPED
+                return made | ({"result": "ok", "why": ""} if stopped else {})
             told += part
         answer: dict[str, Any] = json.loads(told)
         answer["paused"] = round(paused, 1)

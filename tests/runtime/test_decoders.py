@@ -373,6 +373,20 @@ def test_programs_of_other_shapes_behind_one_another(tmp_path: Path, portrait: I
     assert sizes[-5] == (284, 160)
 
 
+def test_a_title_that_is_no_utf8(tmp_path: Path, portrait: Image) -> None:
+    with av.open(str(tmp_path / "a.webm"), "w") as made:
+        made.metadata["title"] = "caf-caf-caf"
+        stream = made.add_stream("libvpx", rate=24)
+        stream.width, stream.height = 160, 120
+        for image in [*moving(portrait, 5, (160, 120))]:
+            made.mux(stream.encode(av.VideoFrame.from_ndarray(image, "bgr24")))
+        made.mux(stream.encode(None))
+    data = (tmp_path / "a.webm").read_bytes()
+    assert b"caf-caf-caf" in data
+    (tmp_path / "a.webm").write_bytes(data.replace(b"caf-caf-caf", b"caf\xff\xfecaf\xffcaf"[:11]))
+    assert len(read(tmp_path / "a.webm")[1]) == 5
+
+
 @pytest.mark.parametrize(("name", "codec"), [("a.webm", "libvpx"), ("a.webm", "libvpx-vp9"), ("a.flv", "libx264")])
 def test_a_recorded_call_changes_its_size(tmp_path: Path, portrait: Image, name: str, codec: str) -> None:
     """As a browser records a phone that is turned. OpenCV squeezes what comes after that."""

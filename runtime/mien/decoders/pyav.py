@@ -33,7 +33,7 @@ class AvDecoder:
         self._shown, self._mirrored = shown, mirrored
         try:
             with nullcontext(address) if is_plain(address) else for_native(Path(address)) as name:
-                container: Any = av.open(name, timeout=(timeout, timeout))
+                container: Any = av.open(name, timeout=(timeout, timeout), metadata_errors="replace")
         except (av.error.FFmpegError, OSError) as error:
             raise SourceError(f"PyAV {av.__version__} cannot open it either: {_words(error)}") from None
         self._container, self._stream = container, container.streams.best("video")
