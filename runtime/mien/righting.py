@@ -27,30 +27,36 @@ Found: TypeAlias = tuple[Floats, Floats, Floats]
 """Boxes (N, 4), landmarks (N, 5, 2) and scores (N,)."""
 
 
-def righted_face(face: Detection, look: Callable[[Floats, float], Found]) -> Detection:
+def righted_face(face: Detection, look: Callable[[Floats, float], Found], small: bool = False) -> Detection:
     """A face as it is or, where the network is clearly surer of it in a turned window, as found there.
 
     Args:
         face: A detection with landmarks, of a search that takes all faces for upright ones.
         look: What a window around a box (4,), turned back by an angle in radians, shows.
+        small: Whether the face was so small in that search that its score may be low for this alone. The score that
+            it has upright in a window counts then, where that is higher.
 
     Returns:
         ``face``, or a detection whose landmarks follow the turn (``mien.align.roll``).
     """
     assert face.landmarks is not None
     leans = abs(roll(face.landmarks)) > LEAN
-    if face.score >= SOUND and not leans:
+    score = face.score
+    if small and score < DOUBT and not leans:
+        closer = _middlemost(look(face.box, 0.0), face.box)
+        score = max(score, closer.score) if closer else score
+    if score >= SOUND and not leans:
         return face
-    if face.score >= DOUBT and not leans:
+    if score >= DOUBT and not leans:
         upside = _middlemost(look(face.box, np.pi), face.box)
-        if upside is None or upside.score < face.score - CLEARLY:
+        if upside is None or upside.score < score - CLEARLY:
             return face
     looks = [_middlemost(look(face.box, angle), face.box) for angle in TURNS]
     best = max((seen for seen in looks if seen), key=lambda seen: seen.score, default=None)
-    if best is None or best.landmarks is None or best.score < face.score:
+    if best is None or best.landmarks is None or best.score < score:
         return face
     again = _middlemost(look(best.box, roll(best.landmarks)), best.box)
-    enough = max(LEAST, face.score, min(face.score + CLEARLY, BEYOND))
+    enough = max(LEAST, score, min(score + CLEARLY, BEYOND))
     if again is None or again.landmarks is None or again.score < enough:
         return face
     return again if abs(roll(again.landmarks)) > LEAN else face

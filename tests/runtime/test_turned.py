@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from mien.align import roll
-from mien.detector import load_detector
+from mien.detector import SMALL_WINDOW, load_detector
 from mien.examples import read_examples
 from mien.faces import Image
 from mien.recognizer import Recognizer
+from mien.righting import DOUBT
 
 QUARTERS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
@@ -89,3 +90,33 @@ def test_examples_to_learn_from_may_be_turned(recognizer: Recognizer, head: Imag
     examples, _, _ = read_examples(pictures, detector, model, skip_faceless=False)
     one, other = examples.embedding / np.linalg.norm(examples.embedding, axis=1, keepdims=True)
     assert one @ other > 0.95
+
+
+def test_a_crowd_of_small_upright_faces_costs_little(head: Image) -> None:
+    """Small faces have low scores for that alone. Each costs a look or two in small windows, not eight large ones."""
+    picture = np.tile(cv2.resize(head, (135, 135), interpolation=cv2.INTER_AREA), (8, 8, 1))
+    picture = np.asarray(cv2.copyMakeBorder(picture, 0, 0, 0, 840, cv2.BORDER_CONSTANT), np.uint8)
+    detector, plain = load_detector(), load_detector(turned=False)
+    searched = plain.detect(picture)
+    assert len(searched) == 64
+    assert max(face.score for face in searched) < DOUBT
+    windows: list[int] = []
+    run = detector.engine.run
+    detector.engine.run = lambda batch: (windows.append(batch.shape[1]), run(batch))[1]  # type: ignore[method-assign, func-returns-value]
+    found = detector.detect(picture)
+    np.testing.assert_array_equal([face.box for face in found], [face.box for face in searched])
+    assert set(windows[1:]) == {SMALL_WINDOW}
+    assert len(windows) - 1 <= 2 * len(found)
+
+
+@pytest.mark.parametrize("angle", [90, 180])
+def test_a_small_turned_face_among_small_upright_ones_is_found_turned(head: Image, angle: int) -> None:
+    small = np.asarray(cv2.resize(head, (240, 240), interpolation=cv2.INTER_AREA), np.uint8)
+    picture = np.tile(small, (4, 4, 1))
+    picture[240:480, 240:480] = cv2.rotate(small, QUARTERS[angle])
+    angles = [
+        np.degrees(roll(face.landmarks)) for face in load_detector().detect(picture) if face.landmarks is not None
+    ]
+    assert len(angles) >= 15
+    assert sum(gap(one, angle) < 30 for one in angles) == 1
+    assert sum(gap(one, 0) < 30 for one in angles) == len(angles) - 1
