@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -58,6 +59,21 @@ def check_number(value: object, name: str, use: str = "a finite number") -> floa
         shown = repr(value)
         raise InputError(f"{name} is {shown if len(shown) < 40 else type(value).__name__}; use {use}")
     return number
+
+
+def check_exclude(exclude: object, labels: Sequence[str]) -> tuple[str, ...]:
+    """Names of ``labels``, each once, of which one at least is left over, or InputError."""
+    if isinstance(exclude, (str, bytes)) or not isinstance(exclude, Iterable):
+        raise InputError(f"exclude is {exclude!r}; use a tuple of labels, such as ('contempt',)")
+    names = tuple(dict.fromkeys(exclude))
+    for name in names:
+        if name not in labels:
+            raise InputError(
+                f"exclude has {name!r}, not a label of this model; it has {', '.join(labels)}"
+            )
+    if len(names) == len(labels):
+        raise InputError("exclude leaves no expression; leave out fewer")
+    return names
 
 
 def check_threads(threads: object) -> int | None:

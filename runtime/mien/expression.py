@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -18,17 +19,42 @@ Said: TypeAlias = tuple[Expression, Affect | None, Floats]
 """What the model tells of one crop: affect is None where it never learned any; the last is the embedding (D,)."""
 
 
+@dataclass(frozen=True)
+class Labeling:
+    """How the probabilities of classes become an expression.
+
+    One that is less likely than ``min_confidence`` is labelled UNCERTAIN. Classes of ``exclude`` are left out.
+    """
+
+    min_confidence: float = 0.0
+    exclude: tuple[str, ...] = ()
+
+    def kept(self, probabilities: Mapping[str, float]) -> dict[str, float]:
+        """The probabilities of the other classes, in their order, as shares of what is left."""
+        if not self.exclude:
+            return dict(probabilities)
+        left = {label: value for label, value in probabilities.items() if label not in self.exclude}
+        total = sum(left.values())
+        return {label: value / total if total else 1 / len(left) for label, value in left.items()}
+
+    def expression(self, kept: Mapping[str, float], label: str | None = None) -> Expression:
+        """The expression that probabilities which were ``kept`` tell; or that of ``label``, where one is given."""
+        label = label or max(kept, key=kept.__getitem__)
+        confidence = kept[label]
+        return Expression(label if confidence >= self.min_confidence else UNCERTAIN, confidence, dict(kept))
+
+
 class ExpressionModel:
     """The student on an engine. Stateless after construction, so threads may share it."""
 
-    def __init__(self, card: ModelCard, engine: Engine, min_confidence: float = 0.0):
-        """Expressions less likely than ``min_confidence`` are labelled UNCERTAIN.
+    def __init__(self, card: ModelCard, engine: Engine, labeling: Labeling | None = None):
+        """``labeling`` is for who reports what the model says; ``read`` itself tells all classes.
 
         Runs one blank crop, so that a model that does not fit its card fails here and not on the first face.
         """
         self.card = card
         self.engine = engine
-        self.min_confidence = min_confidence
+        self.labeling = labeling or Labeling()
         self.personal = Personal(model_of(card), card.labels)
         size = card.crop.size
         outputs = engine.run(np.zeros((1, size, size, 3), dtype=np.uint8))
@@ -58,18 +84,13 @@ class ExpressionModel:
         if not len(crops):
             return []
         outputs, personal = self.engine.run(crops), self.personal
+        # All classes: a temporal encoder reads them.
+        whole = Labeling(self.labeling.min_confidence)
         labels, probabilities = self.labels, personal.read(outputs["expression"], outputs["embedding"])
         affects: list[Affect | None] = [None] * len(crops)
         if self.card.has_affect:
             affects = [personal.shift(Affect(*pair)) for pair in outputs["affect"].tolist()]
         return [
-            (likeliest(dict(zip(labels, values, strict=True)), self.min_confidence), affect, embedding)
+            (whole.expression(dict(zip(labels, values, strict=True))), affect, embedding)
             for values, affect, embedding in zip(probabilities.tolist(), affects, outputs["embedding"], strict=True)
         ]
-
-
-def likeliest(probabilities: Mapping[str, float], min_confidence: float = 0.0, label: str | None = None) -> Expression:
-    """The expression that probabilities by class, which sum to 1, tell; or that of ``label``, where one is given."""
-    label = label or max(probabilities, key=probabilities.__getitem__)
-    confidence = probabilities[label]
-    return Expression(label if confidence >= min_confidence else UNCERTAIN, confidence, dict(probabilities))

@@ -64,7 +64,7 @@ class Face:
     ``affect`` is None where the model never learned valence and arousal (``card.has_affect``).
 
     A stream also gives ``track_id``, which stays while the person is in sight, and ``raw``: what the detector and the
-    model said of this one frame, before anything was smoothed. Both are None outside of a stream.
+    model said of this one frame, before anything was smoothed or left out. Both are None outside of a stream.
     """
 
     box: Floats

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mien.expression import Said, likeliest
+from mien.expression import Labeling, Said
 from mien.faces import Affect, Face, Floats, Frame
 from mien.person import Rest
 from mien.temporal import Reading, TemporalEncoder
@@ -49,10 +49,10 @@ class Offline:
     over a sliding window: the post-processing of arXiv 2403.11942. ``raw`` of each face stays as it was.
     """
 
-    def __init__(self, encoder: TemporalEncoder | None, min_confidence: float = 0.0, baseline: float = 0.0):
-        """``min_confidence`` and ``baseline`` as of a recognizer and a stream, which should leave them to this."""
+    def __init__(self, encoder: TemporalEncoder | None, labeling: Labeling | None = None, baseline: float = 0.0):
+        """``labeling`` and ``baseline`` as of a recognizer and a stream, which should leave them to this."""
         self._encoder = encoder
-        self._min_confidence = min_confidence
+        self._labeling = labeling or Labeling()
         self._baseline = baseline
         self._tracks: dict[int, _Past] = {}
         self._waiting: deque[Item] = deque()
@@ -100,8 +100,9 @@ class Offline:
         for sight in near:
             sight.reading = sight.reading or self._around(past, sight)
         readings = [sight.reading for sight in near if sight.reading]
-        labels = list(readings[0][0])
-        values = np.array([list(probabilities.values()) for probabilities, _ in readings])
+        told = [self._labeling.kept(probabilities) for probabilities, _ in readings]
+        labels = list(told[0])
+        values = np.array([list(probabilities.values()) for probabilities in told])
         named = dict(zip(labels, values.mean(0).tolist(), strict=True))
         felt = [(affect.valence, affect.arousal) for _, affect in readings if affect]
         affect = Affect(*np.mean(felt, axis=0).tolist()) if felt else None
@@ -114,7 +115,7 @@ class Offline:
             baseline = past.rest.update(named, affect, max(step, 1e-6))
             if baseline:  # what was counted was the face with its habit
                 named, affect, leader = baseline.correct(named), affect and baseline.shift(affect), None
-        return replace(face, expression=likeliest(named, self._min_confidence, leader), affect=affect)
+        return replace(face, expression=self._labeling.expression(named, leader), affect=affect)
 
     def _around(self, past: _Past, sight: _Sight) -> Reading:
         """What the encoder makes of a sighting with as many before as after it, or what the student said of it."""

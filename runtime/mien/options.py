@@ -114,6 +114,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="label expressions that are less likely than this 'uncertain' (default: 0)",
     )
     how.add_argument(
+        "--exclude",
+        metavar="LABEL",
+        action="append",
+        default=[],
+        help="leave this expression out, for example contempt; the others share its probability (may be repeated)",
+    )
+    how.add_argument(
         "--smoothing",
         metavar="S",
         type=_seconds,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from mien.baseline import Baseline
-from mien.expression import likeliest
+from mien.expression import Labeling
 from mien.faces import Affect, Detection, Face
 from mien.smoothing import Average, OneEuro, cutoff
 
@@ -64,14 +64,15 @@ class Person:
         raw: Face,
         place: Detection,
         step: float,
-        min_confidence: float,
+        labeling: Labeling,
         reading: tuple[Mapping[str, float], Affect | None] | None = None,
     ) -> Face:
         """What this frame alone shows, and what ``settle`` made of its place and time -> the smoothed face.
 
         ``reading``: what a temporal encoder made of it and of earlier frames, in place of the filters.
         """
-        probabilities, affect = reading or (raw.expression.probabilities, raw.affect)
+        everything, affect = reading or (raw.expression.probabilities, raw.affect)
+        probabilities: Mapping[str, float] = labeling.kept(everything)
         baseline = self._rest.update(probabilities, affect, step) if self._rest else None
         if baseline:
             probabilities, affect = baseline.correct(probabilities), affect and baseline.shift(affect)
@@ -83,7 +84,7 @@ class Person:
             affect = Affect(*self._affect.update([affect.valence, affect.arousal], step).tolist())
         if self._smoothing or reading:
             self._leader = max(probabilities, key=lambda label: probabilities[label] + LEAD * (label == self._leader))
-        expression = likeliest(probabilities, min_confidence, self._leader)
+        expression = labeling.expression(probabilities, self._leader)
         self.face = replace(
             raw, box=place.box, landmarks=place.landmarks, expression=expression, affect=affect, raw=raw
         )

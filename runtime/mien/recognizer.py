@@ -16,7 +16,7 @@ from mien.align import crop, crop_matrix
 from mien.baseline import Baseline
 from mien.bundle import MODELS, find_bundle
 from mien.card import ModelCard
-from mien.checks import check_boxes, check_landmarks, check_number, check_threads
+from mien.checks import check_boxes, check_exclude, check_landmarks, check_number, check_threads
 from mien.choice import choose, open_way
 from mien.cores import usable_cores
 from mien.detector import load_detector
@@ -24,7 +24,7 @@ from mien.enrolment import MAX_LOSS, Enrolment, learn
 from mien.errors import InputError
 from mien.examples import read_examples, rest_of
 from mien.exemplars import read_exemplars
-from mien.expression import ExpressionModel
+from mien.expression import ExpressionModel, Labeling, Said
 from mien.faces import Detection, Face, Image
 from mien.frames import check_frame
 from mien.offline import Offline
@@ -51,6 +51,7 @@ class Recognizer:
         min_face: float = 0.0,
         min_score: float = 0.6,
         min_confidence: float = 0.0,
+        exclude: Sequence[str] = (),
         personal: str | Path | None = None,
     ):
         """``model``: ``default``, a packaged name, or the folder of a bundle.
@@ -66,6 +67,8 @@ class Recognizer:
         ``min_score``: of the face detector, in (0, 1).
 
         ``min_confidence``: in [0, 1); an expression whose calibrated probability is lower is labelled ``uncertain``.
+        ``exclude``: classes to leave out, such as ``("contempt",)``; the others share their probability. Names of the
+        card's labels, or of expressions in ``personal``.
 
         ``personal``: file of ``fer-enroll`` or ``save_personal``, with expressions that were learned for this model.
 
@@ -83,7 +86,8 @@ class Recognizer:
         learned = None if personal is None else load_personal(personal, bundle.card)
         self._choice = choose(bundle, device, precision, threads)
         engine = open_way(bundle, (self._choice.device, self._choice.precision), threads)
-        self._model = ExpressionModel(bundle.card, engine, min_confidence)
+        left_out = check_exclude(exclude, (*bundle.card.labels, *(learned.labels if learned else ())))
+        self._model = ExpressionModel(bundle.card, engine, Labeling(min_confidence, left_out))
         if learned:
             self._model = self._model.with_personal(learned)
         own = bundle.folder.parent != MODELS
@@ -95,6 +99,7 @@ class Recognizer:
             "min_face": min_face,
             "min_score": min_score,
             "min_confidence": min_confidence,
+            "exclude": left_out,
         }
         self._learning = threading.Lock()
         self._temporal: TemporalEncoder | None = None
@@ -129,8 +134,8 @@ class Recognizer:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The classes of the model, then those learned on this device."""
-        return self._model.labels
+        """The classes of the model, then those learned on this device, without ``exclude``."""
+        return tuple(label for label in self._model.labels if label not in self._model.labeling.exclude)
 
     @property
     def personal(self) -> Personal:
@@ -223,7 +228,7 @@ class Recognizer:
         """What reads the faces of a stream again, with the frames that come after each: see ``Offline``. Give it those
         of ``stream(temporal=False)``."""
         encoder = self._encoder(temporal)
-        return Offline(encoder, self._model.min_confidence, StreamOptions(baseline=baseline).baseline)
+        return Offline(encoder, self._model.labeling, StreamOptions(baseline=baseline).baseline)
 
     def _encoder(self, wanted: bool | None) -> TemporalEncoder | None:
         if wanted not in (None, True, False):
@@ -244,8 +249,15 @@ class Recognizer:
         for image, faces in zip(images, found, strict=True):
             for face in faces:
                 crop(image, crop_matrix(spec, face.box, face.landmarks), spec.size, next(places))
-        results = iter(self._model.read(crops))
+        results = map(self._labelled, self._model.read(crops))
         return [[Face(face.box, face.landmarks, face.score, *next(results)) for face in faces] for faces in found]
+
+    def _labelled(self, said: Said) -> Said:
+        expression, affect, embedding = said
+        labeling = self._model.labeling
+        if labeling.exclude:
+            expression = labeling.expression(labeling.kept(expression.probabilities))
+        return expression, affect, embedding
 
 
 def _again(arguments: dict[str, Any], personal: Personal) -> Recognizer:

@@ -200,6 +200,7 @@ def _load(args: argparse.Namespace) -> Recognizer:
         threads=args.threads,
         min_face=args.min_face,
         min_confidence=args.min_confidence,
+        exclude=args.exclude,
         personal=args.personal,
     )
 

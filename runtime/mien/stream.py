@@ -205,7 +205,7 @@ class Stream:
                 Face(one.detection.box, one.detection.landmarks, one.detection.score, *result, one.id),
                 one.place,
                 one.step,
-                self._model.min_confidence,
+                self._model.labeling,
                 reading,
             )
             for one, result, reading in zip(seen.faces, results, readings, strict=True)

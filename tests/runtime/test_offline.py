@@ -13,6 +13,7 @@ from tiny_temporal import add_temporal
 from mien import cli
 from mien.bundle import find_bundle
 from mien.errors import SourceError
+from mien.expression import Labeling
 from mien.faces import EXPRESSIONS, Affect, Expression, Face, Frame
 from mien.offline import AHEAD, SLIDING, Offline
 from mien.options import parse_args
@@ -85,7 +86,7 @@ def test_tracks_do_not_mix() -> None:
 
 
 def test_min_confidence_and_baseline_are_of_what_comes_out() -> None:
-    assert set(labels(Offline(None, min_confidence=0.9), ["anger"] * 40)) == {"uncertain"}
+    assert set(labels(Offline(None, Labeling(0.9)), ["anger"] * 40)) == {"uncertain"}
     corrected = read(Offline(None, baseline=0.5), [[face("sadness", valence=-0.4, sure=0.6)]] * 60)
     assert corrected[2][1][0].expression.label == "sadness"
     assert corrected[-1][1][0].expression.label == "neutral"

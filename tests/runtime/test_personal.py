@@ -18,6 +18,7 @@ from mien import EnrolmentRefused, InputError, ModelInvalid, OutputError, Recogn
 from mien.baseline import Baseline
 from mien.enrolment import MOST_CLASSES, learn
 from mien.exemplars import Exemplars
+from mien.expression import Labeling
 from mien.faces import EXPRESSIONS, Affect, Face, Frame, Image
 from mien.fitting import Fitter, logistic
 from mien.personal import Examples, Personal
@@ -291,11 +292,11 @@ def test_a_portrait_is_learned_and_told_everywhere(fresh: Recognizer, portrait: 
 
 def test_min_confidence_holds_for_learned_classes(fresh: Recognizer, portrait: Image) -> None:
     fresh.enroll("grin", [portrait])
-    fresh._model.min_confidence = 0.999
+    fresh._model.labeling = Labeling(0.999)
     try:
         assert fresh.predict(portrait)[0].expression.label == "uncertain"
     finally:
-        fresh._model.min_confidence = 0.0
+        fresh._model.labeling = Labeling()
 
 
 def test_pictures_that_cannot_be_learned_from_change_nothing(fresh: Recognizer, portrait: Image) -> None:

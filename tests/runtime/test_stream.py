@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mien import InputError, Recognizer
+from mien.expression import Labeling
 from mien.faces import EXPRESSIONS, Affect, Detection, Expression, Face, Image
 from mien.person import Person
 
@@ -203,11 +204,11 @@ def reading(probabilities: dict[str, float], valence: float = 0.0) -> Face:
     return Face(box, None, 0.9, Expression(label, named[label], named), Affect(valence, 0.1), np.zeros(4, np.float32))
 
 
-def feed(person: Person, faces: list[Face], min_confidence: float = 0.0) -> list[Face]:
+def feed(person: Person, faces: list[Face], min_confidence: float = 0.0, exclude: tuple[str, ...] = ()) -> list[Face]:
     made = []
     for i, face in enumerate(faces, start=round((person._seen or 0) * FPS) + 1):
         place, step = person.settle(Detection(face.box, None, 0.9), i / FPS)
-        made.append(person.update(face, place, step, min_confidence))
+        made.append(person.update(face, place, step, Labeling(min_confidence, exclude)))
     return made
 
 

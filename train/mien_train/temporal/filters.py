@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mien.expression import Labeling
 from mien.faces import EXPRESSIONS, Affect, Detection, Expression, Face
 from mien.person import LEAD, Person
 from mien.smoothing import Average
@@ -52,7 +53,7 @@ def streamed(made: Sequences, seconds: float) -> Reading:
             named = dict(zip(EXPRESSIONS, made.expression[s, i].tolist(), strict=True))
             alone = Face(BOX, None, 1.0, Expression("", 0.0, named), Affect(*made.affect[s, i].tolist()), BOX)
             place, step = person.settle(Detection(BOX, None, 1.0), float(times[i]) + 1.0)
-            face = person.update(alone, place, step, 0.0)
+            face = person.update(alone, place, step, Labeling())
             expression[s, i] = list(face.expression.probabilities.values())
             assert face.affect is not None
             affect[s, i] = face.affect.valence, face.affect.arousal
