@@ -5,12 +5,14 @@
 Of each model (a bundle, a checkpoint, or a TOML file of a teacher): accuracy, recall and calibration on every test set,
 ``affectnet-va`` included, whose classes nothing is trained on; what is left at ``min_confidence``; valence of faces at
 rest; and on ``omi`` whether mild smiles are seen as such, and who is read worse. Writes
-``benchmarks/results/strangers.json``. 95 % bootstrap intervals.
+``benchmarks/results/strangers.json``. 95 % bootstrap intervals. ``--card`` puts who is read worse into the
+model card of the bundles among the models.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torchmetrics.functional import spearman_corrcoef
 
+from mien.bundle import find_bundle
+from mien.card import CARD, read_card
 from mien.faces import EXPRESSIONS
+from mien_export.model_card import FILE, model_card
 from mien_train.metrics import bootstrap, expression_metrics
 from mien_train.predict import Predictions, predict_teacher
 from mien_train.sets import load_with_landmarks
@@ -32,6 +37,16 @@ RATED = "omi/test"
 BOUNDS = (0.5, 0.7, 0.9)
 HAPPINESS, FEAR, ANGER, CONTEMPT = (EXPRESSIONS.index(name) for name in ("happiness", "fear", "anger", "contempt"))
 REST = {"cfee/test": 0, "taiwan/test": 0}
+FAIRNESS = (
+    "1,004 synthetic portraits (One Million Impressions, Peterson et al. 2022), grouped by what about 30 people each "
+    "saw in them. They rated how happy the portraits look, and that is all the truth there is: a portrait rated above "
+    "50 of 100 should be called happy. No other set names the gender, age or ethnicity of its faces. 95 % intervals."
+)
+MENDED = (
+    "This was the largest gap: closed smiles, of men most of all, were called contempt, which single annotators of one "
+    "set had taught. Faces without labels, which a reader of many raters' votes labelled, now teach that most such "
+    "smiles are happy."
+)
 ETHNICITIES = ("black", "white", "asian", "hispanic", "middle_eastern")
 
 
@@ -40,12 +55,28 @@ def main() -> None:
     parser.add_argument("models", nargs="+", help="bundle, checkpoint or TOML file of a teacher")
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("-o", "--out", type=Path, default=RESULTS / "strangers.json")
+    parser.add_argument("--card", action="store_true", help="write who is read worse into the cards of bundles")
     args = parser.parse_args()
     report: dict[str, Any] = {"command": "python benchmarks/strangers.py MODELS --data FACES", "models": {}}
     for model in args.models:
         report["models"][model] = figures = measure(model, args.data)
+        if args.card and Path(model).suffix not in (".pt", ".toml"):
+            write_card(figures["portraits"], find_bundle(model).folder)
         print(f"{model}\n{json.dumps(figures['summary'], indent=2)}")
     args.out.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def write_card(portraits: dict[str, Any], folder: Path) -> None:
+    card = read_card(folder)
+    told = portraits["gap of happiness by gender"]
+    low, high = (100 * bound for bound in told["interval"])
+    about = (
+        f"{FAIRNESS} Men are called happy {100 * told['mean']:+.1f} points [{low:+.1f}, {high:+.1f}] more often than "
+        f"women who smile as much. {MENDED}"
+    )
+    card = dataclasses.replace(card, fairness={"about": about, "by group": portraits["by group"]})
+    (folder / CARD).write_text(card.to_json(), encoding="utf-8")
+    (folder / FILE).write_text(model_card(card), encoding="utf-8")
 
 
 def measure(model: str, root: Path) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def model_card(card: ModelCard) -> str:
         _recall_table(card, sets),
         _affect_table(affect) if card.has_affect else "Valence and arousal were not learned, so it tells none.",
         _calibration(card),
+        _fairness(card),
         _proof_table(card),
         _temporal(card),
         "## Training data and terms",
@@ -145,6 +146,27 @@ def _calibration(card: ModelCard) -> str:
     before, after = card.calibration.error_before, card.calibration.error_after
     shown = "; ".join(f"{name} {before[name]:.3f} to {after[name]:.3f}" for name in before if name in after)
     return f"Expected calibration error before and after the temperature: {shown}." if shown else ""
+
+
+def _fairness(card: ModelCard) -> str:
+    """Groups of portraits beside each other, with 95 % intervals."""
+    if not card.fairness:
+        return ""
+    groups = card.fairness["by group"]
+    measures = list(next(iter(next(iter(groups.values())).values())))[1:]
+    rows = ["| who | portraits | " + " | ".join(measures) + " |", "|---" * (len(measures) + 2) + "|"]
+    for attribute, parts in groups.items():
+        for name, values in parts.items():
+            cells = " | ".join(_interval(values[measure]) for measure in measures)
+            rows.append(f"| {attribute}: {name.replace('_', ' ')} | {values['portraits']} | {cells} |")
+    return f"## Who is read worse\n\n{card.fairness['about']}\n\n" + "\n".join(rows)
+
+
+def _interval(values: dict[str, Any]) -> str:
+    if values["mean"] is None:
+        return ""
+    low, high = values["interval"]
+    return f"{values['mean']:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def _training(card: ModelCard) -> str:

@@ -68,9 +68,7 @@ def check_exclude(exclude: object, labels: Sequence[str]) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(exclude))
     for name in names:
         if name not in labels:
-            raise InputError(
-                f"exclude has {name!r}, not a label of this model; it has {', '.join(labels)}"
-            )
+            raise InputError(f"exclude has {name!r}, not a label of this model; it has {', '.join(labels)}")
     if len(names) == len(labels):
         raise InputError("exclude leaves no expression; leave out fewer")
     return names

@@ -35,6 +35,9 @@ class DataRecipe:
     anchor_weight: float = 0.3
     calibration: tuple[str, ...] = ()
     """Sets that the temperature is fitted on beside the validation sets. Nothing else may learn their classes."""
+    raters: tuple[str, ...] = ()
+    """Training sets of many raters or of posed faces, from which a linear reader learns to label the faces of other
+    sets that have no label, and to doubt contempt (opinions.py)."""
     affect_unseen: bool = False
     """Leave the last fold of ``affect`` out of the affect head, so that a student of this network, when it is a
     teacher, can be judged on faces whose valence and arousal neither of them has seen."""

@@ -21,6 +21,7 @@ from mien.errors import InputError
 from mien_train.batches import SeededDraws, TrainingFaces
 from mien_train.checkpoints import load_checkpoint, recipe_of
 from mien_train.objective import Objective
+from mien_train.opinions import with_opinions
 from mien_train.precision import warn_of_emulation
 from mien_train.predict import predict
 from mien_train.recipe import Recipe
@@ -50,16 +51,18 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
     out.mkdir(parents=True, exist_ok=True)
 
     training, validation = load_sets(recipe, root)
+    if not any(len(item.faces) for item in training):
+        raise InputError("no training image is left: the sets are empty, or repeat their test images (near_duplicates)")
     optim, how = recipe.optim, recipe.distill
     teacher = load_teacher(how.teacher) if how.teacher else None
     taught = [read_cache(teacher, item.faces, Path(how.cache)) for item in training] if teacher and how.cache else None
+    student, origin = start_student(recipe, training)
+    with accelerator.main_process_first():
+        training = with_opinions(student, training, recipe, out / "opinions.npz")
     shares = list(recipe.data.shares.values())
     data = TrainingFaces(training, recipe.crop, recipe.augment, optim.smoothing, taught, shares, how.doubt)
-    if not len(data):
-        raise InputError("no training image is left: the sets are empty, or repeat their test images (near_duplicates)")
     total = optim.steps or math.ceil(optim.epochs * len(data) / optim.batch)
 
-    student, origin = start_student(recipe, training)
     if teacher:
         origin += f" Distilled from {teacher.name} ({teacher.identity})."
     student.to(memory_format=torch.channels_last)
