@@ -28,15 +28,15 @@ from tqdm import tqdm
 
 from mien.align import CropSpec, crop, crop_matrix
 from mien.bundle import Bundle, find_bundle
-from mien.choice import AUTOMATIC, processor
-from mien.detector import Detector, load_detector
 from mien.engines import Engine, has_library, load_engine
+from mien.engines.selection import AUTOMATIC, processor
 from mien.errors import EngineUnavailable, ModelInvalid
-from mien.faces import EXPRESSIONS, Image
-from mien_train.batches import Faces
-from mien_train.landmarks import decode_image
-from mien_train.metrics import expression_metrics
-from mien_train.sets import load_with_landmarks
+from mien.types import EXPRESSIONS, Image
+from mien.vision.detector import Detector, load_detector
+from mien_train.data.batches import Faces
+from mien_train.data.landmarks import decode_image
+from mien_train.data.sets import load_with_landmarks
+from mien_train.evaluation.metrics import expression_metrics
 
 RESULTS = Path(__file__).parent / "results"
 SETS = ("rafdb/test", "ferplus/test", "affectnet-subset/test")

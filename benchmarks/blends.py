@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from mien.bundle import Bundle, cache_folder
 from mien.engines import load_engine
-from mien.faces import EXPRESSIONS
+from mien.types import EXPRESSIONS
 from mien_train.continual.classes import blends
-from mien_train.duplicates import difference_hashes
-from mien_train.sets import load_with_landmarks
+from mien_train.data.duplicates import difference_hashes
+from mien_train.data.sets import load_with_landmarks
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mien.bundle import find_bundle
-from mien.choice import processor
-from mien.faces import EXPRESSIONS
-from mien_train.duplicates import repeats
+from mien.engines.selection import processor
+from mien.types import EXPRESSIONS
+from mien_train.data.duplicates import repeats
 from mien_train.recipe import DataRecipe
 
 RESULTS = Path(__file__).parent / "results"

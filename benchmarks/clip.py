@@ -15,7 +15,7 @@ import matplotlib
 import numpy as np
 
 from mien import Recognizer
-from mien.opening import open_source
+from mien.sources.factory import open_source
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

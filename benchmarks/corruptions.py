@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.align import TEMPLATE
-from mien.faces import Floats, Image
+from mien.types import Floats, Image
 
 FACE = 112.0
 """Side in px of a face for which the strengths of blur are given; they shrink and grow with the face."""

@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 
 from mien.align import CropSpec
-from mien_train.checkpoints import load_student
-from mien_train.datasets import data_root
-from mien_train.predict import predict
+from mien_train.data.datasets import data_root
+from mien_train.data.sets import load_sets
+from mien_train.evaluation.predict import predict
+from mien_train.models.checkpoints import load_student
 from mien_train.recipe import Recipe
-from mien_train.sets import load_sets
-from mien_train.trainer import train
+from mien_train.supervised.trainer import train
 
 VARIANTS = {
     "box, upright, 1.0": ("box", 1.0, False),

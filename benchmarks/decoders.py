@@ -24,13 +24,13 @@ import av
 import cv2
 import numpy as np
 
-from mien.choice import processor
-from mien.cores import usable_cores
-from mien.decoders import TIMEOUT, open_capture
-from mien.decoders.opencv import CvDecoder
-from mien.decoders.pyav import AvDecoder
-from mien.demo import demo_picture
-from mien.video import quiet_opencv
+from mien.engines.cores import usable_cores
+from mien.engines.selection import processor
+from mien.sources.decoders import TIMEOUT, open_capture
+from mien.sources.decoders.opencv import CvDecoder
+from mien.sources.decoders.pyav import AvDecoder
+from mien.sources.demo import demo_picture
+from mien.sources.video import quiet_opencv
 
 RESULTS = Path(__file__).parent / "results"
 DRAWN = {

@@ -20,10 +20,10 @@ import cv2
 import numpy as np
 
 from mien import Recognizer
-from mien.choice import processor
-from mien.demo import demo_picture
-from mien.images import read_image
-from mien.personal import Examples
+from mien.engines.selection import processor
+from mien.enrollment.classes import Examples
+from mien.sources.demo import demo_picture
+from mien.sources.images import read_image
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS = 40

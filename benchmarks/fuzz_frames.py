@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mien.faces import Face, Image
 from mien.recognizer import Recognizer
+from mien.types import Face, Image
 
 NUMBERS = (
     0, 1, -1, 0.0, -0.0, 0.5, 1.0, 1e-300, -1e-300, 5e-324, 1e-7, 640, 1e9, 1e18, -1e18, 1e300, -1e300, 1.7e308,

@@ -18,8 +18,8 @@ import numpy as np
 from fuzz_films import JOINED, TIMED, draw_film, write
 from fuzz_reference import check_source, film
 
-from mien import video
-from mien.decoders import open_capture
+from mien.sources import video
+from mien.sources.decoders import open_capture
 
 TURN = 2
 """Frames before and behind a change of shape that may have the other one: decoders tell it a little early or late."""
@@ -122,6 +122,6 @@ def unwritten(face: np.ndarray, folder: Path, draw: random.Random) -> Call:
 
 @contextmanager
 def _without_pyav(really: bool) -> Iterator[None]:
-    hidden = {"av": None, "mien.decoders.pyav": None} if really else {}
+    hidden = {"av": None, "mien.sources.decoders.pyav": None} if really else {}
     with mock.patch.dict(sys.modules, hidden):
         yield

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from mien.faces import Image as Pixels
-from mien.opening import open_source
+from mien.sources.factory import open_source
+from mien.types import Image as Pixels
 
 try:
     import pillow_heif

@@ -14,7 +14,7 @@ import numpy as np
 from fuzz_cases import KINDS
 from fuzz_names import SETTINGS
 
-from mien.choice import processor
+from mien.engines.selection import processor
 
 MOST = 12
 """Refusals of a kind that are listed."""

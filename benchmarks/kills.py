@@ -28,11 +28,11 @@ import cv2
 import numpy as np
 
 from mien import Recognizer
-from mien.annotated import SaveVideo
-from mien.draw import draw_faces
-from mien.encoder import FLUSH
-from mien.faces import Face, Frame
-from mien.sinks import Csv, JsonLines
+from mien.drawing.faces import draw_faces
+from mien.sinks.encoder import FLUSH
+from mien.sinks.media import SaveVideo
+from mien.sinks.records import Csv, JsonLines
+from mien.types import Face, Frame
 
 RESULTS = Path(__file__).parent / "results"
 NAMES = ("out.jsonl", "out.csv", "out.mp4")

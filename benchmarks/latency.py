@@ -35,8 +35,8 @@ from peers import PEERS, Peer
 from roofline import SIZES, Taken, bandwidths, in_turns, left_matrix, product
 
 from mien.bundle import find_bundle
-from mien.choice import processor
 from mien.engines import has_library, load_engine
+from mien.engines.selection import processor
 
 RESULTS = Path(__file__).parent / "results"
 ENGINES, THREADS, BATCHES, PRECISIONS = ("cpu", "openvino"), (1, 2), (1, 8), ("fp32", "int8")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien_train.checkpoints import load_checkpoint
+from mien_train.models.checkpoints import load_checkpoint
 
 
 def main() -> None:

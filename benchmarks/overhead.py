@@ -22,8 +22,8 @@ import numpy as np
 
 from mien import Recognizer
 from mien.align import crop, crop_matrix
-from mien.detector import pad_to_stride
-from mien.faces import Image
+from mien.types import Image
+from mien.vision.detector import pad_to_stride
 
 
 def scene() -> Image:

@@ -27,13 +27,13 @@ from personal_plot import plot
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from mien.bundle import find_bundle
-from mien.choice import processor
-from mien.enrolment import MAX_LOSS, learn
+from mien.engines.selection import processor
+from mien.enrollment.classes import Examples, Personal
+from mien.enrollment.fitting import Fitter
+from mien.enrollment.learn import MAX_LOSS, learn
+from mien.enrollment.reference_faces import Exemplars, read_exemplars
 from mien.errors import EnrolmentRefused
-from mien.exemplars import Exemplars, read_exemplars
-from mien.fitting import Fitter
-from mien.personal import Examples, Personal
-from mien_train.duplicates import repeats
+from mien_train.data.duplicates import repeats
 from mien_train.recipe import DataRecipe
 
 RESULTS = Path(__file__).parent / "results"

@@ -32,13 +32,13 @@ from matplotlib.axes import Axes
 from tqdm import tqdm
 
 from mien import Recognizer
-from mien.annotated import SaveVideo
-from mien.choice import processor
-from mien.draw import draw_faces
-from mien.faces import Frame
-from mien.opening import open_source
-from mien.sinks import JsonLines
-from mien.video import quiet_opencv
+from mien.drawing.faces import draw_faces
+from mien.engines.selection import processor
+from mien.sinks.media import SaveVideo
+from mien.sinks.records import JsonLines
+from mien.sources.factory import open_source
+from mien.sources.video import quiet_opencv
+from mien.types import Frame
 
 RESULTS = Path(__file__).parent / "results"
 STAGES = ("decode", "detect", "align", "engine", "smooth", "draw", "write", "encode", "rest")

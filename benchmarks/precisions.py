@@ -3,9 +3,9 @@
     fer-export default -o runs/forms --half --openvino --keep-ranges
     python benchmarks/precisions.py runs/forms --data FACES
 
-The faces are found in each picture by ``mien.detector.find_in_crop``; pictures without one are left out for all forms
-alike. Times are medians of one crop, the forms in turn in this process. Writes ``benchmarks/results/precisions.json``
-and a plot.
+The faces are found in each picture by ``mien.vision.detector.find_in_crop``; pictures without one are left out for all
+forms alike. Times are medians of one crop, the forms in turn in this process. Writes
+``benchmarks/results/precisions.json`` and a plot.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from mien.bundle import find_bundle
-from mien.choice import processor, take_turns
 from mien.engines import load_engine
-from mien_export.faces import FaceCrops, read_faces
+from mien.engines.selection import processor, take_turns
+from mien_export.calibration_faces import FaceCrops, read_faces
 from mien_export.proof import outputs
 
 RESULTS = Path(__file__).parent / "results"

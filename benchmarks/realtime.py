@@ -21,12 +21,12 @@ import numpy as np
 
 from mien import Recognizer
 from mien.align import crop, crop_matrix
-from mien.choice import processor
-from mien.detector import WINDOW
-from mien.faces import Face, Frame, Image
-from mien.opening import open_source
-from mien.sinks import JsonLines
-from mien.video import quiet_opencv
+from mien.engines.selection import processor
+from mien.sinks.records import JsonLines
+from mien.sources.factory import open_source
+from mien.sources.video import quiet_opencv
+from mien.types import Face, Frame, Image
+from mien.vision.detector import WINDOW
 
 RESULTS = Path(__file__).parent / "results"
 SECOND = 1.0

@@ -28,9 +28,9 @@ import json, os, sys, time
 sys.path.insert(0, sys.argv[2])
 from overhead import scene
 from mien import Recognizer
-from mien.opening import open_source
-from mien.sinks import JsonLines
-from mien.video import quiet_opencv
+from mien.sources.factory import open_source
+from mien.sinks.records import JsonLines
+from mien.sources.video import quiet_opencv
 quiet_opencv()
 recognizer, frame, clip = Recognizer(device="cpu", precision=sys.argv[3]), scene(), sys.argv[1]
 

@@ -3,11 +3,11 @@
     python benchmarks/robustness.py --data FACES
 
 Each picture is corrupted (``corruptions.py``) before its face is found, as life does, by
-``mien.detector.find_in_crop``; what is found is cropped and read on ONNX Runtime's CPU in every precision that the
-bundle holds. A face that is no longer found counts as wrong. Measured are faces that are found in the clean picture, so
-that without a corruption nothing is missed. A second crop, cut by the clean picture's landmarks, tells what the network
-alone loses; the rest is the detector's. Writes ``benchmarks/results/robustness.json`` and a heat map, and prints what
-belongs into the model card.
+``mien.vision.detector.find_in_crop``; what is found is cropped and read on ONNX Runtime's CPU in every precision that
+the bundle holds. A face that is no longer found counts as wrong. Measured are faces that are found in the clean
+picture, so that without a corruption nothing is missed. A second crop, cut by the clean picture's landmarks, tells what
+the network alone loses; the rest is the detector's. Writes ``benchmarks/results/robustness.json`` and a heat map, and
+prints what belongs into the model card.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from tqdm import tqdm
 
 from mien.align import CropSpec, crop, crop_matrix
 from mien.bundle import find_bundle
-from mien.choice import processor
-from mien.detector import Detector, find_in_crop, load_detector
 from mien.engines import Engine, load_engine
-from mien.faces import EXPRESSIONS, Image
-from mien_train.batches import Faces
-from mien_train.landmarks import decode_image
-from mien_train.sets import load_with_landmarks
+from mien.engines.selection import processor
+from mien.types import EXPRESSIONS, Image
+from mien.vision.detector import Detector, find_in_crop, load_detector
+from mien_train.data.batches import Faces
+from mien_train.data.landmarks import decode_image
+from mien_train.data.sets import load_with_landmarks
 
 RESULTS = Path(__file__).parent / "results"
 SETS = ("rafdb/test", "ferplus/test", "affectnet-subset/test")

@@ -16,7 +16,7 @@ import numpy as np
 from corruptions import KINDS, Kind
 from numpy.typing import NDArray
 
-from mien.card import CARD, read_card
+from mien.bundle.card import CARD, read_card
 from mien_export.model_card import FILE, model_card
 
 TITLES = {"rafdb/test": "RAF-DB", "ferplus/test": "FER+", "affectnet-subset/test": "AffectNet subset"}

@@ -21,7 +21,7 @@ BYTES = {"one core's cache": 400_000, "shared cache": 8_000_000, "memory": 200_0
 LEAST = 40_000_000
 """Bytes that one call moves, in as many copies as that takes, so that what Python does around them does not count."""
 PAUSE = 0.02
-"""Seconds before a turn, for the reason that mien.choice gives."""
+"""Seconds before a turn, for the reason that mien.engines.selection gives."""
 
 K = TypeVar("K")
 

@@ -32,7 +32,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from mien.choice import processor
+from mien.engines.selection import processor
 
 RESULTS = Path(__file__).parent / "results"
 EVERY = 5.0

@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from torchmetrics.functional import spearman_corrcoef
 
 from mien.bundle import find_bundle
-from mien.card import CARD, read_card
-from mien.faces import EXPRESSIONS
+from mien.bundle.card import CARD, read_card
+from mien.types import EXPRESSIONS
 from mien_export.model_card import FILE, model_card
-from mien_train.metrics import bootstrap, expression_metrics
-from mien_train.predict import Predictions, predict_teacher
-from mien_train.sets import load_with_landmarks
+from mien_train.data.sets import load_with_landmarks
+from mien_train.evaluation.metrics import bootstrap, expression_metrics
+from mien_train.evaluation.predict import Predictions, predict_teacher
 from mien_train.teachers import load_teacher
 
 RESULTS = Path(__file__).parent / "results"

@@ -25,10 +25,10 @@ from temporal_plot import plot
 
 from mien import Recognizer
 from mien.bundle import Bundle, find_bundle
-from mien.choice import processor
-from mien.faces import EXPRESSIONS
-from mien.opening import open_source
-from mien_train.datasets import data_root
+from mien.engines.selection import processor
+from mien.sources.factory import open_source
+from mien.types import EXPRESSIONS
+from mien_train.data.datasets import data_root
 from mien_train.temporal.data import load_stills
 from mien_train.temporal.evaluate import figures, gains, mean_delay, methods
 from mien_train.temporal.filters import Reading, raw, slid

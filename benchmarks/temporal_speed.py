@@ -25,9 +25,9 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from mien import Recognizer
 from mien.bundle import find_bundle
-from mien.choice import processor
+from mien.engines.selection import processor
 from mien.errors import SourceError
-from mien.opening import open_source
+from mien.sources.factory import open_source
 from mien_export.temporal import windows
 from mien_train.temporal.network import TemporalShape
 

@@ -20,12 +20,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as fer-train does, before
 
 import torch
 
-from mien_train.batches import Sample, TrainingFaces
-from mien_train.objective import Objective
+from mien_train.data.batches import Sample, TrainingFaces
+from mien_train.data.sets import load_sets
+from mien_train.models.start import start_student
 from mien_train.recipe import load_recipe, recipes_folder
-from mien_train.sets import load_sets
-from mien_train.start import start_student
-from mien_train.trainer import training_loader
+from mien_train.supervised.objective import Objective
+from mien_train.supervised.trainer import training_loader
 
 RESULTS = Path(__file__).parent / "results"
 WARM_UP = 3

@@ -23,14 +23,14 @@ from tqdm import tqdm
 
 from mien.align import crop, crop_matrix, roll
 from mien.bundle import find_bundle
-from mien.demo import demo_picture
-from mien.detector import Detector, load_detector
 from mien.engines import load_engine
-from mien.expression import ExpressionModel
-from mien.faces import EXPRESSIONS, UNCERTAIN, Detection, Expression, Floats, Image
-from mien.righting import DOUBT, LEAN, SOUND
-from mien_train.landmarks import decode_image
-from mien_train.sets import load_faces
+from mien.sources.demo import demo_picture
+from mien.types import EXPRESSIONS, UNCERTAIN, Detection, Expression, Floats, Image
+from mien.vision.detector import Detector, load_detector
+from mien.vision.expression import ExpressionModel
+from mien.vision.orientation import DOUBT, LEAN, SOUND
+from mien_train.data.landmarks import decode_image
+from mien_train.data.sets import load_faces
 
 RESULTS = Path(__file__).parent / "results"
 SAMPLES = ("rafdb/test", "taiwan/test")

@@ -16,7 +16,7 @@ import numpy as np
 
 from mien.bundle import find_bundle
 from mien.engines import load_engine
-from mien_export.faces import read_faces
+from mien_export.calibration_faces import read_faces
 from mien_export.proof import outputs
 
 RESULTS = Path(__file__).parent / "results"

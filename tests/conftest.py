@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tiny_bundle as tiny
 
-from mien.demo import demo_picture
-from mien.faces import Image
+from mien.sources.demo import demo_picture
+from mien.types import Image
 
 
 @pytest.fixture(scope="session", autouse=True)

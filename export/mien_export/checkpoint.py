@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mien.card import ModelCard, card_from_dict
+from mien.bundle.card import ModelCard, card_from_dict
 from mien.errors import ModelInvalid
-from mien.faces import EXPRESSIONS, Floats, Image
-from mien_train.checkpoints import load_student
+from mien.types import EXPRESSIONS, Floats, Image
+from mien_train.models.checkpoints import load_student
 from mien_train.models.student import Student
 
 OPSET = 18

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from mien.errors import MienError
-from mien_export.faces import LIMIT
+from mien_export.calibration_faces import LIMIT
 from mien_export.pack import Wanted, default_out, pack
 from mien_export.parity import ParityError
 from mien_export.proof import Limits, ProofError, remarks, table

@@ -21,7 +21,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
-from mien.faces import Image
+from mien.types import Image
 
 CHUNK = 16
 STRETCH = 64.0

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from mien.bundle import FILES
-from mien.card import ModelCard
+from mien.bundle.card import ModelCard
 from mien.engines import load_engine
+from mien.enrollment.reference_faces import EXEMPLARS, pack_exemplars
 from mien.errors import InputError
-from mien.exemplars import EXEMPLARS, pack_exemplars
-from mien.faces import EXPRESSIONS
-from mien_export.faces import read_faces
+from mien.types import EXPRESSIONS
+from mien_export.calibration_faces import read_faces
 
 LIMIT = 4000
 """Faces: with fewer, a loss of one point in a hundred would be told by a handful of them."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mien.card import ModelCard
+from mien.bundle.card import ModelCard
 
 FILE = "MODEL_CARD.md"
 

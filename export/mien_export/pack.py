@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from mien.bundle import FILES, IR_FILES, Bundle, find_bundle, sha256
-from mien.card import CARD, ModelCard, read_card
-from mien.cores import processor
+from mien.bundle.card import CARD, ModelCard, read_card
+from mien.diagnostics.golden import GOLDEN, golden_crops, golden_text
 from mien.engines import Engine, load_engine
+from mien.engines.cores import processor
 from mien.errors import InputError, MienError, OutputError
-from mien.faces import EXPRESSIONS
-from mien.golden import GOLDEN, golden_crops, golden_text
+from mien.types import EXPRESSIONS
+from mien_export.calibration_faces import LIMIT, FaceCrops, read_faces
 from mien_export.exemplars import write_exemplars
-from mien_export.faces import LIMIT, FaceCrops, read_faces
 from mien_export.model_card import FILE, model_card
 from mien_export.parity import Parity, compare
 from mien_export.proof import Limits, Proof, ProofError, prove
@@ -186,12 +186,12 @@ def _artefacts(folder: Path, faces: FaceCrops, card: ModelCard, wanted: Wanted) 
         quantise(fp32, read_ranges(folder / RANGES), folder / FILES["int8"])
         made.append(("int8", folder / FILES["int8"], "cpu"))
     if wanted.half:
-        from mien_export.half import write_half
+        from mien_export.fp16 import write_half
 
         write_half(fp32, folder / FILES["fp16"])
         made.append(("fp16", folder / FILES["fp16"], "cpu"))
     if wanted.openvino:
-        from mien_export.ir import write_ir
+        from mien_export.openvino_ir import write_ir
 
         for precision, name in IR_FILES.items():
             if (folder / FILES[precision]).is_file():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mien.errors import MienError
-from mien.faces import Floats
+from mien.types import Floats
 
 TOLERANCE = 1e-4
 

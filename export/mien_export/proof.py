@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.choice import take_turns
 from mien.engines import Engine
+from mien.engines.selection import take_turns
 from mien.errors import MienError
-from mien.faces import Floats, Image
-from mien_export.faces import FaceCrops
+from mien.types import Floats, Image
+from mien_export.calibration_faces import FaceCrops
 
 BATCH = 32
 BLOCKS = 20

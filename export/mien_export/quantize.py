@@ -23,7 +23,7 @@ from onnxruntime.quantization.calibrate import TensorsData, create_calibrator, s
 
 from mien.engines import load_engine
 from mien.errors import ModelInvalid
-from mien.faces import Image
+from mien.types import Image
 from mien_export.correction import correct_biases, equalise, measure_channels, misfits
 from mien_export.proof import outputs
 from mien_export.ranges import Ranges

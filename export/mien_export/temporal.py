@@ -11,8 +11,8 @@ import torch
 from mien.bundle import FILES, sha256
 from mien.engines.graph import OrtGraph
 from mien.errors import ModelInvalid
-from mien.faces import Floats
-from mien.temporal import FILE
+from mien.tracking.temporal import FILE
+from mien.types import Floats
 from mien_export.checkpoint import quiet_export
 from mien_export.parity import TOLERANCE, ParityError
 from mien_train.temporal.network import TemporalDeployed, TemporalShape, count_macs

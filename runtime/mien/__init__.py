@@ -23,8 +23,8 @@ from mien.errors import (
 )
 
 if _TYPE_CHECKING:
-    from mien.faces import Affect, Expression, Face
     from mien.recognizer import Recognizer
+    from mien.types import Affect, Expression, Face
 
 __all__ = [
     "Affect",
@@ -57,7 +57,7 @@ def __getattr__(name: str) -> object:
 
         value = version("mien")
     elif name in ("Affect", "Expression", "Face"):
-        from mien import faces
+        from mien import types as faces
 
         value = getattr(faces, name)
     else:

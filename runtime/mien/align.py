@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import InputError
-from mien.faces import Floats, Image
+from mien.types import Floats, Image
 
 Anchor = Literal["box", "landmarks"]
 Matrix: TypeAlias = NDArray[np.float64]

@@ -13,25 +13,25 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mien.align import crop, crop_matrix
-from mien.baseline import Baseline
 from mien.bundle import MODELS, find_bundle
-from mien.card import ModelCard
-from mien.checks import check_boxes, check_exclude, check_landmarks, check_number, check_threads
-from mien.choice import choose, open_way
-from mien.cores import usable_cores
-from mien.detector import load_detector
-from mien.enrolment import MAX_LOSS, Enrolment, learn
+from mien.bundle.card import ModelCard
+from mien.engines.cores import usable_cores
+from mien.engines.selection import choose, open_way
+from mien.enrollment.classes import Personal
+from mien.enrollment.learn import MAX_LOSS, Enrolment, learn
+from mien.enrollment.neutral import Baseline
+from mien.enrollment.reference_faces import read_exemplars
+from mien.enrollment.storage import load_personal, save_personal
 from mien.errors import InputError
-from mien.examples import read_examples, rest_of
-from mien.exemplars import read_exemplars
-from mien.expression import ExpressionModel, Labeling, Said
-from mien.faces import Detection, Face, Image
-from mien.frames import check_frame
-from mien.offline import Offline
-from mien.personal import Personal
-from mien.personal_file import load_personal, save_personal
-from mien.stream import Stream, StreamOptions
-from mien.temporal import TemporalEncoder, load_temporal
+from mien.tracking.offline import Offline
+from mien.tracking.stream import Stream, StreamOptions
+from mien.tracking.temporal import TemporalEncoder, load_temporal
+from mien.types import Detection, Face, Image
+from mien.validation import check_boxes, check_exclude, check_landmarks, check_number, check_threads
+from mien.vision.detector import load_detector
+from mien.vision.examples import read_examples, rest_of
+from mien.vision.expression import ExpressionModel, Labeling, Said
+from mien.vision.frames import check_frame
 
 
 class Recognizer:

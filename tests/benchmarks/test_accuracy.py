@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from tiny_data import write_split
 
-from mien.detector import load_detector
 from mien.errors import InputError
-from mien.faces import Image
+from mien.types import Image
+from mien.vision.detector import load_detector
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 accuracy = importlib.import_module("accuracy")
@@ -41,7 +41,7 @@ def test_a_face_not_found_is_wrong_whatever_its_label() -> None:
 
 def test_frames_are_searched_and_crops_are_not(tmp_path: Path, portrait: Image) -> None:
     from mien.align import CropSpec
-    from mien_train.sets import load_with_landmarks
+    from mien_train.data.sets import load_with_landmarks
 
     write_split(tmp_path / "rafdb", "test", portrait, [0, 1, 2], seed=0)
     item = load_with_landmarks("rafdb/test", tmp_path)

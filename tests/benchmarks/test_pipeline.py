@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mien import Recognizer
-from mien.faces import Image
+from mien.types import Image
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 pipeline = importlib.import_module("pipeline")

@@ -16,10 +16,10 @@ from tiny_data import write_split
 
 from mien.align import CropSpec, crop, crop_matrix
 from mien.bundle import find_bundle
-from mien.card import read_card
-from mien.detector import load_detector
+from mien.bundle.card import read_card
 from mien.engines import load_engine
-from mien.faces import Image
+from mien.types import Image
+from mien.vision.detector import load_detector
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 corruptions = importlib.import_module("corruptions")
@@ -116,7 +116,7 @@ def test_losses_and_intervals() -> None:
 def test_a_whole_set_does_not_depend_on_the_number_of_workers(
     tmp_path: Path, portrait: Image, tiny_bundle: Path
 ) -> None:
-    from mien_train.sets import load_with_landmarks
+    from mien_train.data.sets import load_with_landmarks
 
     write_split(tmp_path / "rafdb", "test", portrait, [0, 1, 2, 3, 1], seed=0)
     item = load_with_landmarks("rafdb/test", tmp_path)

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from mien.bundle import find_bundle
-from mien.demo import demo_picture
+from mien.enrollment.reference_faces import EXEMPLARS, pack_exemplars, read_exemplars
 from mien.errors import InputError
-from mien.exemplars import EXEMPLARS, pack_exemplars, read_exemplars
-from mien.faces import Image
+from mien.sources.demo import demo_picture
+from mien.types import Image
+from mien_export.calibration_faces import is_blend
 from mien_export.cli import parse_args, run
-from mien_export.faces import is_blend
 
 
 def shard(path: Path, portrait: Image, count: int, votes: list[list[int] | None]) -> Path:

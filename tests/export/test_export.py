@@ -12,9 +12,9 @@ import torch
 import mien_export.cli
 from mien import Recognizer
 from mien.align import CropSpec
-from mien.card import Calibration, ModelCard, TrainingSet
+from mien.bundle.card import Calibration, ModelCard, TrainingSet
 from mien.errors import InputError, ModelInvalid, OutputError, SourceError
-from mien.faces import EXPRESSIONS
+from mien.types import EXPRESSIONS
 from mien_export.cli import parse_args, run
 from mien_export.pack import Wanted, pack
 from mien_export.parity import ParityError, compare

@@ -9,7 +9,7 @@ from tiny_data import face_jpeg, write_split
 
 from mien.align import CropSpec
 from mien.errors import InputError, SourceError
-from mien_export.faces import read_faces
+from mien_export.calibration_faces import read_faces
 
 SPEC = CropSpec(48, "landmarks", 0.9)
 

@@ -10,16 +10,16 @@ import pytest
 from onnx import TensorProto
 from onnx.helper import make_node
 from tiny_graph import conv, model, run
+from trt_rules import violations
 
-import mien_export.half
+import mien_export.fp16
 from mien.bundle import find_bundle
+from mien.diagnostics.golden import golden_crops
 from mien.engines import load_engine
 from mien.errors import ModelInvalid
-from mien.golden import golden_crops
+from mien_export.calibration_faces import read_faces
 from mien_export.correction import weights_of
-from mien_export.faces import read_faces
-from mien_export.half import FIRST, write_half
-from mien_export.trt_rules import violations
+from mien_export.fp16 import FIRST, write_half
 
 MODEL = find_bundle("default").model_file("fp32")
 RNG = np.random.default_rng(3)
@@ -54,7 +54,7 @@ def test_probabilities_stay_within_five_thousandths(half: Path, monkeypatch: pyt
     exact, made = (load_engine(path).run(crops) for path in (MODEL, half))
     gap = np.abs(made["expression"] - exact["expression"])
     assert 1e-5 < gap.max() < 5e-3
-    monkeypatch.setattr(mien_export.half, "FIRST", 0)
+    monkeypatch.setattr(mien_export.fp16, "FIRST", 0)
     write_half(MODEL, half.with_name("all.onnx"))
     everything = load_engine(half.with_name("all.onnx")).run(crops)["expression"]
     assert np.abs(everything - exact["expression"]).mean() > 2 * gap.mean()  # what the first layers are kept for

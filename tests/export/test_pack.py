@@ -15,9 +15,9 @@ from tiny_data import write_split
 import mien_export.pack
 from mien import Recognizer
 from mien.bundle import find_bundle
-from mien.card import read_card
+from mien.bundle.card import read_card
+from mien.diagnostics.golden import GOLDEN, check
 from mien.errors import EngineUnavailable, InputError, ModelInvalid, OutputError
-from mien.golden import GOLDEN, check
 from mien_export.cli import main, parse_args, run
 from mien_export.pack import Wanted, pack
 from mien_export.proof import Limits, ProofError
@@ -172,7 +172,7 @@ def test_bad_input(conv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mien_export.half.onnx.save", full)
+    monkeypatch.setattr("mien_export.fp16.onnx.save", full)
     with pytest.raises(OutputError, match="No space left"):
         pack(conv, out, Wanted(half=True))
     assert not out.exists()
@@ -198,7 +198,7 @@ def test_what_is_missing_is_said(
     conv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    monkeypatch.delitem(sys.modules, "mien_export.ir", raising=False)
+    monkeypatch.delitem(sys.modules, "mien_export.openvino_ir", raising=False)
     monkeypatch.setattr(sys, "argv", ["fer-export", str(conv), "-o", str(tmp_path / "out"), "--openvino"])
     with pytest.raises(SystemExit) as stop:
         main()

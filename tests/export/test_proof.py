@@ -7,7 +7,7 @@ import pytest
 from torch import from_numpy
 from torchmetrics.functional import concordance_corrcoef
 
-from mien_export.faces import FaceCrops
+from mien_export.calibration_faces import FaceCrops
 from mien_export.proof import Limits, Proof, concordance, failures, prove, remarks, table
 
 

@@ -12,8 +12,8 @@ import mien_export.quantize
 from mien.bundle import find_bundle
 from mien.engines import load_engine
 from mien.errors import ModelInvalid
+from mien_export.calibration_faces import FaceCrops, read_faces
 from mien_export.correction import Channels, equalise, measure_channels
-from mien_export.faces import FaceCrops, read_faces
 from mien_export.quantize import best_ranges, layers_of, measure, quantise
 from mien_export.ranges import RANGES, Ranges, read_ranges
 

@@ -10,9 +10,9 @@ import onnx
 import pytest
 from onnx import NodeProto, TensorProto, numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
+from trt_rules import violations
 
 import mien
-from mien_export.trt_rules import violations
 
 STUDENT = Path(mien.__file__).parent / "models/student/model.onnx"
 RANDOM = np.random.default_rng(0)

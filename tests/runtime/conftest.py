@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.faces import Affect, Expression, Face, Image
-from mien.opening import open_source
-from mien.sources import Source
+from mien.sources.base import Source
+from mien.sources.factory import open_source
+from mien.types import Affect, Expression, Face, Image
 
 ClipMaker = Callable[..., Path]
 

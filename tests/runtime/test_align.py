@@ -4,7 +4,7 @@ import pytest
 
 from mien.align import TEMPLATE, CropSpec, crop, crop_matrix, lit, warp, window
 from mien.errors import InputError
-from mien.faces import Image
+from mien.types import Image
 
 BOX = np.array([100, 80, 200, 200], dtype=np.float32)
 

@@ -13,8 +13,8 @@ import pytest
 from tiny_temporal import add_temporal
 
 from mien import InputError, Recognizer, cli
-from mien.expression import Labeling
-from mien.faces import EXPRESSIONS, Frame
+from mien.types import EXPRESSIONS, Frame
+from mien.vision.expression import Labeling
 
 REST = tuple(label for label in EXPRESSIONS if label != "contempt")
 

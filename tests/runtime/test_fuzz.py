@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 
 from mien.bundle import find_bundle
-from mien.checks import MOST_THREADS
 from mien.cli import parse_args, run
 from mien.errors import InputError, ModelNotFound, SourceError
-from mien.faces import Image
-from mien.images import read_image
 from mien.recognizer import Recognizer
-from mien.smoothing import Clock
+from mien.sources.images import read_image
+from mien.tracking.smoothing import Clock
+from mien.types import Image
+from mien.validation import MOST_THREADS
 
 FUZZ = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
 
@@ -236,7 +236,7 @@ def test_what_never_ends_is_no_picture(tmp_path: Path, monkeypatch: pytest.Monke
         with pytest.raises(SourceError, match="pipe or device"):
             read_image(tmp_path / name)
     (tmp_path / "large.jpg").write_bytes(b"\xff\xd8\xff")
-    monkeypatch.setattr("mien.images.LARGEST", 2)
+    monkeypatch.setattr("mien.sources.images.LARGEST", 2)
     with pytest.raises(SourceError, match="1 GiB"):
         read_image(tmp_path / "large.jpg")
     with pytest.raises(SourceError, match="directory"):

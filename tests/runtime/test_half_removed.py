@@ -22,9 +22,9 @@ LEFT = {
 }
 PROGRAMS = {
     "fer-run": "from mien.cli import main; main()",
-    "fer-enroll": "from mien.programs import fer_enroll; fer_enroll()",
-    "fer-bench": "from mien.programs import fer_bench; fer_bench()",
-    "fer-doctor": "from mien.doctor import main; main()",
+    "fer-enroll": "from mien.cli.programs import fer_enroll; fer_enroll()",
+    "fer-bench": "from mien.cli.programs import fer_bench; fer_bench()",
+    "fer-doctor": "from mien.cli.doctor import main; main()",
 }
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -104,7 +104,7 @@ def test_auto_takes_the_engine_that_is_whole(
 def test_a_numpy_that_is_half_there_is_named(tmp_path: Path, program: str) -> None:
     (tmp_path / "numpy").mkdir()
     (tmp_path / "numpy" / "__init__.py").write_text("raise ImportError('half there')")
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from mien.programs import {program}; {program}()"
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from mien.cli.programs import {program}; {program}()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "numpy does not work (ImportError: half there); run: pip install --force-reinstall numpy" in done.stderr

@@ -9,21 +9,38 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FLOORS = [
-    "errors", "per_process", "packages", "paths", "privacy", "console", "starting", "faces", "checks", "frames",
-    "cores", "align", "card", "bundle", "engines", "engines.ort", "engines.ov", "engines.trt_plan", "engines.trt",
-    "choice", "stills", "stills.kinds", "stills.layout", "stills.packed", "stills.tags", "stills.jpeg", "stills.png",
-    "stills.webp", "stills.tiff", "stills.boxes", "stills.jpeg2000", "stills.pnm", "stills.bmp", "stills.heif",
-    "stills.decoder", "stills.motion", "images", "listing", "timestamps", "sources", "animation", "outputs",
-    "righting", "detector", "baseline", "exemplars", "personal", "personal_file", "fitting", "enrolment", "expression",
-    "examples", "tracker", "smoothing", "person", "engines.graph", "temporal", "offline", "stream", "recognizer",
-    "pixels", "decoders.geometry", "decoders.unwritten", "decoders.opencv", "decoders.pyav", "decoders", "movie",
-    "endings", "video", "live", "connections", "pipelines", "asking", "snapshots", "addresses", "turning", "opening",
-    "sprites", "draw", "sinks", "mp4", "encoder", "annotated", "plot", "journal", "web.address", "web.counters",
-    "web.feed", "web.guard", "web.app", "web.server", "web", "report", "demo", "options", "interruptions", "wanted",
-    "results", "running", "cli", "enroll", "golden", "machine", "selftest", "checkup", "doctor", "bench.timing",
-    "bench.scene", "bench.engines", "bench.way", "bench.clip", "bench.table", "bench.report", "bench", "programs",
-]  # fmt: skip
+# The packages of the runtime from the lowest up, and the modules of each: one imports what stands before it.
+PACKAGES = {
+    "errors": [],
+    "packages": [],
+    "paths": [],
+    "per_process": [],
+    "terminal": [],
+    "types": [],
+    "validation": [],
+    "files": [],
+    "align": [],
+    "bundle": ["card"],
+    "engines": ["cores", "ort", "ov", "trt_plan", "trt", "selection", "graph"],
+    "enrollment": ["neutral", "reference_faces", "classes", "storage", "fitting", "learn"],
+    "vision": ["frames", "orientation", "detector", "expression", "examples"],
+    "tracking": ["tracker", "smoothing", "face_state", "temporal", "offline", "stream"],
+    "recognizer": [],
+    "sources": [
+        "privacy", "stills", "stills.kinds", "stills.layout", "stills.packed", "stills.tags", "stills.jpeg",
+        "stills.png", "stills.webp", "stills.tiff", "stills.boxes", "stills.jpeg2000", "stills.pnm",
+        "stills.bmp", "stills.heif", "stills.decoder", "stills.motion", "images", "folders", "timestamps",
+        "base", "animation", "pixels", "decoders.geometry", "decoders.unwritten", "decoders.opencv",
+        "decoders.pyav", "decoders", "mp4_index", "completeness", "video", "live", "connections", "pipelines",
+        "web_files", "snapshots", "addresses", "rotation", "factory", "demo",
+    ],
+    "drawing": ["sprites", "faces", "plot"],
+    "sinks": ["records", "fragmented_mp4", "encoder", "media", "summary"],
+    "web": ["address", "counters", "feed", "guard", "app", "server"],
+    "diagnostics": ["golden", "machine", "selftest", "checkup"],
+    "bench": ["timing", "scene", "engines", "worker", "clip", "table", "report"],
+    "cli": ["startup", "console", "options", "signals", "inputs", "results", "fer_run", "enroll", "doctor", "programs"],
+}  # fmt: skip
 FRAMEWORKS = {"torch", "torchvision", "timm", "onnx", "datasets", "matplotlib", "mien_train", "mien_export", "skimage"}
 
 
@@ -45,7 +62,7 @@ def module_name(path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "statement", ["import mien", "import mien.running", "import mien.recognizer, mien.engines.ort"]
+    "statement", ["import mien", "import mien.cli.fer_run", "import mien.recognizer, mien.engines.ort"]
 )
 def test_a_fresh_process_loads_no_framework(statement: str) -> None:
     code = f"import sys; {statement}; print(*{{name.split('.')[0] for name in sys.modules}})"
@@ -85,22 +102,38 @@ def test_openvino_is_given_nothing_to_send_with() -> None:
 
 
 def test_the_runtime_imports_downward_only() -> None:
+    order = list(PACKAGES)
     for path in (ROOT / "runtime/mien").rglob("*.py"):
         name = module_name(path)
         if name == "__init__":
             continue
-        assert name in FLOORS, f"{name} has no floor yet: add it to FLOORS and to ARCHITECTURE.md"
+        package, _, module = name.partition(".")
+        assert package in PACKAGES, f"{package} has no place yet: add it to PACKAGES and to ARCHITECTURE.md"
+        inside = PACKAGES[package]
+        assert not module or module in inside, f"{name} has no place yet: add it to PACKAGES"
         for used in imports(path):
-            if used.startswith("mien.") and (target := used.removeprefix("mien.")) in FLOORS:
-                lazily_upward = name == "engines" and target.startswith("engines.")
-                assert lazily_upward or FLOORS.index(target) < FLOORS.index(name), f"{name} imports {target}"
+            target, _, part = used.removeprefix("mien.").partition(".")
+            if not used.startswith("mien.") or target not in PACKAGES:
+                continue
+            if target != package:
+                assert order.index(target) < order.index(package), f"{name} imports {used}"
+            elif module and part in inside:  # a package itself may import any of its modules
+                assert inside.index(part) < inside.index(module), f"{name} imports {used}"
+
+
+def test_a_recognizer_loads_no_application() -> None:
+    code = "import sys, mien; mien.Recognizer; print(*(name for name in sys.modules if name.startswith('mien.')))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[1] for name in result.stdout.split()}
+    assert not loaded & {"cli", "web", "bench", "sinks", "drawing", "diagnostics", "sources"}
 
 
 def test_an_engine_never_imports_its_parent() -> None:
     for path in (ROOT / "runtime/mien/engines").glob("*.py"):
-        if path.stem != "__init__":
+        if path.stem not in ("__init__", "selection"):
             assert "mien.engines" not in imports(path)
-    assert not {n for n in imports(ROOT / "runtime/mien/engines/__init__.py", True) if n.startswith("mien.engines")}
+    at_once = imports(ROOT / "runtime/mien/engines/__init__.py", True)
+    assert not {name for name in at_once if name.startswith("mien.engines.") and ".cores" not in name}
 
 
 def test_wings_keep_to_their_own() -> None:

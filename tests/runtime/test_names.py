@@ -14,12 +14,12 @@ from pathlib import Path
 import cv2
 import pytest
 
-from mien.annotated import SaveVideo
 from mien.engines import has_library
 from mien.errors import InputError, OutputError
-from mien.faces import Frame, Image
-from mien.opening import open_source
 from mien.paths import check_plain, for_native, is_plain, readable
+from mien.sinks.media import SaveVideo
+from mien.sources.factory import open_source
+from mien.types import Frame, Image
 
 MakeClip = Callable[..., Path]
 ODD = os.fsdecode(b"caf\xe9")

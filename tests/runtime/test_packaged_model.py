@@ -8,8 +8,8 @@ import pytest
 
 from mien import Recognizer
 from mien.bundle import find_bundle
-from mien.faces import Affect, Expression
-from mien.temporal import TemporalEncoder
+from mien.tracking.temporal import TemporalEncoder
+from mien.types import Affect, Expression
 
 
 def test_the_smiling_astronaut_is_happy_in_colour_and_mirrored(portrait: np.ndarray) -> None:
@@ -30,8 +30,8 @@ def test_it_fits_the_floors() -> None:
 
 @pytest.mark.skipif(not os.environ.get("MIEN_DATA"), reason="MIEN_DATA names no folder of data sets")
 def test_it_keeps_its_cards_promise_on_real_faces() -> None:
-    from mien_train.datasets import load_faces
-    from mien_train.sets import prepare
+    from mien_train.data.datasets import load_faces
+    from mien_train.data.sets import prepare
 
     recognizer = Recognizer(threads=1)
     faces = load_faces("affectnet-subset/test", Path(os.environ["MIEN_DATA"]))

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from mien.engines import has_library, load_engine
-from mien.faces import Face, Image
-from mien.opening import open_source
 from mien.recognizer import Recognizer
+from mien.sources.factory import open_source
+from mien.types import Face, Image
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 CHILD = """
@@ -144,7 +144,7 @@ def test_engines_can_be_pickled(tiny_bundle: Path, device: str) -> None:
 SOURCE = """
 import os, sys
 from mien.errors import SourceError
-from mien.opening import open_source
+from mien.sources.factory import open_source
 
 path, loop, begun = sys.argv[1], sys.argv[2] == "loop", sys.argv[3] == "begun"
 source = open_source(path, loop=loop)

@@ -7,7 +7,7 @@ import pytest
 
 import mien.engines.ort
 from mien import EngineUnavailable, Face, InputError, Recognizer
-from mien.faces import EXPRESSIONS
+from mien.types import EXPRESSIONS
 
 BOX = np.array([[178, 63, 268, 176]], np.float32)
 

@@ -25,9 +25,9 @@ import pytest
 from mien.cli import parse_args, run
 from mien.engines.ort import OrtEngine
 from mien.errors import SourceError
-from mien.faces import Detection, Image
-from mien.opening import open_source
 from mien.recognizer import Recognizer
+from mien.sources.factory import open_source
+from mien.types import Detection, Image
 
 MakeClip = Callable[..., Path]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -203,7 +203,7 @@ def test_what_the_decode_thread_raises_comes_out(
             raise error
         return image
 
-    monkeypatch.setattr("mien.decoders.opencv.as_bgr", fail)
+    monkeypatch.setattr("mien.sources.decoders.opencv.as_bgr", fail)
     threads = set(threading.enumerate())
     seen = []
     with (
@@ -231,7 +231,7 @@ def test_a_decoder_that_fails_under_fer_run_is_told(
     def fail(image: Image) -> Image:
         raise cv2.error("bad stream")
 
-    monkeypatch.setattr("mien.decoders.opencv.as_bgr", fail)
+    monkeypatch.setattr("mien.sources.decoders.opencv.as_bgr", fail)
     assert fer_run("--source", make_clip(tmp_path / "in.mp4", frames=20), "--json", tmp_path / "a.jsonl") == 2
     err = capsys.readouterr().err
     assert err.startswith("fer-run: error: ")

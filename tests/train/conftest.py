@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from tiny_data import write_split
 
-import mien_train.metrics
-from mien.faces import EXPRESSIONS
+import mien_train.evaluation.metrics
+from mien.types import EXPRESSIONS
 from mien_train.recipe import Recipe, build
 
 
@@ -66,7 +66,7 @@ def recipe() -> Recipe:
 def teacher(data: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished checkpoint that has learned the tints: forty steps on labels, then heads and card."""
     from mien_train.finish import finish
-    from mien_train.trainer import train
+    from mien_train.supervised.trainer import train
 
     folder = tmp_path_factory.mktemp("teacher")
     path = train(replace(recipe, optim=replace(recipe.optim, steps=40)), data, folder, threads=1)
@@ -78,9 +78,9 @@ def teacher(data: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rough intervals, ten times as fast, where nobody looks at them."""
-    real = mien_train.metrics.bootstrap
+    real = mien_train.evaluation.metrics.bootstrap
 
     def rough(statistic: Callable[[Any], Any], count: int, resamples: int = 0) -> Any:
         return real(statistic, count, min(resamples, 400) or 20)
 
-    monkeypatch.setattr(mien_train.metrics, "bootstrap", rough)
+    monkeypatch.setattr(mien_train.evaluation.metrics, "bootstrap", rough)

@@ -9,8 +9,8 @@ from tiny_teacher import write_checkpoint
 
 from mien.align import CropSpec
 from mien.errors import InputError
-from mien_train.checkpoints import load_checkpoint
 from mien_train.cli import main, parse_args, run
+from mien_train.models.checkpoints import load_checkpoint
 from mien_train.recipe import packaged_recipes
 
 pytestmark = pytest.mark.usefixtures("few_resamples")

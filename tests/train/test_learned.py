@@ -15,17 +15,17 @@ import torch
 from tiny_data import face_jpeg
 
 from mien import Recognizer
-from mien.card import card_from_dict
+from mien.bundle.card import card_from_dict
 from mien.cli import parse_args, run
 from mien.errors import InputError
-from mien.faces import EXPRESSIONS
+from mien.types import EXPRESSIONS
 from mien_export.pack import Wanted, pack
+from mien_train.data.sets import load_sets
+from mien_train.evaluation.kept_affect import keep_affect
 from mien_train.finish import finish, learned_labels
-from mien_train.keep import keep_affect
+from mien_train.models.from_onnx import bundle_state, load_trained
 from mien_train.recipe import Recipe
-from mien_train.sets import load_sets
-from mien_train.trainer import train
-from mien_train.unpack import bundle_state, load_trained
+from mien_train.supervised.trainer import train
 
 SHOWN = ("neutral", "happiness", "sadness")
 

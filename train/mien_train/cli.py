@@ -114,7 +114,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
 def _train(args: argparse.Namespace) -> int:
     from accelerate import PartialState
 
-    from mien_train.trainer import train
+    from mien_train.supervised.trainer import train
 
     recipe = _recipe(args)
     if args.faces:
@@ -127,10 +127,10 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _finish(args: argparse.Namespace) -> int:
-    from mien_train.checkpoints import load_checkpoint
+    from mien_train.evaluation.plots import plot_evaluation
+    from mien_train.evaluation.report import lines
     from mien_train.finish import finish
-    from mien_train.plots import plot_evaluation
-    from mien_train.report import lines
+    from mien_train.models.checkpoints import load_checkpoint
 
     made = finish(args.checkpoint, args.data)
     print("\n".join(lines(made.figures)))
@@ -142,7 +142,7 @@ def _finish(args: argparse.Namespace) -> int:
 
 
 def _ablate(args: argparse.Namespace) -> int:
-    from mien_train.ablate import ARMS, ablate, as_markdown
+    from mien_train.supervised.ablate import ARMS, ablate, as_markdown
 
     if args.seeds < 1:
         raise InputError("--seeds must be 1 or more")
@@ -165,9 +165,9 @@ def _semi_compare(args: argparse.Namespace) -> int:
 
 
 def _cache(args: argparse.Namespace) -> int:
-    from mien_train.sets import load_with_landmarks
-    from mien_train.teacher_cache import write_cache
+    from mien_train.data.sets import load_with_landmarks
     from mien_train.teachers import load_teacher
+    from mien_train.teachers.cache import write_cache
 
     teacher = load_teacher(args.teacher)
     for name in args.sets:
@@ -176,9 +176,9 @@ def _cache(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from mien_train.evaluate import evaluate
-    from mien_train.plots import plot_evaluation
-    from mien_train.report import lines
+    from mien_train.evaluation.evaluate import evaluate
+    from mien_train.evaluation.plots import plot_evaluation
+    from mien_train.evaluation.report import lines
 
     made = evaluate(args.source, args.data, tuple(args.sets))
     print("\n".join(lines(made.figures)))
@@ -191,8 +191,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from mien_train.evaluate import compare
-    from mien_train.report import comparison
+    from mien_train.evaluation.evaluate import compare
+    from mien_train.evaluation.report import comparison
 
     figures = compare(args.source, args.second, args.data, tuple(args.sets))
     print("\n".join(comparison(figures)))

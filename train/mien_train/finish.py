@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from mien.card import Calibration, ModelCard, TrainingSet
+from mien.bundle.card import Calibration, ModelCard, TrainingSet
 from mien.errors import InputError
-from mien.faces import EXPRESSIONS
-from mien_train.batches import Faces
-from mien_train.calibrate import fit_temperature, held_out_temperature
-from mien_train.checkpoints import load_student
-from mien_train.datasets import TERMS
-from mien_train.evaluate import Evaluation, count_macs, fit_affect_head, test_predictions
-from mien_train.keep import keep_affect
-from mien_train.metrics import calibration_error, expression_metrics
-from mien_train.predict import Predictions, predict
+from mien.types import EXPRESSIONS
+from mien_train.data.batches import Faces
+from mien_train.data.datasets import TERMS
+from mien_train.data.sets import load_sets, load_with_landmarks
+from mien_train.evaluation.calibrate import fit_temperature, held_out_temperature
+from mien_train.evaluation.evaluate import Evaluation, count_macs, fit_affect_head, test_predictions
+from mien_train.evaluation.kept_affect import keep_affect
+from mien_train.evaluation.metrics import calibration_error, expression_metrics
+from mien_train.evaluation.predict import Predictions, predict
+from mien_train.models.checkpoints import load_student
 from mien_train.recipe import Recipe
 from mien_train.semi.pools import load_sets_of
-from mien_train.sets import load_sets, load_with_landmarks
 
 LIMITS = (
     "Reads what a face shows, not what a person feels. Trained mostly on frontal and near-frontal faces from the web: "

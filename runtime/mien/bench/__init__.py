@@ -13,17 +13,17 @@ from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
-from mien import console
+from mien import terminal as console
 from mien.bench.clip import check_clip
 from mien.bench.report import header, measure, say
 from mien.bench.table import picture
 from mien.bundle import FILES, Bundle, find_bundle
+from mien.diagnostics.machine import Facts
+from mien.drawing.plot import save_png
 from mien.engines import DEVICES
 from mien.errors import EngineUnavailable, InputError, MienError, ModelInvalid, OutputError, SourceError
-from mien.machine import Facts
-from mien.outputs import check_folder, write_whole
-from mien.plot import save_png
-from mien.video import quiet_opencv
+from mien.files import check_folder, write_whole
+from mien.sources.video import quiet_opencv
 
 EPILOG = """What is compared is measured in turn. cores, and figures a core, come from the processor time that the
 process used, in all its threads (time.process_time); those of engines use some more while they wait for the next call.

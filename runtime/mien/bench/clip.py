@@ -18,9 +18,9 @@ from pathlib import Path
 
 import mien.errors
 from mien.bench.timing import Steps, figures
+from mien.diagnostics.machine import Facts
 from mien.errors import InputError, MienError, SourceError
-from mien.machine import Facts
-from mien.opening import open_source
+from mien.sources.factory import open_source
 
 WAYS = ("stream", "predict")
 FEWEST = 100
@@ -46,7 +46,7 @@ class Child:
         """Raises what the child meets: MienError, of the kind that it was."""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the child)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mien.bench.way"],
+            [sys.executable, "-m", "mien.bench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

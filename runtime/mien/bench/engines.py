@@ -12,14 +12,14 @@ import numpy as np
 from mien.bench.scene import scene
 from mien.bench.timing import Samples, figures
 from mien.bundle import FILES, Bundle
-from mien.choice import AUTOMATIC, Way, open_way
-from mien.detector import WINDOW, Detector, load_detector
+from mien.diagnostics.golden import golden_crops
+from mien.diagnostics.machine import Facts
+from mien.diagnostics.selftest import words
 from mien.engines import EXTRAS, Engine, has_library
+from mien.engines.selection import AUTOMATIC, Way, open_way
 from mien.errors import EngineUnavailable, ModelInvalid
-from mien.faces import Floats, Image
-from mien.golden import golden_crops
-from mien.machine import Facts
-from mien.selftest import words
+from mien.types import Floats, Image
+from mien.vision.detector import WINDOW, Detector, load_detector
 
 THREADED = ("cpu", "openvino")
 """Devices whose speed depends on the number of threads."""

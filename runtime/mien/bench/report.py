@@ -35,18 +35,18 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from mien import console
+from mien import terminal as console
 from mien.bench.clip import TURNS, WAYS, check_clip, clip_facts, clip_turns
 from mien.bench.engines import detector_facts, detector_works, model_facts, model_works
 from mien.bench.scene import make_clip
 from mien.bench.table import clip_table, detector_table, model_table
 from mien.bench.timing import Samples, Steps, doubts, failures, turns
 from mien.bundle import Bundle
-from mien.choice import BLOCKS, LIBRARIES, choose
+from mien.diagnostics.machine import Facts, machine
+from mien.diagnostics.selftest import words
+from mien.engines.selection import BLOCKS, LIBRARIES, choose
 from mien.errors import MienError
-from mien.machine import Facts, machine
 from mien.packages import installed
-from mien.selftest import words
 
 CLIP_ROWS = 10
 """How many times as long as a row each way through the clip is measured."""

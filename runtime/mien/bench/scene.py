@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mien.diagnostics.golden import golden_crops
 from mien.errors import OutputError
-from mien.faces import Floats, Image
-from mien.golden import golden_crops
 from mien.paths import for_native
+from mien.types import Floats, Image
 
 SIZE, FPS, FRAMES = (640, 360), 25.0, 150
 """Of the clip: width and height in px, frames per second and how many."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mien.bench.engines import Row
-from mien.faces import Image
-from mien.machine import Facts
-from mien.plot import bar_plot
+from mien.diagnostics.machine import Facts
+from mien.drawing.plot import bar_plot
+from mien.types import Image
 
 Cell = str | float | None
 

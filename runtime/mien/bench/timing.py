@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.choice import BLOCKS, PAUSE, WARM_UP, K
-from mien.machine import Facts
-from mien.selftest import words
+from mien.diagnostics.machine import Facts
+from mien.diagnostics.selftest import words
+from mien.engines.selection import BLOCKS, PAUSE, WARM_UP, K
 
 STATUS = Path("/proc/self/status")
 BUSY = 0.5

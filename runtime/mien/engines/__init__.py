@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
-from mien.cores import model_threads
+from mien.engines.cores import model_threads
 from mien.errors import EngineUnavailable, MienError
-from mien.faces import Floats, Image
 from mien.packages import broken
+from mien.types import Floats, Image
 
 
 class Engine(Protocol):

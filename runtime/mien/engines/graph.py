@@ -9,9 +9,9 @@ from pathlib import Path
 import onnxruntime as ort
 
 from mien.errors import MienError, ModelInvalid
-from mien.faces import Floats
 from mien.paths import for_native
 from mien.per_process import PerProcess
+from mien.types import Floats
 
 ort.disable_telemetry_events()
 

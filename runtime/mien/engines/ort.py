@@ -13,9 +13,9 @@ import onnxruntime as ort
 
 from mien.bundle import cache_folder, sha256
 from mien.errors import EngineUnavailable, InputError, MienError, ModelInvalid, OutputError
-from mien.faces import Floats, Image
 from mien.paths import for_native
 from mien.per_process import NO_FORK, PerProcess
+from mien.types import Floats, Image
 
 # For programs that had imported onnxruntime before mien; see mien/__init__.py.
 ort.disable_telemetry_events()

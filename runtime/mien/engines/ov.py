@@ -16,8 +16,8 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402
 
 from mien.errors import InputError, ModelInvalid  # noqa: E402
-from mien.faces import Floats, Image  # noqa: E402
 from mien.per_process import PerProcess  # noqa: E402
+from mien.types import Floats, Image  # noqa: E402
 
 _Compiled: TypeAlias = "tuple[ov.CompiledModel, list[tuple[int, str]]]"
 

@@ -18,8 +18,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from mien.engines.trt_plan import LOG, core_of, cuda, load_plan
 from mien.errors import EngineUnavailable, InputError, ModelInvalid
-from mien.faces import Floats, Image
 from mien.per_process import NO_FORK
+from mien.types import Floats, Image
 
 TO_GPU = cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
 TO_HOST = cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from mien.draw import COLOURS, OTHER, Colour
+from mien.drawing.faces import COLOURS, OTHER, Colour
 from mien.errors import EngineUnavailable
-from mien.faces import Face, Frame
+from mien.types import Face, Frame
 from mien.web.address import check_token, is_loopback, listen, url_of
 from mien.web.counters import Counters, Watched
 from mien.web.feed import Feed

@@ -106,7 +106,7 @@ class App:
         self._counters = counters
         self._about = dict(about)
         self._build = build
-        folder = files("mien") / "page"
+        folder = files("mien") / "web" / "static"
         self._page = {path: ((folder / name).read_bytes(), media) for path, (name, media) in PAGE.items()}
         routes = [Route(path, self._file) for path in PAGE]
         routes += [Route("/stream", self._stream), Route("/events", self._events)]

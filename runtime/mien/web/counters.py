@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Protocol
 
-from mien.faces import Face
+from mien.types import Face
 
 SILENCE = 10.0
 """Seconds without a frame after which an open source counts as stuck; of a slow one, the time of three."""

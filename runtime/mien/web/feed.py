@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from mien.draw import blur_faces, draw_faces
-from mien.faces import Face, Frame
-from mien.sinks import record
+from mien.drawing.faces import blur_faces, draw_faces
+from mien.sinks.records import record
+from mien.types import Face, Frame
 from mien.web.counters import Counters
 
 RATE = 25

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import InputError
-from mien.faces import EXPRESSIONS
-from mien_train.compounds import parents
+from mien.types import EXPRESSIONS
+from mien_train.data.compounds import parents
 
 SECOND, TOGETHER = 3, 8
 """Votes, of ten, that the second expression and both together must have."""

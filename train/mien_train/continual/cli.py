@@ -78,7 +78,7 @@ def run_learning(args: argparse.Namespace) -> int:
 
 
 def run_explain(args: argparse.Namespace) -> int:
-    from mien_train.explain import explain
+    from mien_train.continual.explain import explain
 
     for name, probability in explain(args.student, args.picture, args.out).items():
         print(f"{name:24s} {probability:.3f}")

@@ -21,9 +21,9 @@ from mien_train.continual.network import Tail, cut, grown_state
 from mien_train.continual.plot import plot_courses
 from mien_train.continual.recipe import ContinualRecipe
 from mien_train.continual.sets import load_learning
+from mien_train.loop.precision import warn_of_emulation
+from mien_train.models.from_onnx import is_bundle, load_trained
 from mien_train.models.student import Student
-from mien_train.precision import warn_of_emulation
-from mien_train.unpack import is_bundle, load_trained
 
 OURS, PLAIN, CHANCE = "psmr+kd", "fine-tuning", "random+kd"
 

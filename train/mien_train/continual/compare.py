@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mien.errors import InputError
-from mien.faces import EXPRESSIONS
+from mien.types import EXPRESSIONS
 from mien_train.continual.classes import class_names
 from mien_train.continual.features import Bank
 from mien_train.continual.figures import accuracy, course, interval, new_at_loss, summary

@@ -16,10 +16,10 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mien.align import CropSpec
-from mien.faces import EXPRESSIONS
-from mien_train.batches import EvaluationFaces
+from mien.types import EXPRESSIONS
 from mien_train.continual.network import Tail, Trunk
 from mien_train.continual.sets import Labelled
+from mien_train.data.batches import EvaluationFaces
 
 BATCH = 128
 

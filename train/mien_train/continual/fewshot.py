@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mien.errors import InputError
-from mien.faces import EXPRESSIONS
+from mien.types import EXPRESSIONS
 from mien_train.continual.classes import class_names
 from mien_train.continual.features import Bank
 from mien_train.continual.figures import accuracy, balanced_accuracy, new_at_loss

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mien.faces import EXPRESSIONS
-from mien_train.metrics import bootstrap
+from mien.types import EXPRESSIONS
+from mien_train.evaluation.metrics import bootstrap
 
 BASIC = len(EXPRESSIONS)
 

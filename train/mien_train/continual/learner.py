@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mien.faces import EXPRESSIONS
+from mien.types import EXPRESSIONS
 from mien_train.continual.features import Bank, half, outputs
 from mien_train.continual.memory import RANKINGS, Memory
 from mien_train.continual.network import Tail

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import InputError
-from mien.faces import EXPRESSIONS
-from mien_train.compounds import parents
+from mien.types import EXPRESSIONS
 from mien_train.continual.classes import class_names
+from mien_train.data.compounds import parents
+from mien_train.models.from_onnx import load_trained
 from mien_train.models.student import Student
 from mien_train.recipe import Recipe
-from mien_train.unpack import load_trained
 
 COMPOUNDS_KEY = "compounds"
 """Of a checkpoint's state: its names, and the rows of the head for them."""

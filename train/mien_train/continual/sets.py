@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import InputError
-from mien.faces import EXPRESSIONS
-from mien_train.batches import Faces
+from mien.types import EXPRESSIONS
 from mien_train.continual.classes import class_names, labels_of_votes
 from mien_train.continual.folders import pictures_of
 from mien_train.continual.recipe import ClassesRecipe
-from mien_train.datasets import FaceSet
-from mien_train.duplicates import difference_hashes, repeats
-from mien_train.sets import load_with_landmarks, prepare
+from mien_train.data.batches import Faces
+from mien_train.data.datasets import FaceSet
+from mien_train.data.duplicates import difference_hashes, repeats
+from mien_train.data.sets import load_with_landmarks, prepare
 
 
 @dataclass(frozen=True, eq=False)

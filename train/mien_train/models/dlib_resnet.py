@@ -83,5 +83,5 @@ class DlibResNet(nn.Module):
 
 @register_model
 def dlib_resnet29(pretrained: bool = False, **options: Any) -> DlibResNet:
-    """For timm. The weights come from ``mien_train.pretrained``, so ``pretrained`` has no meaning here."""
+    """For timm. The weights come from ``mien_train.models.pretrained``, so ``pretrained`` has no meaning here."""
     return DlibResNet(**{name: options[name] for name in ("num_classes", "drop_path_rate") if name in options})

@@ -10,7 +10,7 @@ from timm.layers.adaptive_avgmax_pool import SelectAdaptivePool2d
 from torch import Tensor, nn
 
 from mien.errors import InputError
-from mien.faces import EXPRESSIONS
+from mien.types import EXPRESSIONS
 from mien_train.models import dlib_resnet  # noqa: F401  registers its backbone
 from mien_train.recipe import ModelRecipe
 

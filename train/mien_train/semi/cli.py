@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien.cores import processor
+from mien.engines.cores import processor
 from mien.errors import InputError
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import InputError
-from mien.faces import EXPRESSIONS
-from mien_train.batches import Faces
-from mien_train.checkpoints import load_student
-from mien_train.evaluate import test_predictions
-from mien_train.metrics import confusion
+from mien.types import EXPRESSIONS
+from mien_train.data.batches import Faces
+from mien_train.evaluation.evaluate import test_predictions
+from mien_train.evaluation.metrics import confusion
+from mien_train.models.checkpoints import load_student
 from mien_train.recipe import Recipe
 from mien_train.semi.pools import load_sets_of, split_pools
 from mien_train.semi.train import check_recipe, train_semi

@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from mien.align import CropSpec
 from mien.errors import InputError
-from mien.faces import EXPRESSIONS
-from mien_train.batches import SeededDraws, TrainingFaces
+from mien.types import EXPRESSIONS
+from mien_train.data.batches import SeededDraws, TrainingFaces
+from mien_train.loop.schedule import one_thread
 from mien_train.recipe import Recipe
-from mien_train.schedule import one_thread
 from mien_train.semi.pools import Pools
 
 

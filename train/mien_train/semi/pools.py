@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from mien.errors import InputError
-from mien_train.batches import Faces, soft_targets
+from mien_train.data.batches import Faces, soft_targets
+from mien_train.data.sets import load_sets
 from mien_train.recipe import Recipe
-from mien_train.sets import load_sets
 
 
 @dataclass(frozen=True, eq=False)

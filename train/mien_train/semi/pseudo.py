@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mien.faces import EXPRESSIONS
+from mien.types import EXPRESSIONS
 
 MOMENTUM = 0.9
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from mien.align import CropSpec
 from mien.errors import TrainingStopped
-from mien.faces import EXPRESSIONS
-from mien_train.batches import Faces
+from mien.types import EXPRESSIONS
+from mien_train.data.batches import Faces
+from mien_train.evaluation.predict import predict
 from mien_train.models.student import Student
-from mien_train.predict import predict
 
 BREAK = 0.6
 """Below this accuracy of its pseudo-labels a student gets worse than without them (arXiv:2403.11942)."""

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mien.faces import EXPRESSIONS
-from mien_train.batches import Faces, soft_targets
+from mien.types import EXPRESSIONS
+from mien_train.data.batches import Faces, soft_targets
 from mien_train.models.student import Student
 
 LEAST = 1e-3

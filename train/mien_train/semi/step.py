@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mien_train.loop.schedule import parameter_groups, rate_factor
 from mien_train.losses.labels import soft_cross_entropy
 from mien_train.models.student import Student
 from mien_train.recipe import Recipe
-from mien_train.schedule import parameter_groups, rate_factor
 from mien_train.semi.draws import Drawn
 from mien_train.semi.feedback import Baseline, fall, feedback_loss
 from mien_train.semi.pseudo import Thresholds, pseudo_labels, pseudo_loss

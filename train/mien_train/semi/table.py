@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from mien.faces import EXPRESSIONS
+from mien.types import EXPRESSIONS
 from mien_train.semi.compare import ARMS, RARE, gain
 
 Rows = list[dict[str, Any]]

@@ -16,17 +16,17 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from mien.errors import InputError, TrainingStopped
-from mien_train.checkpoints import load_checkpoint, recipe_of
-from mien_train.precision import warn_of_emulation
-from mien_train.predict import predict
+from mien_train.evaluation.predict import predict
+from mien_train.loop.precision import warn_of_emulation
+from mien_train.models.checkpoints import load_checkpoint, recipe_of
+from mien_train.models.start import start_student
 from mien_train.recipe import Recipe
 from mien_train.semi.draws import Drawn, draws, teacher_crop
 from mien_train.semi.pools import Pools
 from mien_train.semi.quality import judge, pseudo_quality
 from mien_train.semi.shares import give_back, labelled_shares, seen_shares
 from mien_train.semi.step import Pair
-from mien_train.start import start_student
-from mien_train.trainer import History
+from mien_train.supervised.trainer import History
 
 SAVE_EVERY_S = 180.0
 CHECKS = 5

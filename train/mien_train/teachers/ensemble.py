@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mien.align import CropSpec
 from mien.errors import InputError
-from mien_train.teacher import Teacher, TeacherOutput, known_log_softmax
+from mien_train.teachers.base import Teacher, TeacherOutput, known_log_softmax
 
 
 @dataclass(frozen=True)

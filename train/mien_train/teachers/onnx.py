@@ -15,7 +15,7 @@ from torch import Tensor
 from mien.align import CropSpec
 from mien.bundle import find_bundle
 from mien.errors import InputError, ModelInvalid
-from mien_train.teacher import TeacherOutput, check_classes, recrop, to_canonical
+from mien_train.teachers.base import TeacherOutput, check_classes, recrop, to_canonical
 from mien_train.teachers.networks import identity_of
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mien.errors import InputError
-from mien.faces import EXPRESSIONS
+from mien.types import EXPRESSIONS
 from mien_train.temporal.video import PICTURES, Row, write_rows
 
 NONE = (math.nan, math.nan)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien_train.batches import Faces
-from mien_train.datasets import FaceSet
-from mien_train.duplicates import difference_hashes, repeats
+from mien_train.data.batches import Faces
+from mien_train.data.datasets import FaceSet
+from mien_train.data.duplicates import difference_hashes, repeats
+from mien_train.data.sets import load_with_landmarks
 from mien_train.recipe import DataRecipe
-from mien_train.sets import load_with_landmarks
 
 LEARNED = ("ferplus/validation", "affectnet-subset/validation", "rafdb/holdout")
 """Stills to learn from: labelled ones that the student's own training held out."""

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.faces import EXPRESSIONS
-from mien.offline import SLIDING
-from mien.person import AFTER_ENCODER
-from mien.stream import StreamOptions
+from mien.tracking.face_state import AFTER_ENCODER
+from mien.tracking.offline import SLIDING
+from mien.tracking.stream import StreamOptions
+from mien.types import EXPRESSIONS
 from mien_train.temporal.filters import Filter, Reading, averaged, held, raw, slid, streamed
 from mien_train.temporal.network import TemporalNet
 from mien_train.temporal.sequences import Sequences

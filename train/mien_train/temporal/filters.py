@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mien.expression import Labeling
-from mien.faces import EXPRESSIONS, Affect, Detection, Expression, Face
-from mien.person import LEAD, Person
-from mien.smoothing import Average
+from mien.tracking.face_state import LEAD, Person
+from mien.tracking.smoothing import Average
+from mien.types import EXPRESSIONS, Affect, Detection, Expression, Face
+from mien.vision.expression import Labeling
 from mien_train.temporal.sequences import Floats, Sequences, Values
 
 BOX = np.array([0, 0, 100, 100], np.float32)

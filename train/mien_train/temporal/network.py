@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mien.faces import EXPRESSIONS
+from mien.types import EXPRESSIONS
 
 CLASSES = len(EXPRESSIONS)
 READ = CLASSES + 2

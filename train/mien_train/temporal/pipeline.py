@@ -12,8 +12,8 @@ import torch
 
 from mien.bundle import Bundle, find_bundle, sha256
 from mien.errors import InputError
-from mien.faces import EXPRESSIONS
-from mien_train.datasets import TERMS
+from mien.types import EXPRESSIONS
+from mien_train.data.datasets import TERMS
 from mien_train.temporal.data import LEARNED, load_stills
 from mien_train.temporal.evaluate import figures, mean_delay, methods
 from mien_train.temporal.network import READ, TemporalShape

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.align import lit, warp
-from mien.faces import Image
+from mien.types import Image
 
 Values = NDArray[np.float64]
 WAVES = 5

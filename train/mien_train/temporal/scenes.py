@@ -19,9 +19,9 @@ from mien.align import crop_matrix
 from mien.bundle import Bundle
 from mien.engines import Engine, load_engine
 from mien.errors import InputError
-from mien.faces import EXPRESSIONS
-from mien_train.batches import Faces
-from mien_train.landmarks import decode_image
+from mien.types import EXPRESSIONS
+from mien_train.data.batches import Faces
+from mien_train.data.landmarks import decode_image
 from mien_train.temporal.render import draw_disturbances, frame_times, render
 
 STILLS = 3

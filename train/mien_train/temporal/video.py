@@ -20,11 +20,11 @@ import numpy as np
 from tqdm import tqdm
 
 from mien.bundle import Bundle
-from mien.checks import check_number
 from mien.errors import InputError
-from mien.faces import EXPRESSIONS, Image
 from mien.recognizer import Recognizer
-from mien.video import open_video
+from mien.sources.video import open_video
+from mien.types import EXPRESSIONS, Image
+from mien.validation import check_number
 from mien_train.temporal.sequences import Sequences
 
 COLUMNS = ("clip", "frame", "time", "expression", "valence", "arousal")

@@ -1,0 +1,94 @@
+"""Name or path -> a verified model bundle on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from mien.bundle.card import CARD, ModelCard, read_card
+from mien.errors import EngineUnavailable, ModelInvalid, ModelNotFound
+
+FILES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
+IR_FILES = {"fp32": "model.openvino.xml", "int8": "model.int8.openvino.xml"}
+"""OpenVINO's own form of a model: this file, and one that ends in .bin beside it."""
+DEFAULT = "student"
+MODELS = Path(str(files("mien") / "models"))
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A folder with a card and the files that it names."""
+
+    folder: Path
+    card: ModelCard
+
+    @property
+    def precisions(self) -> list[str]:
+        """Those it holds a file of, fp32 first."""
+        return [key for key, file in FILES.items() if file in self.card.files]
+
+    def model_file(self, precision: str = "fp32", device: str = "cpu") -> Path:
+        """The verified model file of a precision: ONNX, or for ``openvino`` its own form where the bundle holds it.
+
+        Raises EngineUnavailable for a precision the bundle does not hold, ModelInvalid where the file was altered.
+        """
+        if precision not in FILES:
+            raise EngineUnavailable(f"unknown precision {precision!r}; choose one of auto, {', '.join(FILES)}")
+        if device == "openvino" and IR_FILES.get(precision) in self.card.files:
+            self.verified(str(Path(IR_FILES[precision]).with_suffix(".bin")))
+            return self.verified(IR_FILES[precision])
+        if FILES[precision] not in self.card.files:
+            held = ", ".join(self.precisions) or "none"
+            raise EngineUnavailable(
+                f"bundle {self.folder} has no {precision} model; it holds {held}; make one with fer-export"
+            )
+        return self.verified(FILES[precision])
+
+    def verified(self, name: str) -> Path:
+        """A file of the bundle, or ModelInvalid where it is missing or is not what the card says."""
+        if name not in self.card.files:
+            raise ModelInvalid(f"{self.folder / name} is not named by its card; export the bundle again")
+        path = self.folder / name
+        if not path.is_file():
+            raise ModelInvalid(f"{path} is missing although the card names it; export or copy the bundle again")
+        digest = sha256(path)
+        if digest != self.card.files[name]:
+            raise ModelInvalid(
+                f"{path} has sha256 {digest[:12]}..., but its card says {self.card.files[name][:12]}...: "
+                "the file was altered; export or copy the bundle again"
+            )
+        return path
+
+
+def cache_folder() -> Path:
+    """Where what this machine measured or built is kept: ``$MIEN_CACHE``, or ``~/.cache/mien``; for a user without a
+    home, as in some containers, a temporary folder."""
+    try:
+        return Path(os.environ.get("MIEN_CACHE") or Path.home() / ".cache" / "mien")
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / "mien"
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def find_bundle(model: str | Path = "default") -> Bundle:
+    """``default``, the name of a packaged bundle, or a path to a folder with a card."""
+    name = DEFAULT if str(model) == "default" else str(model)
+    for folder in (MODELS / name, Path(name)):
+        if os.path.isfile(folder / CARD):
+            return Bundle(folder, read_card(folder))
+    if os.path.isdir(name):
+        raise ModelInvalid(f"{model} is not a model bundle: it holds no {CARD}; make one with fer-export")
+    names = ", ".join(packaged_names())
+    raise ModelNotFound(f"no model {str(model)!r}: give the path of a bundle, or one of: {names}")
+
+
+def packaged_names() -> list[str]:
+    """What ``find_bundle`` knows by name."""
+    return ["default", *sorted(path.parent.name for path in MODELS.glob(f"*/{CARD}"))]

@@ -1,0 +1,159 @@
+"""The model card: what a bundle is. The only source of labels, input size, crop and calibration."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from mien.align import CropSpec
+from mien.errors import InputError, ModelInvalid
+
+FORMAT = 1
+CARD = "card.json"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """One data set that the weights learned from. ``terms``: the licence or terms that its owners state."""
+
+    name: str
+    images: int
+    terms: str
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Temperature scaling (Guo et al. 2017), inside the graph already; it may depend on the face.
+
+    ``temperature``: its geometric mean over the validation images, for information.
+    ``error_before`` and ``error_after``: expected calibration error, 15 bins, of each test set.
+    """
+
+    temperature: float
+    error_before: dict[str, float] = field(default_factory=dict)
+    error_after: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """The content of ``card.json``.
+
+    ``labels``: classes in the order of the ``expression`` output. ``crop``: how a face becomes the input, whose side
+    is ``crop.size``. ``embedding``: D of the ``embedding`` output. ``macs``: multiply-accumulates for one crop.
+    ``metrics``: held-out figures by test set. ``files``: sha256 of each model file, by file name. ``origin``: what the
+    weights started from, and the teacher. ``proofs``: by precision or engine (int8, fp16, openvino ...), how much that
+    artefact differs from fp32, as ``fer-export`` measured it; ``passed`` in it says whether it kept its limits.
+    ``fairness``: what the model says of portraits by who is seen, as ``benchmarks/strangers.py`` measured it.
+    ``temporal``: of a bundle with a temporal encoder, its shape (``mien.tracking.temporal.TemporalSpec``),
+    cost and training.
+    """
+
+    name: str
+    version: str
+    labels: tuple[str, ...]
+    crop: CropSpec
+    embedding: int
+    backbone: str
+    macs: int
+    parameters: int
+    calibration: Calibration
+    metrics: dict[str, Any]
+    training: tuple[TrainingSet, ...]
+    limits: str
+    files: dict[str, str]
+    origin: str = ""
+    proofs: dict[str, Any] = field(default_factory=dict)
+    fairness: dict[str, Any] = field(default_factory=dict)
+    temporal: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT:
+            raise ModelInvalid(f"the card has format {self.format}, this mien reads {FORMAT}; update mien or the file")
+        if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
+            raise ModelInvalid("the card's labels must be at least two different names")
+        for name in self.files:
+            if Path(name).name != name:
+                raise ModelInvalid(f"the card names the file {name!r}; files must lie beside the card")
+        for name, proof in self.proofs.items():
+            if not isinstance(proof, dict):
+                raise ModelInvalid(f"proofs.{name} must be an object")
+
+    @property
+    def has_affect(self) -> bool:
+        """Whether valence and arousal were learned: then the card holds their figures, beside those of the classes."""
+        return any("accuracy" not in values for values in self.metrics.values())
+
+    @property
+    def outputs(self) -> dict[str, int]:
+        """The outputs of the graph that were learned, and their widths. What else it may give means nothing."""
+        affect = {"affect": 2} if self.has_affect else {}
+        return {"expression": len(self.labels), **affect, "embedding": self.embedding}
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read ``folder/card.json``. Raises ModelInvalid where it is missing, broken or not understood."""
+    path = folder / CARD
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelInvalid(f"{folder} is not a model bundle: cannot read {CARD} ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelInvalid(f"{path} is not valid JSON: {error}") from error
+    try:
+        return card_from_dict(values)
+    except ModelInvalid as error:
+        raise ModelInvalid(f"{path}: {error}") from error
+
+
+def card_from_dict(values: Any) -> ModelCard:
+    """A card from its JSON object. Raises ModelInvalid, naming the key, where it is incomplete or not understood."""
+    try:
+        return _build(ModelCard, values, "")
+    except InputError as error:
+        raise ModelInvalid(f"the card's crop is not usable: {error}") from error
+
+
+def _build(kind: type[T], values: Any, where: str) -> T:
+    """A frozen dataclass from a JSON object. Unknown, missing and ill-typed keys are errors, not guesses."""
+    if not isinstance(values, dict):
+        raise ModelInvalid(f"{where or 'the card'} must be an object")
+    fields = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise ModelInvalid(f"unknown key {where}{unknown[0]}; update mien, or the bundle")
+    required = {
+        name
+        for name, item in fields.items()
+        if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+    }
+    missing = sorted(required - set(values))
+    if missing:
+        raise ModelInvalid(f"key {where}{missing[0]} is missing")
+    hints = get_type_hints(kind)
+    return kind(**{name: _value(hints[name], value, f"{where}{name}") for name, value in values.items()})
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, f"{where}.")  # type: ignore[arg-type]
+    if hint == tuple[TrainingSet, ...] and isinstance(value, list):
+        return tuple(_build(TrainingSet, item, f"{where}[{i}].") for i, item in enumerate(value))
+    if hint == tuple[str, ...] and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    expected = {dict[str, Any]: dict, dict[str, str]: dict, dict[str, float]: dict}.get(hint, hint)
+    if isinstance(expected, type) and isinstance(value, expected) and (expected is bool or not isinstance(value, bool)):
+        return value
+    if isinstance(value, str) and hint not in (int, float, bool, tuple[str, ...], tuple[TrainingSet, ...]):
+        return value  # a Literal: the dataclass checks it
+    raise ModelInvalid(f"{where} has a value of the wrong kind: {value!r}")

@@ -1,0 +1,230 @@
+"""The options of ``fer-run``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, NoReturn
+
+from mien.bundle import FILES
+from mien.engines import DEVICES
+from mien.sources.privacy import without_secrets
+from mien.tracking.stream import StreamOptions
+from mien.validation import MOST_THREADS
+
+EXAMPLES = """examples:
+  fer-run --demo                                      try it: prints a table, writes demo.jpg
+  fer-run portrait.jpg --save read.jpg                one picture
+  fer-run holiday/ --recursive --csv faces.csv        all pictures and videos of a folder and its folders
+  fer-run talk.mp4 --save read.mp4 --json -           a video; one JSON line a face on stdout
+  fer-run 'day*.mp4' a.jpg --json - --save read/      several, one after the other
+  curl -s https://example.org/a.jpg | fer-run -       standard input
+  fer-run --camera 0 --show                           the first camera, in a window (q closes it)
+  fer-run --camera 0 --serve 8080                     a live page at http://127.0.0.1:8080
+  fer-run talk.mp4 --summary talk.json                who showed what for how long, and a plot
+  fer-run rtsp://user:pass@10.0.0.5/stream --json faces.jsonl
+
+exit codes: 0 fine, also for a camera or stream that was stopped with Ctrl-C; 1 failed, or of several sources some
+could not be read; 2 bad usage or input; 130 (Ctrl-C) or 143 (SIGTERM) where a file was stopped before its end. What was
+written until then is whole; files of an earlier run are replaced when the first frame was read."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells bad usage without the passwords that may stand in it."""
+
+    _given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._given = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(self._given, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        for word in sorted(self._given, key=len, reverse=True):
+            message = message.replace(word, without_secrets(word))
+        super().error(without_secrets(message))
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options. Bad usage ends the program with code 2."""
+    parser = Parser(
+        prog="fer-run",
+        description="Read facial expression, valence and arousal from pictures, videos and cameras.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_argument_group("what to read (sources, a camera or the demo)")
+    what.add_argument(
+        "sources",
+        metavar="SOURCE",
+        nargs="*",
+        help="picture, video, folder, 'glob*', - for standard input, rtsp:// or http:// address, camera number, or "
+        "GStreamer pipeline; several are read one after the other",
+    )
+    what.add_argument("--source", metavar="SOURCE", action="append", default=[], help="another way to name a source")
+    what.add_argument("--recursive", action="store_true", help="read the folders within folders, too")
+    what.add_argument("--camera", metavar="N", type=_camera, help="number of a camera; the first is 0")
+    what.add_argument("--demo", action="store_true", help="read a portrait that comes with scikit-image")
+    out = parser.add_argument_group("what to write (without any: a table, or a summary)")
+    out.add_argument(
+        "--save", metavar="PATH", help="annotated picture or video (.mp4, .mov, .mkv, .avi), or a folder/ for several"
+    )
+    out.add_argument("--json", metavar="PATH", help="JSON lines, one per face; - for stdout")
+    out.add_argument("--csv", metavar="PATH", help="CSV, one row per face; - for stdout")
+    out.add_argument(
+        "--summary",
+        metavar="PATH",
+        help="JSON with the time that each person spent in each expression, and a plot beside it; for several sources "
+        "a folder/",
+    )
+    out.add_argument("--show", action="store_true", help="open a window; q or Esc closes it")
+    out.add_argument("--serve", metavar="[HOST:]PORT", help="show a live page; without HOST only to this machine")
+    out.add_argument(
+        "--token",
+        metavar="T",
+        help="secret that viewers of the live page must give (default: MIEN_TOKEN from the environment)",
+    )
+    out.add_argument("--blur", action="store_true", help="hide faces in what is saved or served")
+    out.add_argument("--quiet", action="store_true", help="print only warnings and errors")
+    how = parser.add_argument_group("how")
+    how.add_argument("--model", metavar="M", default="default", help="packaged model, or the folder of a bundle")
+    how.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="what runs the model (default: auto)")
+    how.add_argument(
+        "--precision",
+        choices=("auto", *FILES),
+        default="auto",
+        help="numbers that the model is computed in (default: auto)",
+    )
+    how.add_argument("--threads", metavar="N", type=_threads, help="threads of the model (default: all cores but one)")
+    how.add_argument("--personal", metavar="FILE", help="file of expressions that fer-enroll learned on this device")
+    how.add_argument(
+        "--min-face",
+        metavar="PX",
+        type=float,
+        default=0.0,
+        help="smallest face to find, in px (default: about a fortieth of the picture)",
+    )
+    how.add_argument(
+        "--min-confidence",
+        metavar="P",
+        type=_probability,
+        default=0.0,
+        help="label expressions that are less likely than this 'uncertain' (default: 0)",
+    )
+    how.add_argument(
+        "--exclude",
+        metavar="LABEL",
+        action="append",
+        default=[],
+        help="leave this expression out, for example contempt; the others share its probability (may be repeated)",
+    )
+    how.add_argument(
+        "--smoothing",
+        metavar="S",
+        type=_seconds,
+        default=StreamOptions.smoothing,
+        help="average what videos and cameras show over about so many seconds; 0: not at all (default: %(default)s)",
+    )
+    how.add_argument(
+        "--baseline",
+        metavar="S",
+        type=_seconds,
+        default=0.0,
+        help="take off what each face shows in its first S seconds, when it should be at rest (default: 0)",
+    )
+    how.add_argument(
+        "--temporal",
+        action=argparse.BooleanOptionalAction,
+        help="read faces of videos and cameras from their last frames, with the bundle's temporal encoder (default: "
+        "where it has one)",
+    )
+    how.add_argument(
+        "--offline",
+        action="store_true",
+        help="read each frame of a video file from those before and after it, 1.2 s later",
+    )
+    add_turning(how)
+    how.add_argument(
+        "--every",
+        metavar="SECONDS",
+        type=_seconds,
+        help="how often to fetch the http address of one picture (default: 1)",
+    )
+    how.add_argument("--loop", action="store_true", help="play a video file over and over, as if it were a camera")
+    how.add_argument("--max-frames", metavar="N", type=_positive, help="stop after N frames of each source")
+    parser.add_argument("--version", action="version", version=f"mien {version('mien')}")
+    words = list(sys.argv[1:] if argv is None else argv)
+    end = words.index("--") if "--" in words else len(words)  # argparse does not know it between options
+    args = parser.parse_intermixed_args(words[:end])
+    args.sources = [*args.sources, *args.source, *words[end + 1 :]]
+    if (args.camera is not None) + args.demo + bool(args.sources) > 1:
+        parser.error("sources, --camera and --demo exclude each other; give one of them")
+    if not (args.camera is not None or args.demo or args.sources):
+        parser.error("say what to read: sources, or --camera N, or --demo")
+    for name in ("save", "json", "csv", "summary", "serve", "token", "personal"):
+        if getattr(args, name) == "":
+            parser.error(f"--{name} is empty; leave it out, or say where")
+    if args.json and args.json == args.csv:
+        parser.error("--json and --csv name the same output")
+    if args.save == "-":
+        parser.error("--save needs a path; only --json and --csv can write to stdout")
+    if args.offline and args.loop:
+        parser.error("--offline is for recorded video; leave out --loop")
+    if args.recursive and not args.sources:
+        parser.error("--recursive is for folders; leave it out")
+    if args.token and not args.serve:
+        parser.error("--token is for --serve")
+    return args
+
+
+def add_turning(group: argparse._ArgumentGroup) -> None:
+    """The options ``--rotate`` and ``--flip``."""
+    group.add_argument(
+        "--rotate",
+        metavar="DEGREES",
+        type=int,
+        choices=(0, 90, 180, 270),
+        default=0,
+        help="turn all pictures clockwise by 90, 180 or 270, as for a camera that hangs on its side (default: 0)",
+    )
+    group.add_argument("--flip", action="store_true", help="mirror all pictures left to right, after --rotate")
+
+
+def _camera(text: str) -> int:
+    return _whole(text, 0, 2**31 - 1, "a number from 0; for other sources use --source")
+
+
+def _positive(text: str) -> int:
+    return _whole(text, 1, 2**63 - 1, "a whole number of at least 1")
+
+
+def _threads(text: str) -> int:
+    return _whole(text, 1, MOST_THREADS, f"a whole number from 1 to {MOST_THREADS}")
+
+
+def _whole(text: str, least: int, most: int, what: str) -> int:
+    # isdigit alone is also true of ², which is no number for int.
+    plain = text.isascii() and text.isdigit() and len(text) < 20
+    if not plain or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{without_secrets(text)[:40]!r} is not {what}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    return _number(text, 3600.0, "a number of seconds from 0 to 3600")
+
+
+def _probability(text: str) -> float:
+    return _number(text, math.nextafter(1.0, 0.0), "a probability from 0 to below 1")
+
+
+def _number(text: str, most: float, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= most:
+        raise argparse.ArgumentTypeError(f"{without_secrets(text)[:40]!r} is not {what}")
+    return value

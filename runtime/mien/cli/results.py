@@ -1,0 +1,189 @@
+"""Where the results of one fer-run go: files, a window, the live page."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from mien.drawing.faces import blur_faces, draw_faces
+from mien.errors import InputError, OutputError
+from mien.files import (
+    Inputs,
+    check_distinct,
+    check_into,
+    check_output,
+    free_name,
+    make_folder,
+    names_folder,
+)
+from mien.paths import for_system
+from mien.recognizer import Recognizer
+from mien.sinks.media import PictureSink, Window, save_to
+from mien.sinks.records import Csv, JsonLines, Sink
+from mien.sinks.summary import Journal, check_summary, summary_paths
+from mien.sources.base import Source
+from mien.terminal import tell
+from mien.types import Face, Frame
+from mien.web import LivePage
+from mien.web.address import listen
+
+STILLS = ("image", "images")
+"""Kinds of sources whose frames have nothing to do with each other."""
+
+
+class Deferred:
+    """A sink that ``make`` makes when the first frame comes, so that until then files of an earlier run stay."""
+
+    def __init__(self, make: Callable[[], Sink]):
+        self._make = make
+        self._made: Sink | None = None
+
+    def write(self, frame: Frame, faces: Sequence[Face]) -> None:
+        self._made = self._made or self._make()
+        self._made.write(frame, faces)
+
+    def close(self) -> None:
+        if self._made:
+            self._made.close()
+
+
+@dataclass
+class Results:
+    """Where the frames and faces of one source go."""
+
+    sinks: list[Sink]
+    pictures: list[PictureSink]
+    window: Window | None
+    page: LivePage | None
+    blur: bool
+
+    @property
+    def drawn(self) -> bool:
+        """Whether anything shows the picture itself."""
+        return bool(self.pictures or self.window or self.page)
+
+    def write(self, frame: Frame, faces: Sequence[Face], hidden: Sequence[Face]) -> None:
+        """Hand one frame and its faces to everything that was asked for."""
+        for sink in self.sinks:
+            sink.write(frame, faces)
+        if self.page:
+            self.page.write(frame, faces, hidden)
+        if self.pictures:
+            shown = blur_faces(frame.image, [*faces, *hidden]) if self.blur else frame.image
+            drawn = replace(frame, image=draw_faces(shown, faces))
+            for picture in self.pictures:
+                picture.write(drawn)
+        if self.window:
+            self.window.write(replace(frame, image=draw_faces(frame.image, faces)))
+
+
+class Outputs:
+    """What one call of fer-run was asked to write, for all of its sources.
+
+    JSON lines and CSV are one file for all of them, as each record names its source; ``--save`` and ``--summary`` are,
+    for several, folders with a file each.
+    """
+
+    def __init__(self, args: argparse.Namespace, read: Sequence[Path], *, several: bool):
+        """``read``: the files of all sources. Everything that can be refused before a source is open is refused here,
+        before any result of an earlier run is touched: OutputError and InputError."""
+        self._args, self._several = args, several
+        self._inputs = Inputs(read)
+        self._taken: defaultdict[str, set[str]] = defaultdict(set)
+        """Names that were given already, by folder."""
+        self._shared: list[Sink] | None = None
+        self._pictures: list[PictureSink] = []
+        self._window: Window | None = None
+        self._summary: str | None = None
+        if several and (args.serve or args.offline):
+            raise InputError(f"--{'serve' if args.serve else 'offline'} is for one source; give it one")
+        for path in filter(None, (args.json, args.csv)):
+            check_output(path, self._inputs)
+        for option, path in (("save", args.save), ("summary", args.summary)):
+            if path and self._is_folder(path):
+                if Path(path).is_file() or (Path(path).suffix and not names_folder(path)):
+                    raise OutputError(f"--{option} {path}: several sources need a folder; end its name with {os.sep}")
+                check_into(path, self._inputs)
+        if args.summary and not self._is_folder(args.summary):
+            check_summary(args.summary, self._inputs)
+        check_distinct(self._files())
+        if args.serve:
+            listen(args.serve).close()
+
+    def prepare(self, source: Source) -> None:
+        """Look at what ``source``, which is open, is to be written to. Raises as above."""
+        args = self._args
+        if args.offline and source.kind != "video":
+            raise InputError(f"--offline is for video files, and {source.name} is none; leave it out")
+        if args.serve and source.kind in STILLS:
+            raise InputError(f"--serve shows what moves, and {source.name} is a picture; use --save")
+        for path in filter(None, (args.save, args.summary)):
+            if self._is_folder(path):
+                make_folder(Path(path))
+        self._summary = args.summary
+        if args.summary and self._is_folder(args.summary):
+            name = free_name(
+                Path(for_system(source.name)).stem or "source", [".json", ".png"], self._names_in(args.summary)
+            )
+            self._summary = str(Path(args.summary) / f"{name}.json")
+        self._pictures = [save_to(args.save, source, self._names_in(args.save))] if args.save else []
+        self._window = Window(f"mien: {source.name}", wait=source.kind in STILLS) if args.show else None
+
+    def begin(self, source: Source, recognizer: Recognizer, own: ExitStack, all_: ExitStack) -> Results:
+        """Make what ``prepare`` looked at. ``own`` closes what is of this source alone, ``all_`` the rest."""
+        args = self._args
+        page = self._serve(source, recognizer) if args.serve else None
+        if self._shared is None:
+            self._shared = [Deferred(partial(JsonLines, args.json))] if args.json else []
+            self._shared += [Deferred(partial(Csv, args.csv, recognizer.labels))] if args.csv else []
+            for sink in self._shared:
+                all_.callback(sink.close)
+        summary = self._summary
+        journal: list[Sink] = [Deferred(partial(Journal, summary, source.name, source.fps))] if summary else []
+        for opened in (page, *journal, *self._pictures, self._window):
+            if opened:
+                own.callback(opened.close)
+        return Results([*self._shared, *journal], self._pictures, self._window, page, args.blur)
+
+    def written(self) -> list[str]:
+        """Every file or folder that was asked for."""
+        return [os.path.abspath(path) for path in self._files()]
+
+    def _is_folder(self, path: str) -> bool:
+        return self._several or names_folder(path)
+
+    def _names_in(self, folder: str) -> set[str]:
+        return self._taken[os.path.realpath(folder)]
+
+    def _files(self) -> list[str]:
+        args = self._args
+        summary: list[str] = []
+        if args.summary:
+            folder = self._is_folder(args.summary)
+            summary = [args.summary] if folder else [str(path) for path in summary_paths(args.summary)]
+        same = args.save and summary and os.path.realpath(args.save) == os.path.realpath(summary[0])
+        named = (args.save, args.json, args.csv, *summary)
+        return [
+            path for path in (named[1:] if same and self._is_folder(args.save) else named) if path not in (None, "-")
+        ]
+
+    def _serve(self, source: Source, recognizer: Recognizer) -> LivePage:
+        args = self._args
+        token = args.token or os.environ.get("MIEN_TOKEN") or None
+        page = LivePage(
+            args.serve,
+            source,
+            engine=recognizer.engine,
+            labels=recognizer.labels,
+            affect=recognizer.card.has_affect,
+            token=token,
+            blur=args.blur,
+        )
+        tell(f"live page: {page.url}")
+        return page

@@ -1,0 +1,115 @@
+"""What may come between while a source is read: signals, and warnings."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from types import FrameType
+from typing import TypeVar
+
+from mien.sources.base import Source
+from mien.sources.video import quiet_opencv
+from mien.terminal import LEFT, tell
+from mien.types import Frame
+
+T = TypeVar("T")
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM while nothing is read yet."""
+
+
+class Stop:
+    """Set by the first Ctrl-C or SIGTERM, which lets the frame in work be finished; a second one ends at once.
+
+    Within ``at_once`` the first one does, too.
+    """
+
+    signal = 0
+    source: Source | None = None
+    _now = False
+
+    def __call__(self, number: int, _: FrameType | None) -> None:
+        if self.signal:
+            raise KeyboardInterrupt
+        self.signal = number
+        if self._now:
+            raise Stopped
+        if self.source:
+            self.source.stop()
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Raise Stopped when the signal comes, or where it has come: while there is no frame whose results could be
+        lost, as sources are opened and engines measured."""
+        self._now = True
+        try:
+            if self.signal:
+                raise Stopped
+            yield
+            if self.signal:  # a library may have swallowed what was raised within it
+                raise Stopped
+        finally:
+            self._now = False
+
+    def heeded_by(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """``frames``, no further than the one that comes when the signal does."""
+        for frame in frames:
+            yield frame
+            if self.signal:
+                return
+
+
+def aside(work: Callable[[], T], undo: Callable[[T], object]) -> T:
+    """What ``work`` returns or raises. It is done on a thread, so that a signal is heeded also while it hangs in a
+    driver; what it returns after that is given to ``undo``."""
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    thread = threading.Thread(target=run, name="mien opening", daemon=True)
+    try:
+        thread.start()  # which waits for the thread, so that a signal may come within it
+        return done.result()
+    except Stopped:
+        LEFT.append(thread)
+        done.add_done_callback(lambda late: late.exception() or undo(late.result()))
+        raise
+
+
+class _Warnings(logging.Handler):
+    """Warnings on stderr, above the progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tell(f"fer-run: warning: {record.getMessage()}")
+
+
+@contextmanager
+def messages() -> Iterator[None]:
+    """mien's warnings in place of those of OpenCV, FFmpeg and the codecs, which name no remedy."""
+    quiet_opencv()
+    handler, logger = _Warnings(logging.WARNING), logging.getLogger("mien")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    stop = Stop()
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

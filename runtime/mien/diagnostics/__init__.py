@@ -1,0 +1,1 @@
+"""What the machine has, and whether a bundle is right on it."""

@@ -1,0 +1,77 @@
+"""What fer-doctor finds out with a bundle: whether it is whole, how it runs best, and whether its answers are right."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from mien.bundle import IR_FILES, MODELS, Bundle, find_bundle
+from mien.diagnostics.golden import GOLDEN
+from mien.diagnostics.machine import Facts, Problems
+from mien.diagnostics.selftest import try_picture, try_way, words
+from mien.engines.selection import Choice, Way, choose, ways
+from mien.errors import MienError
+
+
+def check_up(args: argparse.Namespace, problems: Problems) -> Iterator[tuple[str, Facts]]:
+    """Sections of the report, each when it is known. Fills ``problems``, and raises nothing."""
+    try:
+        bundle = find_bundle(args.model)
+    except (MienError, OSError) as error:
+        problems[str(error)] = True
+        return
+    yield "bundle", _bundle(bundle, problems)
+    tried: list[Way] = []
+    chosen = _choose(bundle, "auto", "auto", args, problems)
+    if chosen is not None:
+        tried += [way for way in ways(bundle, "auto", "auto") if " ".join(way) not in chosen.refused]
+        yield "auto", _reasons(chosen)
+    needed = [(chosen.device, chosen.precision)] if chosen else []
+    if (args.device, args.precision) != ("auto", "auto"):
+        asked = _choose(bundle, args.device, args.precision, args, problems)
+        if asked is not None:
+            needed = [(asked.device, asked.precision)]
+            tried += [way for way in needed if way not in tried]
+            yield "asked", _reasons(asked)
+    if tried:
+        yield "ways", {" ".join(way): try_way(bundle, way, way in needed, args.threads, problems) for way in tried}
+        yield "predict", try_picture(args.model, args.device, args.precision, args.threads, problems)
+
+
+def _bundle(bundle: Bundle, problems: Problems) -> Facts:
+    card, files = bundle.card, {}
+    for name in card.files:
+        try:
+            size = bundle.verified(name).stat().st_size
+            files[name] = f"{size / 1e6:.1f} MB, as its card says"
+        except (MienError, OSError) as error:
+            files[name] = "does not belong to its card"
+            problems[str(error)] = True
+    proofs = {}
+    own = [f"openvino {precision}" for precision, name in IR_FILES.items() if name in card.files]
+    for name in dict.fromkeys([*(held for held in bundle.precisions if held != "fp32"), *own, *card.proofs]):
+        passed = card.proofs.get(name, {}).get("passed")
+        reason = "there is none" if name not in card.proofs else "did not pass"
+        proofs[name] = "passed" if passed is True else f"{reason}, so auto does not take it"
+    packaged = bundle.folder.parent == MODELS
+    return {
+        "name": f"{card.name} {card.version}",
+        "folder": f"packaged as {bundle.folder.name}" if packaged else str(bundle.folder),
+        "files": files,
+        "precisions": bundle.precisions,
+        "proofs": proofs,
+        "golden_outputs": GOLDEN in card.files,
+    }
+
+
+def _choose(bundle: Bundle, device: str, precision: str, args: argparse.Namespace, problems: Problems) -> Choice | None:
+    try:
+        return choose(bundle, device, precision, args.threads, fresh=args.fresh)
+    except Exception as error:
+        problems[words(error)] = True
+        return None
+
+
+def _reasons(choice: Choice) -> Facts:
+    way = f"{choice.device} {choice.precision}"
+    return {"way": way, "why": choice.why, "milliseconds": choice.times, "refused": choice.refused}

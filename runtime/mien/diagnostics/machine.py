@@ -1,0 +1,156 @@
+"""What the machine has: processor, memory, GPU, and the libraries that mien uses."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from mien.engines import cores, has_library
+from mien.engines.cores import processor, read, usable_cores
+from mien.errors import LibraryBroken
+from mien.packages import ONNXRUNTIME, OPENCV, broken, check_opencv, clashes, installed
+
+FEATURES = {
+    **{name: name for name in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")},
+    **{"asimd": "asimd", "asimddp": "dotprod", "i8mm": "i8mm"},
+}
+"""Linux's name of what makes networks fast -> the usual name. The first line is of x86, the second of ARM."""
+
+Facts = dict[str, Any]
+"""By name: text, numbers, lists of text, or such facts again. As JSON takes it."""
+Problems = dict[str, bool]
+"""What is wrong and how to mend it -> whether something that is needed does not work, rather than a warning."""
+
+
+def machine() -> Facts:
+    """Python, system, processor, memory and GPUs. A fact that cannot be had says why."""
+    facts: dict[str, Callable[[], Any]] = {
+        "python": _python,
+        "system": _system,
+        "board": _board,
+        "processor": processor,
+        "features": _features,
+        "cores": os.cpu_count,
+        "usable_cores": usable_cores,
+        "memory": _memory,
+        "gpus": _gpus,
+    }
+    return {name: _known(fact) for name, fact in facts.items()}
+
+
+def libraries() -> tuple[Facts, Problems]:
+    """Versions, and what OpenCV and the engines' libraries find here; with that, what is wrong and how to mend it."""
+    problems: Problems = {}
+    facts: Facts = {"numpy": np.__version__, "opencv": None, "opencv_packages": installed(OPENCV)}
+    try:
+        check_opencv()
+        facts.update(_opencv(import_module("cv2")))
+    except LibraryBroken as error:
+        facts["opencv"] = "does not work"
+        problems[str(error)] = True
+    problems.update(dict.fromkeys(clashes(), False))
+    for device, name, look in (
+        ("cpu", "onnxruntime", _onnxruntime),
+        ("openvino", "openvino", _openvino),
+        ("tensorrt", "tensorrt", lambda _: {}),
+    ):
+        facts[name] = None
+        if not has_library(device):
+            continue
+        try:
+            module = import_module(name)
+            facts[name] = str(module.__version__)
+            facts.update(look(module))
+        except Exception as error:  # a library that is half there fails in its own ways
+            facts[name] = "installed, but does not work"
+            problems[broken(name, f"{type(error).__name__}: {error}")] = False
+    return facts, problems
+
+
+def _known(fact: Callable[[], Any]) -> Any:
+    try:
+        return fact()
+    except Exception as error:  # whatever it is: the rest of the report is still worth having
+        return f"not known ({type(error).__name__}: {error})"
+
+
+def _python() -> str:
+    kind = f"{platform.python_implementation()}, {sys.maxsize.bit_length() + 1} bit"
+    return f"{platform.python_version()} {kind}, {'virtual' if sys.prefix != sys.base_prefix else 'system'} environment"
+
+
+def _system() -> str:
+    name = ""
+    with suppress(OSError):
+        name = platform.freedesktop_os_release().get("PRETTY_NAME", "")
+    return ", ".join(filter(None, (platform.platform(), name)))
+
+
+def _board() -> str | None:
+    """Of Jetsons and other boards, which name themselves."""
+    tegra = read("etc/nv_tegra_release").splitlines()
+    return ", ".join(filter(None, (read("proc/device-tree/model"), *tegra[:1]))) or None
+
+
+def _features() -> list[str] | str:
+    lines = (line.partition(":") for line in read("proc/cpuinfo").splitlines())
+    flags = {flag for key, _, value in lines if key.strip() in ("flags", "Features") for flag in value.split()}
+    if not flags:
+        return "not known (no list in /proc/cpuinfo)"
+    return [usual for name, usual in FEATURES.items() if name in flags]
+
+
+def _memory() -> str:
+    lines = (line.split() for line in read("proc/meminfo").splitlines())
+    kilobytes = {words[0]: int(words[1]) for words in lines if len(words) > 1}
+    if "MemTotal:" in kilobytes:
+        total, free = (kilobytes.get(name, 0) * 1024 / 1e9 for name in ("MemTotal:", "MemAvailable:"))
+        return f"{total:.1f} GB, {free:.1f} GB available"
+    return f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 1e9:.1f} GB"
+
+
+def _gpus() -> list[str]:
+    """NVIDIA's, by its tool, or by its driver where the tool is not there (as in some containers)."""
+    tool = shutil.which("nvidia-smi")
+    if tool is not None:
+        query = [tool, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
+        lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+        return lines if done.returncode == 0 else [f"nvidia-smi fails: {' '.join((done.stdout + done.stderr).split())}"]
+    models = sorted(cores.ROOT.glob("proc/driver/nvidia/gpus/*/information"))
+    found = [line.partition(":")[2].strip() for path in models for line in read(str(path)).splitlines()[:1]]
+    return found + read("proc/driver/nvidia/version").splitlines()[:1]
+
+
+def _opencv(module: ModuleType) -> Facts:
+    registry = module.videoio_registry
+
+    def backends() -> list[str]:
+        there = [backend for backend in registry.getBackends() if registry.hasBackend(backend)]
+        return list(dict.fromkeys(registry.getBackendName(backend) for backend in there))
+
+    return {
+        "opencv": module.__version__,
+        "video_backends": _known(backends),
+        "gstreamer": _known(lambda: registry.hasBackend(module.CAP_GSTREAMER)),
+    }
+
+
+def _onnxruntime(module: ModuleType) -> Facts:
+    return {"onnxruntime_packages": installed(ONNXRUNTIME), "onnxruntime_providers": module.get_available_providers()}
+
+
+def _openvino(module: ModuleType) -> Facts:
+    core = module.Core()
+    names = {device: str(core.get_property(device, "FULL_DEVICE_NAME")) for device in core.available_devices}
+    return {"openvino_devices": [f"{device} ({name.strip()})" for device, name in names.items()]}

@@ -1,0 +1,1 @@
+"""Pictures of faces and plots, drawn with OpenCV alone."""

@@ -1,0 +1,1 @@
+"""Expressions that a device learns from a few examples."""

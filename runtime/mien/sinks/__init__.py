@@ -1,0 +1,1 @@
+"""Where faces go: records, summaries, annotated pictures and videos."""

@@ -1,0 +1,273 @@
+"""An MP4 or MOV file that plays at any time while it grows.
+
+OpenCV's own file plays only once it is closed: its index comes last. Here the video is encoded in short pieces, each of
+which goes to the end of the file as a fragment (ISO/IEC 14496-12, 8.8). When all is done, one index of everything is
+added and the fragments are declared plain data, so that any player can seek; nothing is copied for that.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import groupby, pairwise
+from pathlib import Path
+
+from mien.errors import OutputError
+from mien.files import write_all
+
+SYNC, DEPENDENT = 0x02000000, 0x01010000
+"""Flags of a sample that can be decoded alone, and of one that cannot."""
+MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+FREE = 16
+"""Bytes kept free before the fragments, for the header that declares them data."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What an encoder made. ``stsd``: the box that describes the codec; ``shifts``: display less decoding, in s."""
+
+    size: tuple[int, int]
+    stsd: bytes
+    samples: Sequence[bytes]
+    sync: Sequence[bool]
+    shifts: Sequence[float]
+
+
+def read_piece(data: bytes) -> Piece:
+    """The samples of an MP4 or MOV file with one video track. ValueError where it is not a whole one."""
+    try:
+        track = _find(data, b"moov", b"trak")
+        media = _find(track, b"mdia")
+        table = dict(_boxes(_find(media, b"minf", b"stbl")))
+        width, height = struct.unpack(">II", _find(track, b"tkhd")[-8:])
+        times = _find(media, b"mdhd")
+        ticks = struct.unpack_from(">I", times, 20 if times[0] else 12)[0]
+        fixed, count = struct.unpack_from(">II", table[b"stsz"], 4)
+        sizes = [fixed] * count if fixed else list(struct.unpack_from(f">{count}I", table[b"stsz"], 12))
+        samples: list[bytes] = []
+        for start, number in _chunks(table):
+            for _ in range(number):
+                size = sizes[len(samples)]
+                if start + size > len(data):
+                    raise ValueError("samples are cut off")
+                samples.append(data[start : start + size])
+                start += size
+        if len(samples) != count:
+            raise ValueError("samples are missing")
+        key = {number for (number,) in _rows(table[b"stss"])} if b"stss" in table else range(1, count + 1)
+        runs = _rows(table[b"ctts"], "II") if b"ctts" in table else [(count, 0)]
+        shifts = [(shift - (shift >> 31 << 32)) / ticks for number, shift in runs for _ in range(number)]
+        return Piece(
+            (width >> 16, height >> 16),
+            _box(b"stsd", table[b"stsd"]),
+            samples,
+            [i + 1 in key for i in range(count)],
+            [shift - shifts[0] for shift in shifts],  # so that pieces follow each other without a gap
+        )
+    except (KeyError, IndexError, struct.error, TypeError) as error:
+        raise ValueError(f"not the MP4 file that was expected: {error!r}") from error
+
+
+class GrowingMovie:
+    """Fragments at the end of ``path``. OutputError where they cannot be written.
+
+    Frames have times of their own, or follow each other at ``fps``, which is also how long the last one is shown.
+    """
+
+    def __init__(self, path: Path, fps: float):
+        self._path = path
+        self._quicktime = path.suffix.lower() == ".mov"
+        rate = Fraction(fps).limit_denominator(1001)
+        fine = -(-12800 // rate.numerator)
+        self._scale, self._step = rate.numerator * fine, rate.denominator * fine
+        self._first: Piece | None = None
+        self._frames = self._next = 0
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from error
+
+    def append(self, piece: Piece, times: Sequence[float] | None = None) -> None:
+        """``times``: when the frames are shown, in s since the first of all, in the order in which they are shown."""
+        data = b""
+        if self._first is None:
+            self._first = piece
+            brand = b"qt  " if self._quicktime else b"isom"
+            data = _box(b"ftyp", brand, struct.pack(">I", 512), brand, b"iso2iso6mp41")
+            data += _box(b"free", bytes(FREE - 8)) + self._header([], [])
+        ticks = self._ticks(times, len(piece.samples))
+        lasting = [after - tick for tick, after in pairwise([*ticks, self._next])]
+        # A sample is decoded when one is shown, and shown by its rank in that order.
+        shown = [i * self._step + shift * self._scale for i, shift in enumerate(piece.shifts)]
+        ranks = {sample: rank for rank, sample in enumerate(sorted(range(len(shown)), key=shown.__getitem__))}
+        rows = zip(lasting, piece.samples, piece.sync, strict=True)
+        run = b"".join(
+            struct.pack(">IIIi", length, len(sample), SYNC if sync else DEPENDENT, ticks[ranks[i]] - ticks[i])
+            for i, (length, sample, sync) in enumerate(rows)
+        )
+        time = struct.pack(">IQ", 0x01000000, ticks[0])
+
+        def fragment(offset: int) -> bytes:
+            head = struct.pack(">IIi", 0x01000F01, len(piece.samples), offset)
+            track = [_box(b"tfhd", struct.pack(">II", 0x020000, 1)), _box(b"tfdt", time), _box(b"trun", head, run)]
+            number = struct.pack(">II", 0, self._frames + 1)
+            return _box(b"moof", _box(b"mfhd", number), _box(b"traf", *track))
+
+        head = data + fragment(len(fragment(0)) + 8)
+        space = bytes(-(len(head) + 8 + sum(map(len, piece.samples))) % 8)
+        self._write(head + _box(b"mdat", *piece.samples, space))
+        self._frames += len(piece.samples)
+
+    def _ticks(self, times: Sequence[float] | None, count: int) -> list[int]:
+        """Times in units of the file. They rise, whatever is given; ``_next`` is what would follow."""
+        ticks, last = [], self._next - self._step
+        for i in range(count):
+            last = max(round(times[i] * self._scale), last + 1, 0) if times else last + self._step
+            ticks.append(last)
+        self._next = last + self._step
+        return ticks
+
+    def close(self) -> None:
+        """Add the index of all fragments, read from the file itself: a week of samples is not kept in memory."""
+        if self._file < 0:
+            return
+        try:
+            if self._first is not None:
+                start, samples, chunks, end = self._scan()
+                self._write(self._header(samples, chunks))
+                os.lseek(self._file, start, os.SEEK_SET)
+                write_all(self._file, struct.pack(">I4sQ", 1, b"mdat", end - start))
+        except OSError as error:
+            raise OutputError(f"cannot finish {self._path}: {error.strerror}; it plays, but may not seek") from error
+        finally:
+            os.close(self._file)
+            self._file = -1
+
+    def _write(self, data: bytes) -> None:
+        """Add boxes, of which the first comes into force last: a reader that finds half of it may give up the file.
+
+        A process can be killed between two pages of memory, but not within 8 bytes that start at a multiple of 8.
+        """
+        end = os.lseek(self._file, 0, os.SEEK_END)
+        try:
+            write_all(self._file, struct.pack(">I4s", len(data), b"free") + data[8:] if end else data)
+            if end:
+                os.lseek(self._file, end, os.SEEK_SET)
+                write_all(self._file, data[:8])
+        except OSError as error:
+            os.ftruncate(self._file, end)
+            raise OutputError(f"cannot write {self._path}: {error.strerror}; free some space") from error
+
+    def _scan(self) -> tuple[int, list[tuple[int, int, int, int]], list[tuple[int, int]], int]:
+        """Where the free space is; duration, size, flags and shift of all samples; place and samples of fragments; the
+        end."""
+        end, place, start = os.lseek(self._file, 0, os.SEEK_END), 0, 0
+        samples: list[tuple[int, int, int, int]] = []
+        after = 0
+        chunks: list[tuple[int, int]] = []
+        while place < end:
+            os.lseek(self._file, place, os.SEEK_SET)
+            size, kind = struct.unpack(">I4s", os.read(self._file, 8))
+            if kind == b"free":
+                start = place
+            elif kind == b"moof":
+                track = _find(os.read(self._file, size - 8), b"traf")
+                found = list(struct.iter_unpack(">IIIi", _find(track, b"trun")[12:]))
+                begins = struct.unpack_from(">Q", _find(track, b"tfdt"), 4)[0]
+                if samples:  # when the fragment was written, nobody knew how long its last frame is shown
+                    samples[-1] = (samples[-1][0] + begins - after, *samples[-1][1:])
+                samples += found
+                after = begins + sum(length for length, *_ in found)
+                chunks.append((place + size + 8, len(found)))
+            place += size
+        return start, samples, chunks, end
+
+    def _header(self, samples: Sequence[tuple[int, int, int, int]], chunks: Sequence[tuple[int, int]]) -> bytes:
+        """The box ``moov``: of a file in fragments where there are no samples, else with the index of all."""
+        assert self._first is not None
+        (width, height), length, count = self._first.size, sum(length for length, *_ in samples), len(samples)
+        tables = [
+            self._first.stsd,
+            _table(b"stts", _runs(length for length, *_ in samples)),
+            _table(b"stsc", [(i + 1, number, 1) for i, (_, number) in enumerate(chunks)]),
+            _box(b"stsz", struct.pack(">III", 0, 0, count), *(struct.pack(">I", size) for _, size, *_ in samples)),
+            _table(b"co64", [(place >> 32, place & 0xFFFFFFFF) for place, _ in chunks]),
+            _table(b"stss", [(i + 1,) for i, (*_, flags, _) in enumerate(samples) if flags == SYNC]),
+            _table(b"ctts", _runs(shift for *_, shift in samples), 1),
+        ]
+        if not count:
+            tables = tables[:-2]  # an empty table of sync samples would mean that there are none
+        link = _box(b"dinf", _box(b"dref", struct.pack(">II", 0, 1), _box(b"url ", struct.pack(">I", 1))))
+        media = [
+            _box(b"mdhd", struct.pack(">IQQIQHH", 0x01000000, 0, 0, self._scale, length, 0x55C4, 0)),
+            _box(
+                b"hdlr",
+                struct.pack(">I4s4s12s", 0, b"mhlr" if self._quicktime else b"", b"vide", b""),
+                b"VideoHandler\0",
+            ),
+            _box(b"minf", _box(b"vmhd", struct.pack(">IQ", 1, 0)), link, _box(b"stbl", *tables)),
+        ]
+        shape = struct.pack(">8x4H", 0, 0, 0, 0) + MATRIX + struct.pack(">II", width << 16, height << 16)
+        track = [
+            _box(b"tkhd", struct.pack(">IQQIIQ", 0x01000003, 0, 0, 1, 0, length), shape),
+            _box(b"mdia", *media),
+        ]
+        rest = struct.pack(">IH10x", 0x10000, 0x100) + MATRIX + struct.pack(">24xI", 2)
+        movie = [_box(b"mvhd", struct.pack(">IQQIQ", 0x01000000, 0, 0, self._scale, length), rest)]
+        movie.append(_box(b"trak", *track))
+        if not count:
+            movie.append(_box(b"mvex", _box(b"trex", struct.pack(">6I", 0, 1, 1, self._step, 0, 0))))
+        return _box(b"moov", *movie)
+
+
+def _box(kind: bytes, *parts: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + sum(map(len, parts)), kind) + b"".join(parts)
+
+
+def _table(kind: bytes, rows: Sequence[tuple[int, ...]], version: int = 0) -> bytes:
+    """Rows of 32 bits, negative ones as two's complement."""
+    body = b"".join(struct.pack(">I", value & 0xFFFFFFFF) for row in rows for value in row)
+    return _box(kind, struct.pack(">II", version << 24, len(rows)), body)
+
+
+def _runs(values: Iterable[int]) -> list[tuple[int, int]]:
+    """How often each value comes in a row."""
+    return [(len(list(same)), value) for value, same in groupby(values)]
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    place = 0
+    while place + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, place)
+        head = 8
+        if size == 1:
+            size, head = struct.unpack_from(">Q", data, place + 8)[0], 16
+        size = size or len(data) - place
+        if size < head:
+            raise ValueError("a box is smaller than its header")
+        yield kind, data[place + head : place + size]
+        place += size
+
+
+def _find(data: bytes, *kinds: bytes) -> bytes:
+    for kind in kinds:
+        data = next((found for name, found in _boxes(data) if name == kind), b"")
+        if not data:
+            raise ValueError(f"there is no {kind.decode('latin-1')}")
+    return data
+
+
+def _rows(table: bytes, kinds: str = "I") -> list[tuple[int, ...]]:
+    count = struct.unpack_from(">I", table, 4)[0]
+    return [struct.unpack_from(f">{kinds}", table, 8 + i * struct.calcsize(f">{kinds}")) for i in range(count)]
+
+
+def _chunks(table: dict[bytes, bytes]) -> Iterator[tuple[int, int]]:
+    """Place and number of samples of each chunk."""
+    places = _rows(table[b"co64"], "Q") if b"co64" in table else _rows(table[b"stco"])
+    runs = _rows(table[b"stsc"], "III")
+    for i, (place,) in enumerate(places):
+        yield place, next(number for first, number, _ in reversed(runs) if first <= i + 1)

@@ -1,0 +1,190 @@
+"""Faces -> JSON lines, CSV or a function: whole records, as they come."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+from mien.errors import MienError, OutputError
+from mien.files import write_all
+from mien.types import Face, Frame
+
+LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
+
+
+class Sink(Protocol):
+    """Takes what was found in each frame. A killed process leaves whole records of all frames before."""
+
+    def write(self, frame: Frame, faces: Sequence[Face]) -> None: ...
+    def close(self) -> None: ...
+
+
+def record(frame: Frame, number: int, face: Face) -> dict[str, Any]:
+    """A face as JSON lines and the live page give it: times in s, places in px of the frame.
+
+    ``face`` counts the faces of this frame from 0; ``track`` is the id that stays, or None outside of a stream.
+    ``valence`` and ``arousal`` are None where the model never learned them.
+    """
+    points = None if face.landmarks is None else [[_px(x), _px(y)] for x, y in face.landmarks]
+    return {
+        "source": frame.name,
+        "frame": frame.index,
+        "time": round(frame.time, 4),
+        "face": number,
+        "track": face.track_id,
+        "box": [_px(value) for value in face.box],
+        "landmarks": points,
+        "score": round(face.score, 4),
+        "expression": face.expression.label,
+        "confidence": round(face.expression.confidence, 6),
+        "probabilities": {name: round(value, 6) for name, value in face.expression.probabilities.items()},
+        "valence": face.affect and round(face.affect.valence, 4),
+        "arousal": face.affect and round(face.affect.arousal, 4),
+    }
+
+
+class JsonLines:
+    """One JSON object a line and face, as ``record`` makes it, at ``path``; ``-`` is stdout. OutputError where that
+    cannot be written."""
+
+    def __init__(self, path: str):
+        self._out = _Lines(path)
+
+    def write(self, frame: Frame, faces: Sequence[Face]) -> None:
+        self._out.write("".join(json.dumps(record(frame, number, face)) + "\n" for number, face in enumerate(faces)))
+
+    def close(self) -> None:
+        self._out.close()
+
+
+class Csv:
+    """One row a face, below a header; ``p_<class>`` are the probabilities. Landmarks that are unknown stay empty, and
+    so do valence and arousal that the model never learned."""
+
+    def __init__(self, path: str, labels: Sequence[str]):
+        self._out = _Lines(path)
+        self._labels = labels
+        points = [f"{name}_{axis}" for name in LANDMARKS for axis in "xy"]
+        head = ["source", "frame", "time", "face", "track", "x1", "y1", "x2", "y2", *points, "score", "expression"]
+        self._rows([[*head, "confidence", *(f"p_{label}" for label in labels), "valence", "arousal"]])
+
+    def write(self, frame: Frame, faces: Sequence[Face]) -> None:
+        self._rows([self._row(frame, number, face) for number, face in enumerate(faces)])
+
+    def _row(self, frame: Frame, number: int, face: Face) -> list[object]:
+        found, affect = face.expression, face.affect
+        points = [""] * 10 if face.landmarks is None else [_px(value) for value in face.landmarks.flat]
+        return [
+            frame.name,
+            frame.index,
+            round(frame.time, 4),
+            number,
+            "" if face.track_id is None else face.track_id,
+            *map(_px, face.box),
+            *points,
+            round(face.score, 4),
+            found.label,
+            round(found.confidence, 6),
+            *(round(found.probabilities[label], 6) for label in self._labels),
+            *(("", "") if affect is None else (round(affect.valence, 4), round(affect.arousal, 4))),
+        ]
+
+    def _rows(self, rows: Sequence[Sequence[object]]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        self._out.write(text.getvalue())
+
+    def close(self) -> None:
+        self._out.close()
+
+
+class Callback:
+    """Calls ``function(frame, faces)`` for every frame, also for one without a face.
+
+    What it raises comes out as a MienError that names the frame, with the exception as its cause; MienErrors and a
+    broken pipe come out as they are.
+    """
+
+    def __init__(self, function: Callable[[Frame, Sequence[Face]], object]):
+        self._function = function
+
+    def write(self, frame: Frame, faces: Sequence[Face]) -> None:
+        try:
+            self._function(frame, faces)
+        except (MienError, BrokenPipeError):
+            raise
+        except Exception as error:
+            name = getattr(self._function, "__qualname__", repr(self._function))
+            what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            raise MienError(f"{name} failed on frame {frame.index} of {frame.name}: {what}") from error
+
+    def close(self) -> None:
+        pass
+
+
+class _Lines:
+    """Whole lines to a file or stdout. What is given at once is written at once and, on a full disk, taken back."""
+
+    def __init__(self, path: str):
+        self._name = "stdout" if path == "-" else path
+        self._own = path != "-"
+        self._file: int | None = None
+        try:
+            if self._own:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | getattr(os, "O_BINARY", 0)
+                self._file = os.open(path, flags, 0o666)
+            else:
+                with suppress(io.UnsupportedOperation, AttributeError):  # a notebook's stdout is no file
+                    self._file = sys.stdout.fileno()
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from error
+
+    def write(self, text: str) -> None:
+        if not text:
+            return
+        try:
+            if not self._own:
+                sys.stdout.flush()
+            if self._file is None:
+                sys.stdout.write(text)
+                sys.stdout.flush()
+                return
+            # A file name may hold bytes that are no UTF-8.
+            self._whole(self._file, text.encode("utf-8", "surrogateescape"))
+        except BrokenPipeError:  # the reader has seen enough
+            raise
+        except OSError as error:
+            raise OutputError(f"cannot write {self._name}: {error.strerror}; free some space") from error
+
+    def _whole(self, file: int, data: bytes) -> None:
+        try:
+            before = os.lseek(file, 0, os.SEEK_END) if self._own else None
+        except OSError:  # a pipe
+            before = None
+        try:
+            write_all(file, data)
+        except OSError:
+            if before is not None:
+                with suppress(OSError):
+                    os.ftruncate(file, before)
+            raise
+
+    def close(self) -> None:
+        """Twice does no harm. OutputError where the system tells only now that it could not write."""
+        file, self._file = self._file, None
+        if file is None or not self._own:
+            return
+        try:
+            os.close(file)
+        except OSError as error:
+            raise OutputError(f"cannot write {self._name}: {error.strerror}; free some space") from error
+
+
+def _px(value: float) -> float:
+    return round(float(value), 2)

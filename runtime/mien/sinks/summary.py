@@ -1,0 +1,247 @@
+"""What a whole run saw, person by person: a JSON file and a plot, in bounded memory however long it goes on."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.drawing.plot import WIDTH, Panel, Series, bar_plot, line_plot, shorten
+from mien.errors import OutputError
+from mien.files import Reads, check_output, write_whole
+from mien.types import Affect, Face, Frame
+
+LONGEST = 1.0
+"""Seconds between two sightings, beyond which the time between does not count as seen, unless the source is slow."""
+TRACKS, POINTS = 64, 2000
+"""Tracks that are told one by one, and points that are kept of each; a full curve halves its resolution."""
+FINEST = 0.04
+"""Seconds that a point stands for at first."""
+DRAWN = 8
+"""Tracks in the plot: those that were seen longest."""
+
+
+def summary_paths(path: str) -> tuple[Path, Path]:
+    """Where ``--summary path`` puts its JSON and its PNG: ``path``, and the other one beside it.
+
+    OutputError where that is no name of a file; stdout cannot take two.
+    """
+    target = Path(path)
+    if path == "-" or not target.name:
+        raise OutputError("--summary writes two files, so it needs a name, as in --summary summary.json")
+    is_png = target.suffix.lower() == ".png"
+    return (target.with_suffix(".json"), target) if is_png else (target, target.with_suffix(".png"))
+
+
+def check_summary(path: str, source: Reads) -> None:
+    """OutputError where the files of ``--summary path`` cannot be written, or ``source`` reads them."""
+    for target in summary_paths(path):
+        check_output(str(target), source)
+
+
+class Journal:
+    """A sink that sums up. ``close`` writes the files, also where nothing was seen; OutputError where it cannot.
+
+    ``seconds`` are the time watched, a gap of more than LONGEST, or of 2.5 frames of a slow source, left out;
+    ``readings`` are all faces of all frames.
+    Per track, ``seconds`` are those in sight, ``expressions`` the seconds of each (an expression lasts until the next
+    sighting), ``valence`` and ``arousal`` means over that time, ``share`` the part of all frames. Beyond TRACKS, those
+    gone for a minute, the shortest first, are summed in ``others``. Faces without a track, as those of pictures, are
+    told in ``readings`` alone, and plotted as counts; so are those of a model without valence and arousal.
+    """
+
+    def __init__(self, path: str, source: str, fps: float | None = None):
+        """``path``: see ``summary_paths``. ``source``: the name that is shown. ``fps``: frames that it gives a
+        second."""
+        self._json, self._png = summary_paths(path)
+        self._source = source
+        self._longest = max(LONGEST, 2.5 / (fps or 25.0))
+        self._times: tuple[float, float] | None = None
+        self._frames, self._seconds = 0, 0.0
+        self._readings = _Sum()
+        self._tracks: dict[int, _Track] = {}
+        self._others, self._merged = _Sum(), 0
+        self._closed = False
+
+    def write(self, frame: Frame, faces: Sequence[Face]) -> None:
+        first, last = self._times or (frame.time, frame.time)
+        self._seconds += _near(frame.time - last, self._longest)
+        self._times = first, frame.time
+        self._frames += 1
+        for face in faces:
+            self._readings.add(face, 0.0)
+            if face.track_id is not None:
+                if face.track_id not in self._tracks:
+                    if len(self._tracks) >= TRACKS:
+                        self._merge(frame.time)
+                    self._tracks[face.track_id] = _Track(frame.time, self._longest)
+                self._tracks[face.track_id].see(face, frame.time)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        write_whole(self._json, (json.dumps(self.summary(), indent=2) + "\n").encode())
+        self._plot()
+
+    def summary(self) -> dict[str, Any]:
+        """What ``close`` writes as JSON; times in s of the source, rounded."""
+        first, last = self._times or (None, None)
+        tracks = sorted(self._tracks.items(), key=lambda item: (-item[1].sum.seconds, item[0]))
+        return {
+            "source": self._source,
+            "frames": self._frames,
+            "first": _round(first),
+            "last": _round(last),
+            "seconds": _round(self._seconds),
+            "readings": self._readings.told(counts=True),
+            "tracks": [{"track": number} | track.told(self._frames) for number, track in tracks],
+            "others": {"tracks": self._merged} | self._others.told() if self._merged else None,
+        }
+
+    def _merge(self, now: float) -> None:
+        """Make room: of the tracks gone for a minute the shortest or, where there is none, the one gone longest."""
+        gone = [number for number, track in self._tracks.items() if now - track.last > 60]
+        if gone:
+            number = min(gone, key=lambda number: self._tracks[number].sum.seconds)
+        else:
+            number = min(self._tracks, key=lambda number: self._tracks[number].last)
+        self._others.merge(self._tracks.pop(number).sum)
+        self._merged += 1
+
+    def _plot(self) -> None:
+        name = shorten(Path(self._source).name or self._source, 0.3 * WIDTH)
+        if self._readings.faces and not (self._tracks and self._readings.felt):
+            rows = [(label, float(count), None) for label, count in self._readings.counts.most_common()]
+            bar_plot(rows, self._png, title=f"Expressions of {self._readings.faces} faces: {name}", unit="")
+            return
+        longest = sorted(self._tracks, key=lambda number: -self._tracks[number].sum.seconds)[:DRAWN]
+        every = len(self._tracks) + self._merged
+        which = f", the {len(longest)} of {every} people seen longest" if every > len(longest) else ""
+        if not every:
+            which = ", no face seen"
+        curves = {f"#{number}": self._tracks[number].curve.points() for number in sorted(longest)}
+        panels = [
+            Panel(kind, -1, 1, [Series(label, points[0], points[row]) for label, points in curves.items()])
+            for row, kind in ((1, "valence"), (2, "arousal"))
+        ]
+        line_plot(panels, self._png, title=f"Valence and arousal: {name}{which}")
+
+
+class _Sum:
+    """Seconds and counts of each expression, and sums of affect over time and over sightings."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.times: dict[str, float] = {}
+        self.plain = self.timed = (0.0, 0.0)
+        self.faces, self.seconds, self.felt = 0, 0.0, False
+
+    def add(self, face: Face, lasted: float, before: Face | None = None) -> None:
+        """A sighting; ``before`` was seen for the ``lasted`` seconds until now."""
+        self.faces += 1
+        self.counts[face.expression.label] += 1
+        self.felt = self.felt or face.affect is not None
+        self.plain = _plus(self.plain, face.affect, 1.0)
+        if before is not None and lasted > 0:
+            self.seconds += lasted
+            label = before.expression.label
+            self.times[label] = self.times.get(label, 0.0) + lasted
+            self.timed = _plus(self.timed, before.affect, lasted)
+
+    def merge(self, other: _Sum) -> None:
+        self.counts.update(other.counts)
+        for label, lasted in other.times.items():
+            self.times[label] = self.times.get(label, 0.0) + lasted
+        self.plain = _plus(self.plain, Affect(*other.plain), 1.0)
+        self.timed = _plus(self.timed, Affect(*other.timed), 1.0)
+        self.faces, self.felt = self.faces + other.faces, self.felt or other.felt
+        self.seconds += other.seconds
+
+    def told(self, *, counts: bool = False) -> dict[str, Any]:
+        """Means over time or, with ``counts`` or where no time passed, over sightings; None where there are none, or
+        the model tells none."""
+        timed = self.seconds > 0 and not counts
+        total, weight = (self.timed, self.seconds) if timed else (self.plain, self.faces)
+        valence, arousal = (_round(value / weight) if weight and self.felt else None for value in total)
+        shown: dict[str, Any] = dict(self.counts) if counts else self.times
+        return {
+            "faces": self.faces,
+            **({} if counts else {"seconds": _round(self.seconds)}),
+            "expressions": {name: _round(shown[name]) for name in sorted(shown, key=lambda name: (-shown[name], name))},
+            "valence": valence,
+            "arousal": arousal,
+        }
+
+
+class _Track:
+    def __init__(self, time: float, longest: float):
+        self.sum, self.curve = _Sum(), _Curve(longest)
+        self._longest = longest
+        self.first = self.last = time
+        self._before: Face | None = None
+
+    def see(self, face: Face, time: float) -> None:
+        self.sum.add(face, _near(time - self.last, self._longest), self._before)
+        if face.affect is not None:
+            self.curve.add(time, face.affect.valence, face.affect.arousal)
+        self.last, self._before = time, face
+
+    def told(self, frames: int) -> dict[str, Any]:
+        told = self.sum.told()
+        seen = {"first_seen": _round(self.first), "last_seen": _round(self.last), "frames": told.pop("faces")}
+        return seen | {"share": _round(self.sum.faces / max(1, frames))} | told
+
+
+class _Curve:
+    """Means of valence and arousal in equal bins of time, twice as wide each time that there are too many."""
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._numbers = np.zeros(POINTS, dtype=np.int64)
+        self._sums = np.zeros((POINTS, 4))  # readings, and their sums of time, valence and arousal
+        self._used, self._wide, self._last = 0, FINEST, 0
+
+    def add(self, time: float, valence: float, arousal: float) -> None:
+        number = int(time // self._wide)
+        if self._used == 0 or number > self._last:
+            if self._used == POINTS:
+                self._halve()
+                self.add(time, valence, arousal)
+                return
+            self._numbers[self._used] = self._last = number
+            self._used += 1
+        self._sums[self._used - 1] += 1.0, time, valence, arousal
+
+    def points(self) -> np.ndarray:
+        """(3, N): time, valence and arousal, with a NaN where the track was away."""
+        sums = self._sums[: self._used]
+        values = sums[:, 1:] / sums[:, :1]
+        gaps = np.flatnonzero(np.diff(values[:, 0]) > max(self._longest, 2.5 * self._wide)) + 1
+        away = np.column_stack([values[gaps - 1, 0], np.full((len(gaps), 2), np.nan)])
+        return np.asarray(np.insert(values, gaps, away, axis=0).T)
+
+    def _halve(self) -> None:
+        numbers, starts = np.unique(self._numbers[: self._used] // 2, return_index=True)
+        sums = np.add.reduceat(self._sums[: self._used], starts, axis=0)
+        self._numbers[:], self._sums[:] = 0, 0
+        self._used, self._wide, self._last = len(numbers), 2 * self._wide, int(numbers[-1])
+        self._numbers[: self._used], self._sums[: self._used] = numbers, sums
+
+
+def _plus(sums: tuple[float, float], affect: Affect | None, weight: float) -> tuple[float, float]:
+    if affect is None:
+        return sums
+    return sums[0] + weight * affect.valence, sums[1] + weight * affect.arousal
+
+
+def _near(step: float, longest: float) -> float:
+    return step if 0 < step <= longest else 0.0
+
+
+def _round(value: float | None) -> float | None:
+    return value if value is None or isinstance(value, int) else round(value, 4)

@@ -1,0 +1,1 @@
+"""What gives frames: pictures, videos, cameras, streams, addresses."""

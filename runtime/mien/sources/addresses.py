@@ -1,0 +1,162 @@
+"""Addresses -> a source: a file on a server, a stream, or a picture that is asked for again and again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import cv2
+
+from mien.errors import InputError, SourceError
+from mien.sources.base import Source
+from mien.sources.connections import private, watch
+from mien.sources.decoders import TIMEOUT, Decoder, open_capture
+from mien.sources.live import Ended, Live, Shots
+from mien.sources.privacy import Secrets, escaped
+from mien.sources.snapshots import EVERY, open_snapshots
+from mien.sources.video import Video
+from mien.sources.web_files import Answer, ask, is_web
+from mien.types import Frame
+
+ASKING = 2.0
+"""Seconds that asking what an address is may take when it is open already: some cameras serve one at a time."""
+
+log = logging.getLogger(__name__)
+
+
+def is_address(text: str) -> bool:
+    """A URL, but of a file on this machine."""
+    return "://" in text and not text.lower().startswith("file:")
+
+
+def local(spec: str | int | Path) -> str:
+    """What a source is called: the path of a ``file:`` URL on this machine, a name as it is where there is such a file,
+    any other without spaces around it."""
+    text = str(spec)
+    if os.path.lexists(os.path.expanduser(text)):
+        return text
+    text = text.strip()
+    found = re.match(r"file:(?://(?:localhost)?(?=/))?(/.*)", text, re.IGNORECASE | re.DOTALL)
+    if not found:
+        return text
+    return found[1] if os.path.exists(found[1]) else unquote(found[1])
+
+
+def open_address(address: str, every: float | None = None) -> Source:
+    """A video where it has an end, else live. SourceError, with the remedy, where that fails.
+
+    ``every``: of the address of one picture, how often it is fetched, in s; InputError for anything else.
+    """
+    secrets = Secrets(address)
+    shown, address = secrets.shown, escaped(address)
+
+    def connect() -> cv2.VideoCapture:
+        capture = open_capture(address)
+        if not capture.isOpened():
+            raise SourceError(
+                f"cannot open {shown}: check the address, user and password (with special characters as %-codes: @ is "
+                f"%40), and that the server can be reached from here (waited at most {TIMEOUT:g} s)"
+            )
+        return capture
+
+    if not is_web(address):
+        _check_every(every, shown)
+        if address.lower().startswith("rtsp"):
+            return Live(shown, lambda: private(secrets, watch(connect, shown, address=address)))
+        return _open_stream(address, secrets, connect(), None)
+    capture = open_capture(address)
+    answer = _ask(address, secrets, capture.isOpened())
+    if answer and answer.picture:
+        capture.release()
+        return open_snapshots(address, secrets, every or EVERY)
+    try:
+        if answer and answer.nothing:
+            raise SourceError(
+                f"cannot open {shown}: the server answers, but sends nothing; check the path, or try again later"
+            )
+        _check_every(every, shown)
+        if answer and answer.text:
+            raise SourceError(f"{shown} is a web page or text, no picture or video; give the address of the stream")
+        if not capture.isOpened() and not (answer and answer.finite):
+            raise SourceError(
+                f"cannot open {shown}: the server sends {answer.kind if answer else 'no HTTP that is understood'}, and "
+                f"OpenCV {cv2.__version__} finds no video in it"
+            )
+    except BaseException:
+        capture.release()
+        raise
+    return _open_stream(address, secrets, capture, answer)
+
+
+def _check_every(every: float | None, shown: str) -> None:
+    if every is not None:
+        raise InputError(f"every is for the address of one picture, and {shown} is none; leave it out")
+
+
+def _ask(address: str, secrets: Secrets, opened: bool) -> Answer | None:
+    """None, too, where the server has no answer to spare for what is open already."""
+    try:
+        return ask(address, secrets, ASKING if opened else TIMEOUT)
+    except SourceError:
+        if opened:
+            return None
+        raise
+
+
+def _open_stream(address: str, secrets: Secrets, capture: cv2.VideoCapture, answer: Answer | None) -> Source:
+    shown = secrets.shown
+    opened = [capture]
+
+    def again() -> cv2.VideoCapture:
+        return open_capture(address)
+
+    def first() -> cv2.VideoCapture:
+        return opened.pop() if opened else again()
+
+    def shots(stamped: bool) -> Shots:
+        yield from private(secrets, watch(first, shown, address=address, stamped=stamped))
+        if answer and not answer.endless and _is_recording(address, secrets, answer):
+            raise Ended
+
+    # A file on a server has an end. A camera's page of JPEGs has none, and its stamps are FFmpeg's invention.
+    if answer.finite if answer else capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
+        try:
+            return Download(address, secrets, Decoder(capture, shown, again=again, address=address))
+        except SourceError as error:
+            if answer and not answer.parts:  # FFmpeg must go back where the index stands at the end
+                raise SourceError(
+                    f"{error}; the server gives it only as a whole: download it, and give the file"
+                ) from error
+            raise
+    stamped = int(capture.get(cv2.CAP_PROP_FOURCC)) != cv2.VideoWriter.fourcc(*"MJPG")
+    return Live(shown, lambda: shots(stamped))
+
+
+def _is_recording(address: str, secrets: Secrets, before: Answer) -> bool:
+    """Whether what came to its end would begin as it did before: a camera would show something new."""
+    try:
+        now = ask(address, secrets, TIMEOUT)
+    except SourceError:
+        return False
+    return now is not None and (now.finite or now.same(before))
+
+
+class Download(Video):
+    """A video on a server. FFmpeg does not tell an end from a connection that broke, so the server is asked then."""
+
+    def __init__(self, address: str, secrets: Secrets, decoder: Decoder):
+        self._address, self._secrets = address, secrets
+        super().__init__(secrets.shown, decoder)
+
+    def __iter__(self) -> Iterator[Frame]:
+        yield from super().__iter__()
+        if self._stopped or not is_web(self._address):
+            return
+        try:
+            ask(self._address, self._secrets, ASKING)
+        except SourceError as error:
+            log.warning("the end of the video may be missing: %s", error)

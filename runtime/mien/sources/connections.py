@@ -1,0 +1,63 @@
+"""A capture of OpenCV, watched: the frames of one connection to a camera, stream or pipeline."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import cv2
+
+from mien.errors import MienError, SourceError
+from mien.sources.decoders import Decoder
+from mien.sources.live import Shot, Shots
+from mien.sources.privacy import Secrets
+
+MISSES = 3
+"""Reads that fail in a row before a connection counts as lost: USB cameras now and then spoil a frame."""
+
+
+def watch(
+    connect: Callable[[], cv2.VideoCapture], shown: str = "", *, address: str | None = None, stamped: bool = True
+) -> Shots:
+    """The frames of what ``connect`` opens, until it gives no more. ``shown``: its name in messages. ``address``: what
+    a second decoder may open. ``stamped``: whether its stamps mean anything."""
+    decoder = Decoder(connect(), shown, again=connect, address=address, live=True)
+    try:
+        misses = 0
+        while misses < MISSES:
+            decoded = decoder.read()
+            misses = 0 if decoded else misses + 1
+            if decoded:
+                yield Shot(decoded.image, decoded.stamp if stamped else None, decoder.fps, decoder.name)
+    finally:
+        decoder.release()
+
+
+def private(secrets: Secrets, shots: Shots) -> Shots:
+    """``shots``, whose errors name their source and none of its secrets."""
+    try:
+        yield from shots
+    except MienError:
+        raise
+    except Exception as error:
+        raise SourceError(f"{secrets.shown} cannot be read: {secrets.clean(error)}") from None
+
+
+def connect_within(seconds: float, connect: Callable[[], cv2.VideoCapture], shown: str) -> cv2.VideoCapture:
+    """What ``connect`` opens. SourceError where that takes longer: GStreamer waits for ever for what is missing."""
+    got: list[cv2.VideoCapture | BaseException] = []
+
+    def work() -> None:
+        try:
+            got.append(connect())
+        except BaseException as error:
+            got.append(error)
+
+    thread = threading.Thread(target=work, name="mien opening", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not got:
+        raise SourceError(f"{shown!r} did not start within {seconds:g} s; try it with gst-launch-1.0")
+    if isinstance(got[0], BaseException):
+        raise got[0]
+    return got[0]

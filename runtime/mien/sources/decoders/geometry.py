@@ -1,0 +1,57 @@
+"""Pixels that are not square, and pictures that lie on their side -> pictures as they are to be seen."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from mien.errors import SourceError
+from mien.types import Image
+
+SQUARE = 0.01
+"""Pixels whose width and height differ by less, as a share, count as square: scaling a video leaves such remnants."""
+MOST = 4.0
+"""Pixels of real formats are at most about three times as wide as high, or as high as wide."""
+TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+"""By how many degrees, clockwise, a picture is turned before it is shown."""
+
+
+def pixel_aspect(width: float, height: float, name: str) -> float:
+    """How many times as wide as high the pixels of ``name`` are, 1.0 where it does not say so.
+
+    SourceError where what it says cannot be.
+    """
+    if width <= 0 or height <= 0:
+        return 1.0
+    aspect = width / height
+    if not 1 / MOST <= aspect <= MOST:
+        raise SourceError(
+            f"{name} claims pixels {aspect:.3g} times as wide as high, so the shape of its pictures is not known; say "
+            "that they are square with: ffmpeg -i IN -vf setsar=1 OUT.mp4"
+        )
+    return 1.0 if abs(aspect - 1) < SQUARE else aspect
+
+
+def check_turn(degrees: float, name: str) -> int:
+    """0, 90, 180 or 270. SourceError for any other angle, which no decoder here turns by."""
+    turn = round(degrees) % 360
+    if turn and turn not in TURNS:
+        raise SourceError(
+            f"{name} is to be turned by {turn} degrees, and only quarter turns are known here; turn it with: "
+            "ffmpeg -i IN OUT.mp4"
+        )
+    return turn
+
+
+def upright(image: np.ndarray, aspect: float = 1.0, turn: int = 0, mirrored: bool = False) -> Image:
+    """uint8 (H, W, 3) with pixels ``aspect`` times as wide as high -> with square ones, at no less detail; then
+    mirrored left to right, and turned clockwise by 0, 90, 180 or 270 degrees."""
+    height, width = image.shape[:2]
+    if aspect != 1:
+        size = (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    if mirrored:
+        image = cv2.flip(image, 1)
+    if turn:
+        image = cv2.rotate(image, TURNS[turn])
+    return np.asarray(image, dtype=np.uint8)

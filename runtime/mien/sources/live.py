@@ -1,0 +1,270 @@
+"""A camera or stream -> always its newest frame, for weeks: it is watched, and opened again when it is lost."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from mien.errors import InputError, MienError, SourceError
+from mien.paths import readable
+from mien.sources.base import POLL, Threaded
+from mien.sources.timestamps import LiveClock
+from mien.sources.video import JOIN
+from mien.types import Frame, Image
+
+ABANDONED = 2
+"""Threads that may hang in a driver. While there are as many, nothing is opened."""
+STEADY = 600.0
+"""A connection that held as long, in s, was a good one."""
+
+log = logging.getLogger(__name__)
+
+
+class Ended(Exception):
+    """Raised by ``Shots`` where the source has come to its end, and would only begin anew."""
+
+
+class Shot(NamedTuple):
+    """A frame as it comes: its stamp in s, or None, the frame rate that the source claims, and what decoded it."""
+
+    image: Image
+    stamp: float | None
+    fps: float | None
+    decoder: str | None = None
+
+
+Shots: TypeAlias = "Generator[Shot | None, None, None]"
+"""One connection, from opening to release. None is a sign of life without a frame."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """In s: how long opening may take and a frame may be awaited, the first and longest pause before another try,
+    and how long a connection must have held before it counts as back (longer for a source that is lost often)."""
+
+    opening: float = 15.0
+    stuck: float = 5.0
+    retry: float = 0.5
+    longest: float = 30.0
+    hold: float = 1.0
+
+
+class Live(Threaded):
+    """The newest frame of a source that a thread reads; those that nobody took in time are counted in ``dropped``.
+
+    ``shots`` opens the source anew at each call. The first time, SourceError is raised where that fails; later on it
+    is tried again until ``stop`` or ``close``, with one warning for a loss and one when it is back. A read that hangs
+    cannot be ended: its thread is left to itself, and what it may still deliver is not let in.
+    """
+
+    kind = "live"
+
+    def __init__(
+        self, name: str, shots: Callable[[], Shots], *, patience: Patience | None = None, paths: Sequence[Path] = ()
+    ):
+        super().__init__()
+        self.name = readable(name)
+        self.paths = paths
+        self._shots = shots
+        self._patience = patience or Patience()
+        self._inbox = _Inbox()
+        self._finalizer = weakref.finalize(self, self._inbox.close)
+        self._iterated = False
+        self._feed: _Feed | None = _Feed(shots, self._inbox)
+        self._abandoned: list[_Feed] = []
+        self._pause, self._hold = self._patience.retry, self._patience.hold
+        self._told = self._over = False
+        self._lost_at = self._retry_at = 0.0
+        self._attempts = self._frames = 0
+        try:
+            shot = self._first(self._feed)
+        except BaseException:
+            self.close()
+            raise
+        self._since = self._looked = time.monotonic()
+        self.fps, self.size, self.decoder = shot.fps, _size(shot.image), shot.decoder
+
+    def __iter__(self) -> Iterator[Frame]:
+        self._check_process()
+        if self._iterated:
+            raise InputError(f"{self.name} was iterated over already; open it again")
+        self._iterated = True
+        start: float | None = None
+        self._inbox.dropped = 0  # what came while the model was loaded was not missed
+        try:
+            while not self._stopped:
+                self._check_process()
+                taken = self._inbox.take(POLL)
+                self._frames += taken is not None
+                self._watch(time.monotonic())
+                self.dropped = self._inbox.dropped
+                if taken is None and self._over:
+                    break
+                if taken is None or self._stopped:
+                    continue
+                shot, at = taken
+                start = at if start is None else start
+                self.size, self.decoder = _size(shot.image), shot.decoder
+                yield Frame(shot.image, at - start, self._frames - 1, self.name)
+        finally:
+            self.state = "ended"
+            if not self._forked:
+                self._inbox.close()
+
+    def _leave(self) -> None:
+        super()._leave()
+        self._finalizer.detach()
+
+    def _release(self) -> None:
+        self._inbox.close()
+        until = time.monotonic() + JOIN
+        for feed in [*self._abandoned, *([self._feed] if self._feed else [])]:
+            feed.join(max(0.0, until - time.monotonic()))
+
+    def _first(self, feed: _Feed) -> Shot:
+        shot = self._inbox.look(lambda: feed.done, self._patience.opening)
+        if shot:
+            return shot
+        if not feed.done:
+            wait = f"{self._patience.opening:g}"
+            raise SourceError(
+                f"{self.name} gave no frame within {wait} s; check it, and that no other program holds it"
+            )
+        if isinstance(feed.error, Ended):
+            raise SourceError(
+                f"{self.name} ends before its first frame; it may be a file whose index stands at its end: download "
+                "it, and give the file"
+            )
+        if feed.error and not isinstance(feed.error, MienError):
+            why = str(feed.error) or type(feed.error).__name__
+            raise SourceError(f"{self.name} cannot be read: {why}") from feed.error
+        raise feed.error or SourceError(
+            f"{self.name} opens but gives no frame; check it, and that no other program holds it"
+        )
+
+    def _watch(self, now: float) -> None:
+        """The watchdog. It runs in the iteration, so that nothing but the reading needs a thread."""
+        feed, patience = self._feed, self._patience
+        paused, self._looked = now - self._looked > patience.stuck, now
+        if feed is None:
+            self._abandoned = [feed for feed in self._abandoned if feed.is_alive()]
+            if now >= self._retry_at and len(self._abandoned) < ABANDONED:
+                self._attempts += 1
+                self._feed = _Feed(self._shots, self._inbox)
+            return
+        if paused:  # the whole process may have been, which is not the camera's fault
+            feed.beat = now
+        if feed.done and isinstance(feed.error, Ended):
+            self._over = True
+        elif feed.done:
+            self._lose(now, str(feed.error or "it stopped sending"))
+        elif now - feed.beat > (limit := patience.stuck if feed.begun else patience.opening):
+            self._inbox.cut_off(feed)
+            self._abandoned.append(feed)
+            self._lose(now, f"it sent nothing for {limit:g} s")
+        elif feed.begun and self.state == "lost":
+            self.state, self._since = "open", now
+        elif self._told and self.state == "open" and now - self._since >= self._hold:
+            self._told, self._pause = False, patience.retry
+            away = self._since - self._lost_at
+            log.warning("%s is back after %.1f s (attempts: %d)", self.name, away, self._attempts)
+
+    def _lose(self, now: float, why: str) -> None:
+        if self.state == "open":
+            steady = now - self._since > STEADY
+            self._hold = self._patience.hold if steady else min(2 * self._hold, STEADY)
+        self.state = "lost"
+        if not self._told:
+            self._told, self._lost_at, self._attempts = True, self._feed.beat if self._feed else now, 0
+            log.warning("%s was lost after %d frames: %s; trying until it is back", self.name, self._frames, why)
+        self._feed = None
+        self._retry_at = now + self._pause * random.uniform(0.8, 1.2)
+        self._pause = min(2 * self._pause, self._patience.longest)
+
+
+class _Inbox:
+    """The newest frame, with its time in s, between the thread that reads and the one that iterates."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._clock = LiveClock()
+        self._newest: tuple[Shot, float] | None = None
+        self.dropped = 0
+        self.closed = False
+
+    def put(self, feed: _Feed, shot: Shot | None) -> bool:
+        """False where the feed is no longer wanted."""
+        with self._changed:
+            if self.closed or feed.cut_off:
+                return False
+            feed.beat = now = time.monotonic()
+            if shot:
+                if not feed.begun:
+                    self._clock.restart()
+                    feed.begun = True
+                self.dropped += self._newest is not None
+                self._newest = shot, self._clock(shot.stamp, now)
+                self._changed.notify_all()
+            return True
+
+    def take(self, timeout: float) -> tuple[Shot, float] | None:
+        with self._changed:
+            if self._newest is None and not self.closed:
+                self._changed.wait(timeout)
+            taken, self._newest = self._newest, None
+            return taken
+
+    def look(self, hopeless: Callable[[], bool], timeout: float) -> Shot | None:
+        """Waits for a frame, without taking it."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest is not None or hopeless(), timeout)
+            return self._newest[0] if self._newest else None
+
+    def cut_off(self, feed: _Feed) -> None:
+        with self._changed:
+            feed.cut_off = True
+
+    def close(self) -> None:
+        with self._changed:
+            self.closed = True
+            self._changed.notify_all()
+
+    def wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+
+class _Feed(threading.Thread):
+    """Reads one connection into the inbox, to its end. A daemon, since a driver may never return."""
+
+    def __init__(self, shots: Callable[[], Shots], inbox: _Inbox):
+        super().__init__(name="mien live", daemon=True)
+        self._shots, self._inbox = shots, inbox
+        self.error: Exception | None = None
+        self.begun = self.done = self.cut_off = False
+        self.beat = time.monotonic()
+        self.start()
+
+    def run(self) -> None:
+        shots = self._shots()
+        try:
+            for shot in shots:
+                if not self._inbox.put(self, shot):
+                    break
+        except Exception as error:  # of a driver or codec: the iteration tells it and tries again
+            self.error = error
+        finally:
+            shots.close()
+            self.done = True
+            self._inbox.wake()
+
+
+def _size(image: Image) -> tuple[int, int]:
+    return image.shape[1], image.shape[0]

@@ -1,0 +1,81 @@
+"""The address of one picture, asked again and again: a slow camera."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mien.errors import SourceError
+from mien.sources.base import POLL
+from mien.sources.images import decode_image
+from mien.sources.live import Live, Shot, Shots
+from mien.sources.privacy import Secrets
+from mien.sources.web_files import fetch
+from mien.types import Image
+
+EVERY = 1.0
+"""Seconds between two pictures, unless told."""
+TIMEOUT = 4.0
+"""Seconds that the server may be silent; less than after which a live source counts as stuck."""
+MISSES = 3
+"""Pictures in a row that may fail before the source counts as lost."""
+LARGEST = 2**26
+"""Bytes of a picture."""
+
+
+def open_snapshots(address: str, secrets: Secrets, every: float) -> Live:
+    """A live source of the picture at ``address``, fetched every so many seconds. SourceError where it cannot be."""
+    return Live(secrets.shown, lambda: poll(address, secrets, every))
+
+
+def poll(address: str, secrets: Secrets, every: float) -> Shots:
+    """The picture at ``address``, every so many seconds, also where it stayed the same. SourceError where it could not
+    be fetched at once, or later not three times in a row."""
+    camera = _Camera(address, secrets)
+    due, misses, begun = time.monotonic(), 0, False
+    while True:
+        try:
+            image = camera.picture()
+        except SourceError:
+            misses += 1
+            if not begun or misses == MISSES:
+                raise
+        else:
+            misses, begun = 0, True
+            yield Shot(image, None, 1 / every)
+        due = max(due + every, time.monotonic())
+        while (left := due - time.monotonic()) > 0:
+            time.sleep(min(left, POLL))
+            yield None
+
+
+class _Camera:
+    """Remembers the last picture: a server that says it is still the same need not send it again."""
+
+    def __init__(self, address: str, secrets: Secrets):
+        self._address, self._secrets = address, secrets
+        self._name = Path(Path(urlsplit(address).path).name or "picture")
+        self._known: Mapping[str, str] = {}
+        self._image: Image | None = None
+
+    def picture(self) -> Image:
+        with fetch(self._address, self._secrets, TIMEOUT, self._known) as response:
+            if response is None:
+                raise SourceError(f"{self._secrets.shown} does not answer in HTTP that is understood")
+            if response.status == 304 and self._image is not None:
+                return self._image
+            data = response.read(LARGEST + 1)
+            if len(data) > LARGEST:
+                raise SourceError(f"{self._secrets.shown} sends more than {LARGEST // 2**20} MiB; give one picture")
+            if response.length:  # what it announced and did not send
+                raise SourceError(f"what the server of {self._secrets.shown} sends breaks off after {len(data)} bytes")
+            tags = {"If-None-Match": "ETag", "If-Modified-Since": "Last-Modified"}
+            known = {name: value for name, tag in tags.items() if (value := response.headers.get(tag))}
+        try:
+            self._image = decode_image(data, self._name)
+        except SourceError as error:
+            raise SourceError(f"{self._secrets.shown}: {error}") from error
+        self._known = known
+        return self._image

@@ -1,0 +1,221 @@
+"""A video file -> frames, decoded ahead on a thread."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from stat import S_ISFIFO
+from typing import TypeAlias
+
+import cv2
+
+from mien.errors import InputError, MienError, SourceError
+from mien.paths import for_native, readable
+from mien.sources.base import POLL, Threaded
+from mien.sources.completeness import ending
+from mien.sources.decoders import Decoder, open_capture
+from mien.sources.decoders.opencv import Decoded
+from mien.sources.mp4_index import mirrored_turn
+from mien.sources.timestamps import FileClock
+from mien.types import Frame
+
+PLAYLISTS = (".m3u8", ".sdp")
+RAW = (b"YUV4MPEG2 ",)
+"""Videos that begin with a line of text, and may hold no zero."""
+JOINED = (b"\0\0\1", b"\0\0\0\1")
+"""How program streams and bare H.264, HEVC and MPEG-2 begin. Like transport streams they may be joined one behind the
+other, as programs are in broadcasts, with frames of other sizes."""
+FLASH, MATROSKA, WEB = b"FLV", b"\x1a\x45\xdf\xa3", b"webm"
+"""How FLV and Matroska begin, and what browsers write into that. They hold what was sent live, whose size changes with
+the line, or as a phone is turned."""
+AHEAD = 3
+"""Frames that are decoded before they are asked for."""
+JOIN = 1.0
+"""How long, in s, ``close`` waits for a thread that is inside of the decoder or driver."""
+
+log = logging.getLogger(__name__)
+
+_Item: TypeAlias = "Decoded | BaseException | None"
+
+
+class Video(Threaded):
+    """A video with an end. The first frame is read at once, which proves that there is one and gives its size.
+
+    While it is iterated over, a thread decodes up to ``AHEAD`` frames ahead; what it raises is raised by the iteration.
+    Times are the container's, and go on at the frame rate where those do not rise.
+    """
+
+    kind = "video"
+
+    def __init__(self, name: str, decoder: Decoder, path: Path | None = None):
+        super().__init__()
+        self.name = readable(name)
+        self.paths = [path] if path else []
+        self._frames = decoder
+        self._thread: threading.Thread | None = None
+        try:
+            self._first = decoder.read()
+            if self._first is None:
+                raise no_frame(name)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, Exception) and not isinstance(error, MienError):
+                raise SourceError(f"{self.name} cannot be read: {error or type(error).__name__}") from error
+            raise
+        self.count, self.fps, self.decoder = decoder.count, decoder.fps, decoder.name
+        self.size = self._first.image.shape[1], self._first.image.shape[0]
+
+    def __iter__(self) -> Iterator[Frame]:
+        self._check_process()
+        if self._thread:
+            raise InputError(f"{self.name} was iterated over already; open it again")
+        index, end, step = 0, 0.0, 1 / (self.fps or 25)
+        clock = FileClock(step)
+        ahead: queue.Queue[_Item] = queue.Queue(AHEAD)
+        leave = threading.Event()
+        if not self._stopped:
+            self._thread = threading.Thread(target=self._decode, args=(ahead, leave), name="mien video", daemon=True)
+            self._thread.start()
+        try:
+            while not self._stopped:
+                self._check_process()
+                try:
+                    got = ahead.get(timeout=POLL)
+                except queue.Empty:
+                    continue
+                if isinstance(got, Exception) and not isinstance(got, MienError):
+                    raise SourceError(
+                        f"{self.name} cannot be decoded after frame {index}: {got or type(got).__name__}"
+                    ) from got
+                if isinstance(got, BaseException):
+                    raise got
+                if got is None:
+                    self._check_end(index, end, step)
+                    break
+                time = clock(got.stamp)
+                end = max(time, got.stamp or 0.0)  # a video may begin late
+                yield Frame(got.image, time, index, self.name)
+                index += 1
+        finally:
+            self.state = "ended"
+            if not self._forked:
+                leave.set()
+                while not ahead.empty():  # so that the thread wakes up, and sees that it may leave
+                    ahead.get_nowait()
+                if self._thread:
+                    self._thread.join(POLL)
+
+    def _release(self) -> None:
+        if self._thread is None:
+            self._frames.release()
+        else:
+            self._thread.join(JOIN)  # it releases the capture itself
+
+    def _decode(self, ahead: queue.Queue[_Item], leave: threading.Event) -> None:
+        def put(item: _Item) -> bool:
+            while not (leave.is_set() or self._stopped):
+                try:
+                    ahead.put(item, timeout=POLL)
+                    return True
+                except queue.Full:
+                    continue
+            return False
+
+        try:
+            decoded, self._first = self._first, None
+            while decoded and put(decoded):
+                decoded = self._frames.read()
+                self.decoder = self._frames.name
+            put(None)
+        except BaseException as error:
+            put(error)
+        finally:
+            self._frames.release()
+
+    def _check_end(self, read: int, time: float, step: float) -> None:
+        """Warn of frames that are missing by time: a variable rate and edit lists make the announced count wrong."""
+        if self.count and read >= self.count - 1:
+            return
+        if self.paths:
+            cut, seconds = ending(self.paths[0])
+            if not cut and (not seconds or not self.count or time + 2.5 * step >= seconds):
+                return
+        elif not self.count or time >= 0.8 * self.count * step:
+            return  # of a file elsewhere only the longest track's length is known, which may be the sound's
+        counted = f"of the {self.count} frames that {self.name} announces" if self.count else f"frames of {self.name}"
+        log.warning("read %d %s; its end is damaged or was cut off", read, counted)
+
+
+def open_video(path: Path) -> Decoder:
+    """A file's decoder, opened; SourceError, with the remedy, where that fails."""
+    if is_pipe(path):
+        raise SourceError(
+            f"{path} is a pipe, and videos are read from files, where one can go back; save what comes out of it as a "
+            "file first, or pipe it into: fer-run -"
+        )
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}; check its permissions") from error
+    if not head:
+        raise SourceError(f"{path} is empty (0 bytes); copy or download it again")
+    # FFmpeg would play a text file as a film of its letters.
+    if b"\0" not in head and not head.startswith(RAW) and path.suffix.lower() not in PLAYLISTS:
+        raise SourceError(f"{path} is neither a picture nor a video; it looks like text")
+
+    def again() -> cv2.VideoCapture:
+        with for_native(path) as name:
+            return open_capture(name)
+
+    capture = again()
+    try:
+        return Decoder(
+            capture,
+            str(path),
+            again=again,
+            address=os.path.abspath(path),
+            mirrored=mirrored_turn(path),
+            changing=_may_change(head),
+        )
+    except SourceError as error:
+        if capture.isOpened():
+            raise
+        raise SourceError(
+            f"cannot open {path}: it is damaged, its recording was not finished, or its format is not known to OpenCV "
+            f"{cv2.__version__}; try: ffmpeg -i {path.name} new.mp4 ({error})"
+        ) from error
+
+
+def _may_change(head: bytes) -> bool:
+    """Whether the frames of a file that begins with ``head`` may change their size on the way, as few formats do."""
+    transport = any(head[at : at + 1] == head[at + 188 + at : at + 189 + at] == b"G" for at in (0, 4))
+    sent = head.startswith(FLASH) or (head.startswith(MATROSKA) and WEB in head[:64])
+    return transport or sent or head.startswith(JOINED)
+
+
+def is_pipe(path: Path) -> bool:
+    """A named pipe, or one that a shell made; opening it would wait, and take what is read out of it."""
+    try:
+        return S_ISFIFO(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def no_frame(name: str) -> SourceError:
+    return SourceError(f"{name} opens but gives no frame; it is damaged or holds no picture")
+
+
+def quiet_opencv() -> None:
+    """Keep OpenCV, FFmpeg and the codecs from telling what mien tells better, and OpenCV to one thread.
+
+    It is given small pictures, and waking its other threads took a seventh of a frame's time. Holds for the process.
+    """
+    cv2.setNumThreads(1)
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # OpenCV 4, 5
+    set_level(0)

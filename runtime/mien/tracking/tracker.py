@@ -1,0 +1,151 @@
+"""Detections over time -> tracks whose ids stay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mien.align import roll
+from mien.types import Detection, Floats
+
+REACH = 0.6
+"""How far, in face sides, a face may be from where it was expected; grows while it is out of sight."""
+GROWTH = 0.35
+"""The largest change of size from one sight to the next, as a difference of logarithms; grows likewise."""
+INERTIA, GLIDE = 0.15, 0.5
+"""Seconds over which a speed is averaged, and over which a hidden face comes to rest."""
+YOUNG, YOUNG_GAP = 3, 0.15
+"""A track seen fewer times than this ends after so many seconds out of sight, or a frame of a slow source: it was no
+face, or half of one."""
+
+
+@dataclass(eq=False)
+class Track:
+    """One face over time. ``detection``: as it was last seen; ``seen``: when, in s; ``missing``: s since then.
+
+    ``speed``: (2,) px/s of its middle, and ``size``: (2,) px of its box, both from when it was last clear of others.
+    ``id`` counts from 1 and is never given twice by one tracker.
+    """
+
+    id: int
+    detection: Detection
+    seen: float
+    size: Floats
+    missing: float = 0.0
+    times: int = 1
+    speed: Floats = field(default_factory=lambda: np.zeros(2, np.float32))
+
+    @property
+    def angle(self) -> float:
+        """By how much the face was last turned (``mien.align.roll``), in radians; 0 where that is not known."""
+        return 0.0 if self.detection.landmarks is None else roll(self.detection.landmarks)
+
+    def expected(self, ahead: float = 0.0) -> Floats:
+        """(4,) box where the face should be ``ahead`` s from now, if it went on as before and came to rest soon."""
+        glide = GLIDE * (1 - np.exp(-(self.missing + ahead) / GLIDE))
+        centre = _middle(self.detection.box) + self.speed * np.float32(glide)
+        return np.concatenate([centre - self.size / 2, centre + self.size / 2])
+
+
+class Tracker:
+    """Gives each detection the track that it goes on, or a new one.
+
+    Nearest pairs first, by distance from where each face was expected, in face sides, and by change of size: motion
+    alone, no likeness. A track that was out of sight for longer than ``max_gap`` seconds ends.
+    """
+
+    def __init__(self, max_gap: float = 1.0):
+        self.max_gap = max_gap
+        self.tracks: list[Track] = []
+        self._now = 0.0
+        self._next = 1
+
+    def update(self, detections: Sequence[Detection], step: float) -> list[Track | None]:
+        """The track of each detection, in their order. ``step``: seconds since the last call, above 0.
+
+        None for a detection inside of a known face: its double, or a piece of somebody behind.
+        """
+        self._now += step
+        for track in self.tracks:
+            track.missing = self._now - track.seen
+        self.tracks = [track for track in self.tracks if track.missing <= self._patience(track, step)]
+        pairs = self._pairs(detections)
+        for i, track in pairs.items():
+            others = [other.box for j, other in enumerate(detections) if j != i]
+            _move(track, detections[i], others, self._now)
+        known = [track.detection.box for track in pairs.values()]
+        return [
+            pairs.get(i) or (None if any(_inside(found.box, box) for box in known) else self._new(found))
+            for i, found in enumerate(detections)
+        ]
+
+    def _patience(self, track: Track, step: float) -> float:
+        if track.times >= YOUNG:
+            return self.max_gap
+        return min(self.max_gap, max(YOUNG_GAP, 1.001 * step))
+
+    def _new(self, detection: Detection) -> Track:
+        size = np.asarray(detection.box[2:] - detection.box[:2], dtype=np.float32)
+        track = Track(self._next, detection, self._now, size)
+        self._next += 1
+        self.tracks.append(track)
+        return track
+
+    def _pairs(self, detections: Sequence[Detection]) -> dict[int, Track]:
+        """Detection index -> track, the nearest pairs first."""
+        costs = sorted(
+            (cost, i, j)
+            for j, track in enumerate(self.tracks)
+            for i, detection in enumerate(detections)
+            if (cost := _distance(track, detection.box)) is not None
+        )
+        pairs: dict[int, Track] = {}
+        taken: set[int] = set()
+        for _, i, j in costs:
+            if i not in pairs and j not in taken:
+                pairs[i] = self.tracks[j]
+                taken.add(j)
+        return pairs
+
+
+def _distance(track: Track, box: Floats) -> float | None:
+    """How badly a box fits a track; None where it cannot be the same face."""
+    here, whole, last = _side(box), _side(track.expected()), _side(track.detection.box)
+    growth = min(abs(float(np.log(here / whole))), abs(float(np.log(here / last))))
+    away = float(np.hypot(*(_middle(box) - _middle(track.expected())))) / max(here, whole)
+    if away > REACH + track.missing or growth > GROWTH + track.missing:
+        return None
+    # Where one face hides another, the detection belongs to the one that was in sight until now.
+    return away + growth + track.missing
+
+
+def _move(track: Track, detection: Detection, others: Sequence[Floats], now: float) -> None:
+    old, new = track.detection.box, detection.box
+    if not any(_touch(new, box) for box in others):  # else it may be covered, and the box that of the part in sight
+        time = max(now - track.seen, 1e-3)
+        share = np.float32(1 - np.exp(-time / INERTIA))
+        track.speed = track.speed + share * ((_middle(new) - _middle(old)) / np.float32(time) - track.speed)
+        track.size = track.size + share * (new[2:] - new[:2] - track.size)
+    track.detection, track.seen, track.missing, track.times = detection, now, 0.0, track.times + 1
+
+
+def _middle(box: Floats) -> Floats:
+    return np.asarray((box[:2] + box[2:]) / 2, dtype=np.float32)
+
+
+def _side(box: Floats) -> float:
+    return max(float((box[2:] - box[:2]).mean()), 1.0)
+
+
+def _inside(box: Floats, other: Floats) -> bool:
+    """Whether the middle of a box lies in another one."""
+    middle = _middle(box)
+    return bool((middle > other[:2]).all() and (middle < other[2:]).all())
+
+
+def _touch(box: Floats, other: Floats) -> bool:
+    """Whether two boxes overlap, or so nearly that hair or a shoulder may."""
+    margin = 0.5 * _side(box)
+    return bool((box[:2] - margin < other[2:]).all() and (box[2:] + margin > other[:2]).all())

@@ -1,0 +1,1 @@
+"""Frame -> faces, and what each shows."""

@@ -1,0 +1,96 @@
+"""Crops -> expression, affect and embedding."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from mien.bundle.card import ModelCard
+from mien.engines import Engine
+from mien.enrollment.classes import Personal, model_of
+from mien.errors import InputError, ModelInvalid
+from mien.types import UNCERTAIN, Affect, Expression, Floats, Image
+
+Said: TypeAlias = tuple[Expression, Affect | None, Floats]
+"""What the model tells of one crop: affect is None where it never learned any; the last is the embedding (D,)."""
+
+
+@dataclass(frozen=True)
+class Labeling:
+    """How the probabilities of classes become an expression.
+
+    One that is less likely than ``min_confidence`` is labelled UNCERTAIN. Classes of ``exclude`` are left out.
+    """
+
+    min_confidence: float = 0.0
+    exclude: tuple[str, ...] = ()
+
+    def kept(self, probabilities: Mapping[str, float]) -> dict[str, float]:
+        """The probabilities of the other classes, in their order, as shares of what is left."""
+        if not self.exclude:
+            return dict(probabilities)
+        left = {label: value for label, value in probabilities.items() if label not in self.exclude}
+        total = sum(left.values())
+        return {label: value / total if total else 1 / len(left) for label, value in left.items()}
+
+    def expression(self, kept: Mapping[str, float], label: str | None = None) -> Expression:
+        """The expression that probabilities which were ``kept`` tell; or that of ``label``, where one is given."""
+        label = label or max(kept, key=kept.__getitem__)
+        confidence = kept[label]
+        return Expression(label if confidence >= self.min_confidence else UNCERTAIN, confidence, dict(kept))
+
+
+class ExpressionModel:
+    """The student on an engine. Stateless after construction, so threads may share it."""
+
+    def __init__(self, card: ModelCard, engine: Engine, labeling: Labeling | None = None):
+        """``labeling`` is for who reports what the model says; ``read`` itself tells all classes.
+
+        Runs one blank crop, so that a model that does not fit its card fails here and not on the first face.
+        """
+        self.card = card
+        self.engine = engine
+        self.labeling = labeling or Labeling()
+        self.personal = Personal(model_of(card), card.labels)
+        size = card.crop.size
+        outputs = engine.run(np.zeros((1, size, size, 3), dtype=np.uint8))
+        for name, width in card.outputs.items():
+            shape = outputs[name].shape if name in outputs else None
+            if shape != (1, width):
+                raise ModelInvalid(f"the model's output {name} is {shape}, but its card promises (1, {width})")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The basic classes, then those learned on this device."""
+        return (*self.card.labels, *self.personal.labels)
+
+    def with_personal(self, personal: Personal) -> ExpressionModel:
+        """This model with what was learned; the engine is shared. Raises InputError for what another model learned."""
+        if (personal.model, personal.basic) != (self.personal.model, self.personal.basic):
+            raise InputError(
+                f"these expressions were learned with another model than {self.card.name} of this bundle; enrol them "
+                "again, or give the bundle they were learned with as the model"
+            )
+        other = copy.copy(self)
+        other.personal = personal
+        return other
+
+    def read(self, crops: Image) -> list[Said]:
+        """uint8 RGB crops (N, size, size, 3) -> N results, in one engine call."""
+        if not len(crops):
+            return []
+        outputs, personal = self.engine.run(crops), self.personal
+        # All classes: a temporal encoder reads them.
+        whole = Labeling(self.labeling.min_confidence)
+        labels, probabilities = self.labels, personal.read(outputs["expression"], outputs["embedding"])
+        affects: list[Affect | None] = [None] * len(crops)
+        if self.card.has_affect:
+            affects = [personal.shift(Affect(*pair)) for pair in outputs["affect"].tolist()]
+        return [
+            (whole.expression(dict(zip(labels, values, strict=True))), affect, embedding)
+            for values, affect, embedding in zip(probabilities.tolist(), affects, outputs["embedding"], strict=True)
+        ]

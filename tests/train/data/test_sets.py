@@ -1,0 +1,81 @@
+"""Which images are trained on, and which are kept out."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.errors import InputError
+from mien_train.data.batches import Faces
+from mien_train.data.datasets import load_faces
+from mien_train.data.sets import load_sets, load_with_landmarks
+from mien_train.recipe import DataRecipe, Recipe
+from mien_train.supervised.trainer import train
+
+
+def pictures(items: list[Faces]) -> set[bytes]:
+    return {item.faces.encoded(i) for item in items for i in range(len(item.faces))}
+
+
+def test_sets_without_a_validation_split_give_up_a_share(data: Path, recipe: Recipe) -> None:
+    """FER+ has a split of its own, RAF-DB has none, and nothing could be measured on the unlabelled."""
+    wanted = replace(recipe.data, train=("ferplus/train", "rafdb/train", "unlabelled/train"), holdout=0.25)
+    training, validation = load_sets(replace(recipe, data=wanted), data)
+    assert [item.faces.name for item in validation] == ["ferplus/validation", "rafdb/train"]
+    held = len(validation[1].faces)
+    assert 0 < held < 28
+    assert [len(item.faces) for item in training] == [64, 56 - held, 64]
+    assert not pictures(training) & pictures(validation)
+    for item in (*training, *validation):
+        assert len(item.landmarks.box) == len(item.faces)
+
+
+def test_a_set_that_is_named_twice_is_drawn_twice_as_often(data: Path, recipe: Recipe) -> None:
+    wanted = replace(recipe.data, train=("rafdb/train", "ferplus/train", "rafdb/train"))
+    training, validation = load_sets(replace(recipe, data=wanted), data)
+    assert [item.faces.name for item in training] == ["rafdb/train", "ferplus/train"]
+    assert wanted.shares == {"rafdb/train": 2.0, "ferplus/train": 1.0}
+    assert [item.faces.name for item in validation].count("rafdb/train") == 1
+
+
+def test_limit_draws_by_the_seed(data: Path, recipe: Recipe) -> None:
+    def drawn(seed: int) -> list[Faces]:
+        return load_sets(replace(recipe, seed=seed, data=replace(recipe.data, limit=10)), data)[0]
+
+    assert [len(item.faces) for item in drawn(0)] == [10, 10]
+    assert pictures(drawn(0)) == pictures(drawn(0)) != pictures(drawn(1))
+
+
+def test_images_of_the_test_sets_are_not_trained_on(
+    data: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which faces are alike is duplicates.py's to say; here a face is one of the test set's or it is none."""
+    tested = {load_faces("ferplus/test", data).encoded(i) for i in range(0, 24, 2)}
+
+    def hashes(faces: object) -> np.ndarray:
+        assert isinstance(faces, type(load_faces("ferplus/test", data)))
+        keys = [hash(faces.encoded(i)) % 2**63 for i in range(len(faces))]
+        return np.array([[key] * 4 for key in keys], np.uint64)
+
+    monkeypatch.setattr("mien_train.data.sets.difference_hashes", hashes)
+    both = replace(recipe.data, train=("ferplus/train", "ferplus/test"), near_duplicates=0)
+    training, _ = load_sets(replace(recipe, data=both), data)
+    assert [len(item.faces) for item in training] == [64, 0]
+    assert not tested & pictures(training)
+    nothing = replace(recipe, data=replace(both, train=("ferplus/test",)))
+    with pytest.raises(InputError, match="no training image is left"):
+        train(nothing, data, tmp_path / "run", threads=1)
+    unchecked = replace(recipe, data=replace(both, near_duplicates=-1))
+    assert [len(item.faces) for item in load_sets(unchecked, data)[0]] == [64, 24]
+    assert len(load_with_landmarks("ferplus/test", data).faces) == 24
+
+
+def test_the_held_out_part_of_a_training_set_has_a_name(data: Path, recipe: Recipe) -> None:
+    """So that a choice can be made on images that neither trained nor test anything."""
+    held = load_with_landmarks("rafdb/holdout", data)
+    share = replace(recipe, data=replace(recipe.data, holdout=DataRecipe().holdout))
+    kept_out = next(item for item in load_sets(share, data)[1] if item.faces.name == "rafdb/train")
+    assert held.faces.name == "rafdb/holdout"
+    assert pictures([held]) == pictures([kept_out])
+    assert len(held.faces) == len(kept_out.faces) > 0

@@ -1,0 +1,1 @@
+"""Faces and labels, ready to train on."""

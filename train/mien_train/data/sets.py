@@ -1,0 +1,75 @@
+"""The sets of a recipe: what is trained on, what is held out."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from mien_train.data.batches import Faces
+from mien_train.data.datasets import FaceSet, data_root, holdout, load_faces
+from mien_train.data.duplicates import difference_hashes, repeats
+from mien_train.data.landmarks import find_landmarks
+from mien_train.data.pixels import cut_pixels
+from mien_train.recipe import DataRecipe, Recipe
+
+HOLDOUT = "holdout"
+
+
+def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Faces]]:
+    """Training sets, each once, and validation sets, with their landmarks.
+
+    Labelled sets without a validation split give up a share of images. Training images that also stand in a validation
+    test or calibration set are left out, mirrored ones aside.
+    """
+    validation = [load_with_landmarks(name, root) for name in recipe.data.validation]
+    separate = {str(Path(name).parent) for name in recipe.data.validation}
+    training = {name: load_with_landmarks(name, root) for name in recipe.data.shares}
+    for name, item in training.items():
+        labelled = bool((item.faces.expression >= 0).any())
+        if str(Path(name).parent) not in separate and recipe.data.holdout > 0 and labelled:
+            held = holdout(item.faces, recipe.data.holdout)
+            if held.any():
+                validation.append(item.subset(held))
+            training[name] = item.subset(~held)
+        if recipe.data.limit:
+            training[name] = training[name].sample(recipe.data.limit, recipe.seed)
+    near = recipe.data.near_duplicates
+    if near >= 0:
+        kept_out = [item.faces for item in validation] + [
+            load_faces(name, root) for name in (*recipe.data.test, *recipe.data.calibration)
+        ]
+        seen = np.concatenate([difference_hashes(faces) for faces in kept_out])
+        for name, item in training.items():
+            training[name] = item.subset(~repeats(difference_hashes(item.faces), seen, near))
+    return list(training.values()), validation
+
+
+def load_with_landmarks(name: str, root: Path | None) -> Faces:
+    """A set with the faces in it. Parquet sets are kept: an ablation asks for the same ones many times.
+
+    ``rafdb/holdout`` are the images of ``rafdb/train`` that a recipe with the usual share keeps out of training, to
+    choose by.
+    """
+    if Path(name).is_dir():
+        return _load(name, None)
+    if Path(name).name == HOLDOUT:
+        whole = load_with_landmarks(str(Path(name).with_name("train")), root)
+        return whole.named(name).subset(holdout(whole.faces, DataRecipe().holdout))
+    return _load_parquet(name, data_root(root))
+
+
+@lru_cache(maxsize=16)
+def _load_parquet(name: str, root: Path) -> Faces:
+    return _load(name, root)
+
+
+def _load(name: str, root: Path | None) -> Faces:
+    return prepare(load_faces(name, root))
+
+
+def prepare(faces: FaceSet, *, progress: bool = True) -> Faces:
+    """A whole set with its landmarks and cut-outs, found now or by an earlier call."""
+    marks = find_landmarks(faces, progress=progress)
+    return Faces(faces, marks, cut_pixels(faces, marks, progress=progress))

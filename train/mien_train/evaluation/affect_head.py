@@ -1,0 +1,205 @@
+"""The affect head: ridge regression of valence and arousal on a frozen student, judged by cross-validation.
+
+Human valence and arousal exist for a thousand images only. A linear head with a strong penalty can learn from that
+few, its figures are honest (no image is judged by a head that saw it, and the backbone saw none of them), and it folds
+into one linear layer of the exported graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.types import EXPRESSIONS
+from mien_train.evaluation.metrics import affect_metrics
+from mien_train.evaluation.predict import Predictions
+
+Matrix = NDArray[np.float64]
+PENALTIES = tuple(10.0**k for k in np.arange(-0.5, 3.6, 0.5))
+FOLDS = 5
+FOLD_SEED = 0
+"""The same folds in every run: the last one stays unseen by teachers and students alike."""
+MOST_STRETCH = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Ridge:
+    """``weight`` (F, 2) and ``bias`` (2,) on raw features."""
+
+    weight: Matrix
+    bias: Matrix
+
+    def __call__(self, features: Matrix) -> Matrix:
+        return np.clip(features @ self.weight + self.bias, -1, 1)
+
+
+def head_features(predictions: Predictions) -> Matrix:
+    """(N, D + 8): the embedding and all eight class probabilities, as ``Student.affect`` reads them."""
+    logits = predictions.logits.astype(np.float64)
+    weights = np.exp(logits - logits.max(1, keepdims=True))
+    return np.concatenate([predictions.embedding, weights / weights.sum(1, keepdims=True)], axis=1)
+
+
+class RidgePath:
+    """Ridge regressions of one training set for any penalty, from one singular value decomposition.
+
+    ``features`` (N, D + 8) as ``head_features`` makes them, ``truth`` (N, 2), ``weight`` (N,) of the rows (default: 1).
+    """
+
+    def __init__(self, features: Matrix, truth: Matrix, weight: Matrix | None = None):
+        weight = np.ones(len(truth)) if weight is None else weight
+        root = np.sqrt(weight)[:, None]
+        # Eight probabilities would drown among a thousand columns of the embedding: both blocks get the same variance.
+        blocks = np.full(features.shape[1], max(1, features.shape[1] - len(EXPRESSIONS)))
+        blocks[-len(EXPRESSIONS) :] = len(EXPRESSIONS)
+        self.mean = np.average(features, axis=0, weights=weight)
+        spread = np.sqrt(np.average((features - self.mean) ** 2, axis=0, weights=weight))
+        self.scale = (spread + 1e-6) * np.sqrt(blocks)
+        self.centre = np.average(truth, axis=0, weights=weight)
+        u, self.values, self.vt = np.linalg.svd(root * (features - self.mean) / self.scale, full_matrices=False)
+        self.target = u.T @ (root * (truth - self.centre))
+
+    def fit(self, penalty: float) -> Ridge:
+        shrunk = (self.values / (self.values**2 + penalty))[:, None] * self.target
+        weight = (self.vt.T @ shrunk) / self.scale[:, None]
+        return Ridge(weight, self.centre - self.mean @ weight)
+
+
+def folds(labels: NDArray[np.int64], seed: int, count: int = FOLDS) -> NDArray[np.int64]:
+    """(N,) fold of each image, every class spread evenly."""
+    fold = np.zeros(len(labels), np.int64)
+    rng = np.random.default_rng(seed)
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        fold[rows] = np.arange(len(rows)) % count
+    return fold
+
+
+class Anchors(NamedTuple):
+    """Faces with a class, but without human valence and arousal, that a head learns from as well: posed and resting
+    ones, of which a set of wild faces has too few. Their truth is the mean of their class among the human labels.
+
+    ``plain`` and ``mirrored`` are the same images; ``weight``: of one of them against an image with human labels.
+    """
+
+    plain: Predictions
+    mirrored: Predictions
+    weight: float
+
+
+class AffectFit(NamedTuple):
+    """``head``; its ``figures`` by name; ``held_out`` (N, 2): each image by the head of the folds without it."""
+
+    head: Ridge
+    figures: dict[str, Any]
+    held_out: NDArray[np.float32]
+
+
+def fit_affect(
+    plain: Predictions,
+    mirrored: Predictions,
+    seed: int = FOLD_SEED,
+    *,
+    unseen: bool = False,
+    anchors: Anchors | None = None,
+) -> AffectFit:
+    """A head fitted on all images, or with ``unseen`` on all but the last fold's, and the cross-validated figures of
+    heads fitted the same way.
+
+    ``plain`` and ``mirrored`` are the same images as they are and flipped; a head learns from both and is judged on the
+    plain ones of the fold that it did not see. The penalty of every fold is chosen inside of its training part.
+    Figures: ``head``; ``last_fold``, the same for the images of the last fold alone; and ``class_means``, the baseline
+    that projects the class probabilities on each class's mean and stretches that alike.
+    """
+    features = head_features(plain), head_features(mirrored)
+    truth, labels = plain.affect.astype(np.float64), plain.expression
+    held = _Held(anchors)
+    fold = folds(labels, seed)
+    made, baseline = np.zeros_like(truth), np.zeros_like(truth)
+    for k in range(FOLDS):
+        train, test = fold != k, fold == k
+        made[test] = _fit_both(features, truth, train, labels, seed, held)(features[0][test])
+        projected = _project(features[0], truth, train, labels)
+        stretch = _stretch(projected[train], truth[train])
+        baseline[test] = truth[train].mean(0) + (projected[test] - projected[train].mean(0)) * stretch
+    last = fold == FOLDS - 1
+    rows = ~last if unseen else np.ones(len(truth), bool)
+    head = _fit_both(features, truth, rows, labels, seed, held)
+    held_out = made.astype(np.float32)
+    figures = {
+        "head": affect_metrics(held_out, plain.affect),
+        "last_fold": affect_metrics(held_out[last], plain.affect[last]),
+        "class_means": affect_metrics(baseline.astype(np.float32), plain.affect),
+    }
+    return AffectFit(head, figures, held_out)
+
+
+class _Held:
+    """The features of anchors, both ways, or of none."""
+
+    def __init__(self, anchors: Anchors | None):
+        parts = (anchors.plain.labelled(), anchors.mirrored.labelled()) if anchors else ()
+        self.features = [head_features(part) for part in parts]
+        self.labels = [part.expression for part in parts]
+        self.weight = anchors.weight if anchors else 0.0
+
+    def beside(self, features: list[Matrix], truth: Matrix, labels: NDArray[np.int64]) -> RidgePath:
+        """Rows with human labels, (N, D + 8) each way, and the anchors whose class occurs among them."""
+        means = np.full((len(EXPRESSIONS), 2), np.nan)
+        for label in np.unique(labels[labels >= 0]):
+            means[label] = truth[labels == label].mean(0)
+        added = [means[label] for label in self.labels]
+        x = np.concatenate([*features, *self.features])
+        y = np.concatenate([np.tile(truth, (len(features), 1)), *added])
+        weight = np.ones(len(y))
+        weight[len(features) * len(truth) :] = self.weight
+        known = ~np.isnan(y[:, 0])
+        return RidgePath(x[known], y[known], weight[known])
+
+
+def _fit_both(
+    features: tuple[Matrix, Matrix],
+    truth: Matrix,
+    rows: NDArray[np.bool_],
+    labels: NDArray[np.int64],
+    seed: int,
+    held: _Held,
+) -> Ridge:
+    """Fit on the plain and mirrored images of ``rows``, with the penalty whose inner folds have the least error.
+
+    A regression on noisy features predicts too near to the mean, which concordance punishes. So the deviations from
+    the mean are then stretched to the spread of the truth, by the factor that the inner folds call for.
+    """
+    inner = np.where(rows, folds(labels, seed + 1), -1)
+
+    def path(chosen: NDArray[np.bool_]) -> RidgePath:
+        return held.beside([part[chosen] for part in features], truth[chosen], labels[chosen])
+
+    made = np.zeros((len(PENALTIES), *truth.shape))
+    for k in range(FOLDS):
+        inside = path(rows & (inner != k))
+        for p, penalty in enumerate(PENALTIES):
+            made[p, inner == k] = inside.fit(penalty)(features[0][inner == k])
+    best = int(((made[:, rows] - truth[rows]) ** 2).sum((1, 2)).argmin())
+    head = path(rows).fit(PENALTIES[best])
+    stretch = _stretch(made[best, rows], truth[rows])
+    centre = truth[rows].mean(0)
+    return Ridge(head.weight * stretch, centre + (head.bias - centre) * stretch)
+
+
+def _stretch(made: Matrix, truth: Matrix) -> Matrix:
+    """(2,) factors that give predictions the spread of the truth, where that is a matter of 1 to MOST_STRETCH."""
+    return np.clip(truth.std(0) / (made.std(0) + 1e-9), 1.0, MOST_STRETCH)
+
+
+def _project(features: Matrix, truth: Matrix, rows: NDArray[np.bool_], labels: NDArray[np.int64]) -> Matrix:
+    means = np.stack(
+        [
+            truth[rows & (labels == c)].mean(0) if (rows & (labels == c)).any() else truth[rows].mean(0)
+            for c in range(len(EXPRESSIONS))
+        ]
+    )
+    return np.asarray(features[:, -len(EXPRESSIONS) :] @ means)

@@ -1,0 +1,163 @@
+"""What a network is worth: held-out figures of every set, for checkpoints, bundles and teachers alike."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from fvcore.nn import FlopCountAnalysis
+from numpy.typing import NDArray
+
+from mien.bundle import find_bundle
+from mien.errors import InputError
+from mien_train.data.batches import Faces
+from mien_train.data.sets import load_with_landmarks
+from mien_train.evaluation.affect_head import FOLD_SEED, FOLDS, AffectFit, Anchors, fit_affect, folds
+from mien_train.evaluation.metrics import accuracy_difference, affect_metrics, expression_metrics
+from mien_train.evaluation.predict import Predictions, joined, predict, predict_teacher
+from mien_train.models.checkpoints import load_student
+from mien_train.models.student import Student
+from mien_train.recipe import DataRecipe, Recipe
+from mien_train.teachers import load_teacher, members_of
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """``figures`` by set, ``tests``: the predictions on each test set, ``affect``: truth and held-out predictions of
+    valence and arousal, where there are any."""
+
+    figures: dict[str, Any]
+    tests: dict[str, Predictions]
+    affect: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+
+
+def test_predictions(student: Student, recipe: Recipe, root: Path | None) -> dict[str, Predictions]:
+    """Predictions on the labelled images of every test set, by its name."""
+    return {
+        name: predict(student, load_with_landmarks(name, root), recipe.crop).labelled() for name in recipe.data.test
+    }
+
+
+def affect_faces(name: str, root: Path | None) -> Faces:
+    """The images of a set that have human valence and arousal."""
+    item = load_with_landmarks(name, root)
+    return item.subset(~np.isnan(item.faces.affect[:, 0]))
+
+
+def fit_affect_head(
+    student: Student, recipe: Recipe, root: Path | None, training: Sequence[Faces] = ()
+) -> tuple[AffectFit, Predictions]:
+    """The affect head for this student, from the images with human valence and arousal; and its own predictions.
+
+    ``training``: the training sets, among them those of ``data.anchors``.
+    """
+    item = affect_faces(recipe.data.affect, root)
+    plain, mirrored = both_ways(student, item, recipe)
+    posed = [both_ways(student, part, recipe) for part in training if part.faces.name in recipe.data.anchors]
+    anchors = None
+    if posed:
+        one, other = (joined(list(parts)) for parts in zip(*posed, strict=True))
+        anchors = Anchors(one, other, recipe.data.anchor_weight)
+    return fit_affect(plain, mirrored, unseen=recipe.data.affect_unseen, anchors=anchors), plain
+
+
+def both_ways(student: Student, item: Faces, recipe: Recipe) -> tuple[Predictions, Predictions]:
+    """Predictions on crops as they are and mirrored."""
+    return predict(student, item, recipe.crop), predict(student, item, recipe.crop, mirrored=True)
+
+
+def evaluate(source: str | Path, root: Path | None, sets: tuple[str, ...] = ()) -> Evaluation:
+    """Figures of a checkpoint, a bundle or a teacher (see ``load_teacher``), on ``sets`` or the usual test sets.
+
+    Valence and arousal: heads fitted anew by cross-validation for a checkpoint; for others, whose own head may have
+    learned from the rest, their outputs on the last fold alone, which the recipes of our teachers keep unseen.
+    """
+    if Path(source).suffix == ".pt":
+        return _evaluate_checkpoint(Path(source), root, sets)
+    teacher, usual = load_teacher(source), DataRecipe()
+    tests = {name: _labelled(predict_teacher(teacher, load_with_landmarks(name, root))) for name in sets or usual.test}
+    figures: dict[str, Any] = {name: expression_metrics(p.probabilities(), p.expression) for name, p in tests.items()}
+    if sets:
+        return Evaluation(figures, tests)
+    item = affect_faces(usual.affect, root)
+    last = folds(item.faces.expression, FOLD_SEED) == FOLDS - 1
+    made = predict_teacher(teacher, item.subset(last))
+    if np.isnan(made.predicted_affect).any():
+        return Evaluation(figures, tests)
+    figures[f"{usual.affect}, own head"] = {"last_fold": affect_metrics(made.predicted_affect, made.affect)}
+    return Evaluation(figures, tests, (made.affect, made.predicted_affect))
+
+
+def _evaluate_checkpoint(path: Path, root: Path | None, sets: tuple[str, ...]) -> Evaluation:
+    student, recipe, _ = load_student(path)
+    names = sets or recipe.data.test
+    tests = {name: _labelled(predict(student, load_with_landmarks(name, root), recipe.crop)) for name in names}
+    figures: dict[str, Any] = {
+        name + (", TRAINED ON" if name in recipe.data.shares else ""): expression_metrics(
+            p.probabilities(), p.expression
+        )
+        for name, p in tests.items()
+    }
+    affect = None
+    if recipe.data.affect and not sets:
+        fit, plain = fit_affect_head(student, recipe, root)
+        figures[f"{recipe.data.affect}, 5-fold"] = fit.figures
+        affect = plain.affect, fit.held_out
+    figures["macs"] = count_macs(student, recipe.crop.size)
+    return Evaluation(figures, tests, affect)
+
+
+def compare(first: str | Path, second: str | Path, root: Path | None, sets: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Accuracy of ``first`` less that of ``second``, set by set on the same images, with paired 95 % intervals.
+
+    ``trained_on``, where either has learned from the set: which of the two.
+    """
+    sets = sets or DataRecipe().test
+    teachers = [load_teacher(source) for source in (first, second)]
+    learned = [trained_on(source) for source in (first, second)]
+    figures: dict[str, Any] = {}
+    for name in sets:
+        item = load_with_landmarks(name, root)
+        made = [_labelled(predict_teacher(teacher, item)) for teacher in teachers]
+        one, two = (part.probabilities() for part in made)
+        difference, interval = accuracy_difference(one, two, made[0].expression)
+        accuracies = [part.accuracy() for part in made]
+        figures[name] = {"accuracies": accuracies, "difference": difference, "interval": interval}
+        if any(name in names for names in learned):
+            figures[name]["trained_on"] = [name in names for names in learned]
+    means = [float(np.mean([f["accuracies"][k] for f in figures.values()])) for k in (0, 1)]
+    figures["mean"] = {"accuracies": means, "difference": means[0] - means[1]}
+    return figures
+
+
+def trained_on(source: str | Path) -> set[str]:
+    """Names of the sets whose classes ``source`` (as ``load_teacher`` takes it) learned from, as far as its card or
+    recipe says; of an ensemble, those of any member."""
+    path = Path(source)
+    if path.suffix == ".pt":
+        return set(load_student(path)[1].data.shares)
+    if path.suffix == ".toml":
+        return {name for member in members_of(path) for name in trained_on(member)}
+    return {part.name for part in find_bundle(path).card.training}
+
+
+def _labelled(made: Predictions) -> Predictions:
+    if not (made.expression >= 0).any():
+        raise InputError("this set has no expression labels to evaluate on")
+    return made.labelled()
+
+
+def count_macs(student: Student, size: int) -> int:
+    """Multiply-accumulates for one crop, counted by fvcore. Batch norms do not count: an exported graph has none, they
+    are folded into its convolutions."""
+    crop = torch.zeros((1, size, size, 3), dtype=torch.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        analysis = FlopCountAnalysis(student.eval(), crop)
+        counts = analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).by_operator()
+    return int(counts.total() - counts["batch_norm"])

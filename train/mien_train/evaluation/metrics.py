@@ -1,0 +1,113 @@
+"""Held-out figures, each with a bootstrap 95 % interval: classification, calibration, and valence and arousal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics.functional import concordance_corrcoef, mean_squared_error, pearson_corrcoef
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_calibration_error,
+    multiclass_confusion_matrix,
+    multiclass_f1_score,
+    multiclass_recall,
+)
+
+from mien.types import EXPRESSIONS
+
+BINS = 15
+COUNT = len(EXPRESSIONS)
+RESAMPLES = 400
+
+
+def bootstrap(statistic: Callable[[Tensor], Tensor], count: int, resamples: int = RESAMPLES) -> NDArray[np.float64]:
+    """(2, K): the 2.5 and 97.5 percentiles of ``statistic`` (K values) over rows drawn with replacement (Efron 1979).
+
+    ``statistic`` gets the indices (count,) of a resample. The same rows are drawn in every call with one ``count``.
+    """
+    generator = torch.Generator().manual_seed(0)
+    draws = [statistic(torch.randint(count, (count,), generator=generator)) for _ in range(resamples)]
+    return np.asarray(np.nanpercentile(torch.stack(draws).double().numpy(), [2.5, 97.5], axis=0))
+
+
+def expression_metrics(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> dict[str, Any]:
+    """``probabilities`` (N, 8), ``labels`` (N,) canonical ids -> accuracy, macro-F1, recalls, calibration error.
+
+    Macro figures are over the classes that occur. ``intervals`` holds the 95 % interval of each figure.
+    """
+    made, truth = torch.from_numpy(probabilities), torch.from_numpy(labels)
+    present = torch.unique(truth)
+
+    def figures(rows: Tensor) -> Tensor:
+        p, y = made[rows], truth[rows]
+        guess = p.argmax(1)
+        # A class that a resample lacks has no recall there, rather than one of 0.
+        lacking = torch.bincount(y, minlength=COUNT)[present] == 0
+        recall = multiclass_recall(guess, y, COUNT, average="none")[present].masked_fill(lacking, torch.nan)
+        f1 = multiclass_f1_score(guess, y, COUNT, average="none")[present].masked_fill(lacking, torch.nan)
+        accuracy = multiclass_accuracy(guess, y, COUNT, average="micro")
+        return torch.cat([torch.stack([accuracy, f1.nanmean(), _calibration(p, y)]), recall])
+
+    whole = figures(torch.arange(len(truth))).tolist()
+    ranges = [[round(float(v), 4) for v in pair] for pair in bootstrap(figures, len(truth)).T]
+    values = [round(value, 4) for value in whole]
+    names = [EXPRESSIONS[c] for c in present]
+    return {
+        "images": len(labels),
+        **dict(zip(("accuracy", "macro_f1", "calibration_error"), values, strict=False)),
+        "recall": dict(zip(names, values[3:], strict=True)),
+        "intervals": {
+            **dict(zip(("accuracy", "macro_f1", "calibration_error"), ranges, strict=False)),
+            "recall": dict(zip(names, ranges[3:], strict=True)),
+        },
+    }
+
+
+def accuracy_difference(
+    first: NDArray[np.float64], second: NDArray[np.float64], labels: NDArray[np.int64]
+) -> tuple[float, tuple[float, float]]:
+    """Accuracy of ``first`` less that of ``second`` (N, 8) on the same images, with its paired bootstrap interval."""
+    gain = torch.from_numpy((first.argmax(1) == labels).astype(np.float64) - (second.argmax(1) == labels))
+    low, high = bootstrap(lambda rows: gain[rows].mean()[None], len(labels), 2000)[:, 0]
+    return round(float(gain.mean()), 4), (round(float(low), 4), round(float(high), 4))
+
+
+def confusion(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(8, 8) counts, rows the true class, columns the predicted one."""
+    made = multiclass_confusion_matrix(torch.from_numpy(probabilities.argmax(1)), torch.from_numpy(labels), COUNT)
+    return np.asarray(made.numpy(), dtype=np.int64)
+
+
+def calibration_error(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    """Expected calibration error (Naeini et al. 2015), 15 equal bins of the top probability."""
+    return float(_calibration(torch.from_numpy(probabilities), torch.from_numpy(labels)))
+
+
+def _calibration(probabilities: Tensor, labels: Tensor) -> Tensor:
+    return multiclass_calibration_error(probabilities, labels, num_classes=COUNT, n_bins=BINS)
+
+
+def affect_metrics(predicted: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, Any]:
+    """(N, 2) valence and arousal -> of each: concordance (Lin 1989), Pearson's correlation, root mean square error,
+    and the share whose sign agrees (SAGR, Nicolaou, Gunes & Pantic 2011). ``intervals`` as above."""
+    made, real = torch.from_numpy(predicted).double(), torch.from_numpy(truth).double()
+
+    def figures(rows: Tensor) -> Tensor:
+        p, y = made[rows], real[rows]
+        error = mean_squared_error(p, y, squared=False, num_outputs=2)
+        agree = (p.sign() == y.sign()).double().mean(0)
+        return torch.cat([concordance_corrcoef(p, y), pearson_corrcoef(p, y), error, agree])
+
+    names = [f"{measure}_{what}" for measure in ("ccc", "pcc", "rmse", "sagr") for what in ("valence", "arousal")]
+    whole = figures(torch.arange(len(real))).tolist()
+    ranges = bootstrap(figures, len(real)).T
+    return {
+        "images": len(truth),
+        **{name: round(value, 4) for name, value in zip(names, whole, strict=True)},
+        "intervals": {n: [round(float(v), 4) for v in pair] for n, pair in zip(names, ranges, strict=True)},
+    }

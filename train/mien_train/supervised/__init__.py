@@ -1,0 +1,1 @@
+"""Training on labels, with or without a teacher."""

@@ -1,0 +1,121 @@
+"""What the raters of some sets would say of the faces of others.
+
+Nearly all contempt that a training sees is that of one set, by single annotators, and so are most closed smiles in
+color portraits: a network learns that such smiles are contempt. Sets that many people rated, or that were posed, know
+better, but show other pictures. So a linear reader of the start network's embeddings learns from them, and labels faces
+that have no label, softly. Its classes are all but contempt, of which those sets have next to none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mien.errors import InputError
+from mien.types import EXPRESSIONS
+from mien_train.data.batches import Faces, soft_targets
+from mien_train.evaluation.predict import predict
+from mien_train.models.student import Student
+from mien_train.recipe import Recipe
+
+Matrix = NDArray[np.float32]
+CONTEMPT, HAPPINESS = EXPRESSIONS.index("contempt"), EXPRESSIONS.index("happiness")
+MOST = 6000
+"""Images of a set of raters that are read; more add little to a linear reader."""
+PENALTY = 5e-5
+"""On the squared weights of standardized features, all together of unit variance."""
+
+
+class Reader:
+    """Logistic regression of embeddings (N, D) on probabilities of all classes but contempt."""
+
+    def __init__(self, embedding: Matrix, target: Matrix, weight: Matrix):
+        """``target`` (N, 8) probabilities, ``weight`` (N,) of each face."""
+        self.mean, self.scale = embedding.mean(0), (embedding.std(0) + 1e-6) * embedding.shape[1] ** 0.5
+        x, w = self._standardized(embedding), torch.from_numpy(weight / weight.sum()).double()
+        told = np.delete(target, CONTEMPT, axis=1)
+        y = torch.from_numpy(told / np.maximum(told.sum(1, keepdims=True), 1e-6)).double()
+        self.layer = torch.nn.Linear(x.shape[1], y.shape[1], dtype=torch.float64)
+        torch.nn.init.zeros_(self.layer.weight)
+        torch.nn.init.zeros_(self.layer.bias)
+        optimizer = torch.optim.LBFGS(self.layer.parameters(), max_iter=100, line_search_fn="strong_wolfe")
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            fit = -(w[:, None] * y * self.layer(x).log_softmax(1)).sum()
+            loss = fit + PENALTY * self.layer.weight.square().sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+
+    @torch.no_grad()
+    def __call__(self, embedding: Matrix) -> Matrix:
+        """(N, D) -> (N, 8) probabilities, 0 for contempt."""
+        told = self.layer(self._standardized(embedding)).softmax(1).numpy().astype(np.float32)
+        return np.insert(told, CONTEMPT, 0.0, axis=1)
+
+    def _standardized(self, embedding: Matrix) -> Tensor:
+        return torch.from_numpy((embedding - self.mean) / self.scale).double()
+
+
+def with_opinions(student: Student, training: list[Faces], recipe: Recipe, kept: Path) -> list[Faces]:
+    """``training`` with a soft label for every face of the other sets that had none. Of those that one annotator called
+    contemptuous, the reader's happiness takes its share of the contempt.
+
+    ``student`` is that of step 0. What was read lies in the file ``kept``, so that a resumed run learns the same.
+    """
+    if not recipe.data.raters:
+        return training
+    if not kept.exists():
+        labels = _read(student, training, recipe)
+        partial = kept.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez_compressed(file, **labels)  # type: ignore[arg-type]
+        partial.replace(kept)
+    with np.load(kept) as stored:
+        soft = [stored[_key(item)] for item in training]
+    if [len(part) for part in soft] != [len(item.faces) for item in training]:
+        raise InputError(f"{kept} is of other training images; remove it")
+    return [replace(item, faces=replace(item.faces, soft=part)) for item, part in zip(training, soft, strict=True)]
+
+
+def _read(student: Student, training: list[Faces], recipe: Recipe) -> dict[str, Matrix]:
+    raters = [item.sample(MOST, recipe.seed) for item in training if item.faces.name in recipe.data.raters]
+    if len(raters) != len(recipe.data.raters):
+        raise InputError(f"recipe: data.raters has {recipe.data.raters}, which must all be among data.train")
+    embeddings, targets, weights = [], [], []
+    for item in raters:
+        target = soft_targets(item.faces, 0.0)
+        known = ~np.isnan(target[:, 0])
+        embeddings.append(predict(student, item.subset(known), recipe.crop).embedding)
+        targets.append(target[known])
+        weights.append(np.full(known.sum(), known.sum() ** -0.5, np.float32))
+    reader = Reader(np.concatenate(embeddings), np.concatenate(targets), np.concatenate(weights))
+    return {_key(item): _opinions(student, reader, item, recipe) for item in training}
+
+
+def _opinions(student: Student, reader: Reader, item: Faces, recipe: Recipe) -> Matrix:
+    """(N, 8) soft labels of one set: its own, the reader's, or a mixture, NaN where its plain label stands."""
+    soft = item.faces.soft.copy()
+    # What raters saw no expression in, or no face, keeps no label.
+    single = np.isnan(soft[:, 0]) & (item.faces.name not in recipe.data.raters)
+    blank, contempt = single & (item.faces.expression < 0), single & (item.faces.expression == CONTEMPT)
+    asked = np.flatnonzero(blank | contempt)
+    if not len(asked):
+        return soft
+    told = reader(predict(student, item.subset(asked), recipe.crop).embedding)
+    happy = told[:, [HAPPINESS]]
+    mixed = happy * np.eye(len(EXPRESSIONS), dtype=np.float32)[HAPPINESS]
+    mixed = mixed + (1 - happy) * np.eye(len(EXPRESSIONS), dtype=np.float32)[CONTEMPT]
+    soft[asked] = np.where(contempt[asked, None], mixed, told)
+    return soft
+
+
+def _key(item: Faces) -> str:
+    return item.faces.name.replace("/", " ")
