@@ -54,25 +54,28 @@ class Recognizer:
         exclude: Sequence[str] = (),
         personal: str | Path | None = None,
     ):
-        """``model``: ``default``, a packaged name, or the folder of a bundle.
+        """Load a model and choose what runs it.
 
-        ``device``: auto, cpu, cuda, openvino, tensorrt, ort-tensorrt, or dla:0 and dla:1. ``precision``: auto, fp32,
-        fp16 or int8. ``auto`` takes what is fastest here, which the first call measures for about a second and then
-        remembers (choice.py). What was chosen is in ``engine``; a device asked for by name that cannot be had raises
-        EngineUnavailable.
+        Args:
+            model: ``default``, the name of a packaged model, or the folder of a bundle.
+            device: ``auto``, ``cpu``, ``cuda``, ``openvino``, ``tensorrt``, ``ort-tensorrt``, ``dla:0`` or ``dla:1``.
+                ``auto`` takes what is fastest here: the first call measures for about a second and remembers.
+            precision: ``auto``, ``fp32``, ``fp16`` or ``int8``.
+            threads: Threads of the expression model; None for all cores but one, which decodes and looks for faces.
+            min_face: Smallest face to report, in px of the frame. 0 searches the frame at 640 px, which finds faces
+                from about a fortieth of its longer side; a larger value is faster, a smaller one slower.
+            min_score: Threshold of the face detector, in (0, 1).
+            min_confidence: In [0, 1). An expression whose calibrated probability is lower is labelled ``uncertain``.
+            exclude: Classes to leave out, such as ``("contempt",)``; the others share their probability. Labels of the
+                card, or of expressions in ``personal``.
+            personal: File of ``fer-enroll`` or ``save_personal``, learned with this model.
 
-        ``threads``: of the expression model; None for all cores but one, which decodes and looks for faces.
-        ``min_face``: smallest face reported, in px of the frame; 0 searches the frame at 640 px, which finds faces from
-        about a fortieth of its longer side. A larger value makes the search cheaper, a smaller one dearer.
-        ``min_score``: of the face detector, in (0, 1).
-
-        ``min_confidence``: in [0, 1); an expression whose calibrated probability is lower is labelled ``uncertain``.
-        ``exclude``: classes to leave out, such as ``("contempt",)``; the others share their probability. Names of the
-        card's labels, or of expressions in ``personal``.
-
-        ``personal``: file of ``fer-enroll`` or ``save_personal``, with expressions that were learned for this model.
-
-        Raises ModelNotFound, ModelInvalid, EngineUnavailable, InputError, or SourceError for a personal file.
+        Raises:
+            ModelNotFound: No bundle of that name or at that path.
+            ModelInvalid: The bundle is incomplete, altered or not understood.
+            EngineUnavailable: The device or precision that was asked for by name cannot be had.
+            InputError: An argument is out of range.
+            SourceError: The personal file cannot be read.
         """
         min_score, min_face = check_number(min_score, "min_score"), check_number(min_face, "min_face")
         min_confidence, threads = check_number(min_confidence, "min_confidence"), check_threads(threads)
@@ -139,8 +142,11 @@ class Recognizer:
 
     @property
     def personal(self) -> Personal:
-        """What was learned on this device. Set it to go back, or after ``renamed`` and ``removed``; InputError where it
-        was learned with another model."""
+        """What was learned on this device. Set it to go back to an earlier state, or after ``renamed`` and ``removed``.
+
+        Raises:
+            InputError: It was learned with another model.
+        """
         return self._model.personal
 
     @personal.setter
@@ -150,14 +156,24 @@ class Recognizer:
     def enroll(
         self, label: str, pictures: Sequence[ArrayLike], *, max_loss: float = MAX_LOSS, skip_faceless: bool = False
     ) -> Enrolment:
-        """Learn an expression from examples: uint8 BGR frames or crops (H, W, 3), of one face each.
+        """Learn an expression from examples.
 
-        A label that was learned before gets these examples too. From the next call on ``predict`` knows the class, and
-        so do streams made from then on. ``max_loss``: accuracy, of 1, that the basic expressions may lose to all
-        learned ones. ``skip_faceless`` leaves out pictures without a face. Returns what was learned and what it costs.
+        From the next call on ``predict`` knows the class, and so do streams made from then on. A label that was
+        learned before gets these examples too.
 
-        Raises InputError for labels and pictures that cannot be used, EnrolmentRefused for examples that disagree, look
-        like another class or would cost too much, ModelInvalid for a bundle without exemplars; nothing changes then.
+        Args:
+            label: Name of the expression.
+            pictures: uint8 BGR frames or crops (H, W, 3), of one face each.
+            max_loss: Accuracy, of 1, that the basic expressions may lose to all learned ones together.
+            skip_faceless: Leave out pictures without a face instead of refusing them.
+
+        Returns:
+            What was learned and what it costs.
+
+        Raises:
+            InputError: A label or picture cannot be used.
+            EnrolmentRefused: The examples disagree, look like another class or would cost too much.
+            ModelInvalid: The bundle has no exemplars. Nothing changes when an error is raised.
         """
         max_loss = check_number(max_loss, "max_loss")
         if not 0.0 < max_loss <= 1.0:
@@ -169,14 +185,31 @@ class Recognizer:
         return report
 
     def save_personal(self, path: str | Path) -> None:
-        """Write what was learned as one small file, for ``personal=``. OutputError where that fails."""
+        """Write what was learned as one small file, for ``personal=``.
+
+        Args:
+            path: The file, usually ``personal.npz``.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
         save_personal(self.personal, path)
 
     def enroll_neutral(self, pictures: Sequence[ArrayLike], *, skip_faceless: bool = False) -> Baseline:
-        """Learn how a person looks at rest, from pictures as for ``enroll``; it is taken off from then on, from affect
-        too. For a recognizer that one person uses. Set ``personal`` to ``replace(personal, rest=None)`` to forget it.
+        """Learn how a person looks at rest, for a recognizer that one person uses.
 
-        Raises InputError for pictures that cannot be used, EnrolmentRefused for those of a face that is not at rest.
+        It is taken off from then on, from affect too. ``replace(personal, rest=None)`` forgets it.
+
+        Args:
+            pictures: uint8 BGR frames or crops (H, W, 3), of one face each.
+            skip_faceless: Leave out pictures without a face instead of refusing them.
+
+        Returns:
+            The mean of what these faces show.
+
+        Raises:
+            InputError: A picture cannot be used.
+            EnrolmentRefused: The face is not at rest.
         """
         examples, affect, _ = read_examples(pictures, self._detector, self._model, skip_faceless)
         with self._learning:
@@ -185,25 +218,48 @@ class Recognizer:
         return rest
 
     def predict(self, frame: ArrayLike) -> list[Face]:
-        """uint8 BGR (H, W, 3), as cv2 gives it -> faces, the largest first. No face gives an empty list.
+        """Read the faces of one picture. To read a file use ``open_source``.
 
-        A Pillow picture is converted by its mode, and a ``cv2.UMat`` fetched. To read a file use ``open_source``.
+        Args:
+            frame: uint8 BGR (H, W, 3), as cv2 gives it; a Pillow picture, converted by its mode; or a ``cv2.UMat``.
 
-        Raises InputError for a frame that is not such a picture.
+        Returns:
+            The faces, the largest first; none gives an empty list.
+
+        Raises:
+            InputError: The frame is not such a picture.
         """
         return self.predict_batch([frame])[0]
 
     def predict_batch(self, frames: Sequence[ArrayLike]) -> list[list[Face]]:
-        """The faces of each frame. One engine call reads the faces of all frames."""
+        """Read the faces of several pictures with one call of the engine.
+
+        Args:
+            frames: Pictures as for ``predict``; their sizes may differ.
+
+        Returns:
+            For each frame its faces, the largest first.
+
+        Raises:
+            InputError: A frame is not a picture.
+        """
         images = [check_frame(frame) for frame in frames]
         return self._read(images, [self._detector.detect(image) for image in images])
 
     def predict_boxes(self, frame: ArrayLike, boxes: ArrayLike, landmarks: ArrayLike | None = None) -> list[Face]:
-        """Faces that another detector found, in its order.
+        """Read faces that another detector found.
 
-        ``boxes``: (N, 4) x1 y1 x2 y2 px. ``landmarks``: (N, 5, 2) px, the person's right eye, left eye, nose tip,
-        right and left mouth corner; with them the crop is turned level. The score of such faces is 1.
-        Raises InputError for boxes that are not finite, have no size, or lie outside of the frame.
+        Args:
+            frame: A picture as for ``predict``.
+            boxes: (N, 4) x1 y1 x2 y2 px.
+            landmarks: (N, 5, 2) px: the person's right eye, left eye, nose tip, right and left corner of the mouth.
+                With them the crop is turned level.
+
+        Returns:
+            The faces in the order of ``boxes``, with a score of 1.
+
+        Raises:
+            InputError: A box is not finite, has no size, or lies outside of the frame.
         """
         image = check_frame(frame)
         checked = check_boxes(boxes, image.shape)
@@ -212,21 +268,37 @@ class Recognizer:
         return self._read([image], [detections])[0]
 
     def stream(self, *, temporal: bool | None = None, **options: float) -> Stream:
-        """The state of one camera or video: ids that stay, values that do not flicker (see ``StreamOptions``).
+        """Make the state of one camera or video: ids that stay, values that do not flicker.
 
-        ``temporal``: whether the bundle's temporal encoder reads each face from its last frames, in place of the
-        filters. None: where the bundle has one, ``smoothing`` is not 0 and no expressions were learned here, which an
-        encoder does not know.
+        Args:
+            temporal: Whether the bundle's temporal encoder reads each face from its last frames, in place of the
+                filters. None: where the bundle has one, ``smoothing`` is not 0 and no expressions were learned here,
+                which an encoder does not know.
+            **options: Seconds, as in ``StreamOptions``: ``search_every``, ``max_gap``, ``smoothing``, ``baseline``.
 
-        Raises InputError for an option that is out of range, or an encoder that cannot be had.
+        Returns:
+            A stream, which is not for several threads at once.
+
+        Raises:
+            InputError: An option is out of range, or there is no such encoder.
         """
         made = StreamOptions(**options)
         model, encoder = self._model, self._encoder(temporal if made.smoothing or temporal else False)
         return Stream(self._detector, model, made, encoder)
 
     def offline(self, *, temporal: bool | None = None, baseline: float = 0.0) -> Offline:
-        """What reads the faces of a stream again, with the frames that come after each: see ``Offline``. Give it those
-        of ``stream(temporal=False)``."""
+        """Make what reads the faces of a recorded stream again, with the frames that come after each.
+
+        Args:
+            temporal: As for ``stream``. The stream itself should be ``stream(temporal=False)``.
+            baseline: Seconds at the start of each track that show the person at rest; 0 for none.
+
+        Returns:
+            An ``Offline``, which gives frames back about a second later.
+
+        Raises:
+            InputError: ``baseline`` is out of range, or there is no such encoder.
+        """
         encoder = self._encoder(temporal)
         return Offline(encoder, self._model.labeling, StreamOptions(baseline=baseline).baseline)
 

@@ -19,7 +19,14 @@ UNCERTAIN = "uncertain"
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture of a source: ``image`` uint8 BGR (H, W, 3), ``time`` in seconds, ``index`` from 0, ``name``."""
+    """One picture of a source.
+
+    Attributes:
+        image: uint8 BGR (H, W, 3).
+        time: Seconds.
+        index: Number of the frame, from 0.
+        name: File, address or camera, without secrets.
+    """
 
     image: Image
     time: float
@@ -42,7 +49,14 @@ class Detection:
 
 @dataclass(frozen=True)
 class Expression:
-    """``label`` is the likeliest class, ``confidence`` its calibrated probability, ``probabilities`` sums to 1."""
+    """What a face shows, as one of the model's classes.
+
+    Attributes:
+        label: The likeliest class, or ``uncertain`` below ``min_confidence``. In a stream the class that it was stays
+            until another one leads clearly.
+        confidence: Calibrated probability of the class, in [0, 1].
+        probabilities: Probability of each class; they sum to 1.
+    """
 
     label: str
     confidence: float
@@ -51,7 +65,12 @@ class Expression:
 
 @dataclass(frozen=True)
 class Affect:
-    """Russell's circumplex: ``valence`` (unpleasant to pleasant) and ``arousal`` (calm to excited) in [-1, 1]."""
+    """What a face shows, as a point of Russell's circumplex.
+
+    Attributes:
+        valence: Unpleasant to pleasant, in [-1, 1].
+        arousal: Calm to excited, in [-1, 1].
+    """
 
     valence: float
     arousal: float
@@ -59,12 +78,19 @@ class Affect:
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """A detected face with what was read from it. ``embedding`` is (D,) float32, the input of the model's heads.
+    """A detected face with what was read from it.
 
-    ``affect`` is None where the model never learned valence and arousal (``card.has_affect``).
-
-    A stream also gives ``track_id``, which stays while the person is in sight, and ``raw``: what the detector and the
-    model said of this one frame, before anything was smoothed or left out. Both are None outside of a stream.
+    Attributes:
+        box: (4,) float32 x1 y1 x2 y2 px of the frame.
+        landmarks: (5, 2) float32 px: the person's right eye, left eye, nose tip, right and left corner of the mouth; or
+            None.
+        score: Of the face detector, in [0, 1].
+        expression: The classes.
+        affect: Valence and arousal, or None where the model never learned them (``card.has_affect``).
+        embedding: (D,) float32, the input of the model's heads.
+        track_id: In a stream: stays while the person is in sight. None otherwise.
+        raw: In a stream: what the detector and the model said of this one frame, before anything was smoothed or left
+            out. None otherwise.
     """
 
     box: Floats

@@ -32,14 +32,15 @@ RETRY = 0.2
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """``search_every``: seconds between searches of the whole frame for new faces. ``max_gap``: seconds for which a
-    face may be out of sight and keep its id.
+    """Durations of a stream, all in seconds.
 
-    ``smoothing``: time constant of the probabilities in seconds; valence, arousal and places follow it when they rest,
-    and are quicker when they move. 0 turns all of it off. ``baseline``: seconds at the start of each track that show
-    the person at rest, which is taken off afterwards; 0 for none.
-
-    With a temporal encoder that reads the probabilities, valence and arousal, and ``smoothing`` is for places alone.
+    Attributes:
+        search_every: Time between searches of the whole frame for new faces.
+        max_gap: Time for which a face may be out of sight and keep its id.
+        smoothing: Time constant of the probabilities. Valence, arousal and places follow it when they rest, and are
+            quicker when they move. 0 turns all of it off. What a temporal encoder says is averaged over 0.4 of it.
+        baseline: Time at the start of each track that shows the person at rest, which is taken off afterwards; 0 for
+            none.
     """
 
     search_every: float = 1.0
@@ -87,8 +88,10 @@ class Stream:
     """Faces of one camera or video, frame by frame, with ids that stay and values that do not flicker.
 
     Made by ``Recognizer.stream``. Not for several threads at once; but many streams may share a recognizer.
-    ``timings`` says where the seconds of the last frame went: detect, crop, engine, smooth. ``hidden``: faces out of
-    sight for less than ``max_gap``, as last seen, moved to where they should be now.
+
+    Attributes:
+        timings: Seconds that the last frame took, by stage: detect, crop, engine, smooth.
+        hidden: Faces out of sight for less than ``max_gap``, as last seen, moved to where they should be now.
     """
 
     def __init__(
@@ -117,19 +120,35 @@ class Stream:
         self.hidden: list[Face] = []
 
     def update(self, image: Image, time: float) -> list[Face]:
-        """uint8 BGR (H, W, 3) at ``time`` s -> faces in sight, the largest first, each with ``track_id`` and ``raw``.
+        """Read the next frame.
 
-        Times should rise; one that does not counts as a usual step. After a step longer than ``max_gap`` every face
-        is a new one. Raises InputError for a frame or time that is none.
+        Args:
+            image: uint8 BGR (H, W, 3).
+            time: Seconds since any moment. Times should rise; one that does not counts as a usual step. After a step
+                longer than ``max_gap`` every face is a new one.
+
+        Returns:
+            The faces in sight, the largest first, each with ``track_id`` and ``raw``.
+
+        Raises:
+            InputError: The frame is not a picture, or the time not a number.
         """
         return self._show(self._tell(self._look(image, time)))
 
     def read(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[Face]]]:
-        """Each frame with what ``update`` would tell of it, in order: for files, where more throughput is worth more
-        than a frame's delay. While one frame is read, the faces of the next are looked for.
+        """Read all frames of a file, two at a time: more throughput than ``update``, for a frame's delay.
 
-        Raises what ``frames`` and ``update`` raise, after the frames before; MienError, which names the frame, for an
-        engine that fails.
+        While the model reads one frame, the faces of the next are looked for.
+
+        Args:
+            frames: Such as a source of ``open_source``.
+
+        Yields:
+            Each frame, in order, with the faces that ``update`` would give.
+
+        Raises:
+            MienError: An engine failed; the message names the frame. What ``frames`` and ``update`` raise comes after
+                the frames before it.
         """
         waiting: tuple[Frame, Future[_Told]] | None = None
         failure: Exception | None = None
