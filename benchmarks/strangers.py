@@ -83,7 +83,7 @@ def measure(model: str, root: Path) -> dict[str, Any]:
     """All figures of one model; ``summary`` has the ones that are compared."""
     teacher = load_teacher(model)
     made = {name: predict_teacher(teacher, load_with_landmarks(name, root)) for name in SETS}
-    known = {name: item.labelled() for name, item in made.items()}
+    known = {name: item.labeled() for name, item in made.items()}
     sets = {name: expression_metrics(item.probabilities(), item.expression) for name, item in known.items()}
     for name, item in known.items():
         sets[name]["kept"] = kept_at(all_classes(item), item.expression)

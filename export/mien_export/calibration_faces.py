@@ -153,9 +153,9 @@ def _portrait(spec: CropSpec) -> FaceCrops:
         turn = cv2.getRotationMatrix2D(((spec.size - 1) / 2,) * 2, angle, 1.0)
         matrix = turn @ np.vstack([crop_matrix(spec, face.box, face.landmarks), [0, 0, 1]])
         plain = crop(picture, matrix, spec.size)
-        grey = np.repeat(cv2.cvtColor(plain, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2).astype(np.uint8)
+        gray = np.repeat(cv2.cvtColor(plain, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2).astype(np.uint8)
         blurred = np.asarray(cv2.GaussianBlur(plain, (0, 0), spec.size / 60), np.uint8)
-        for view in (plain, plain // 2, grey, blurred):
+        for view in (plain, plain // 2, gray, blurred):
             crops += [view, np.ascontiguousarray(view[:, ::-1])]
     count = len(crops)
     origin = f"{count} views of one portrait"

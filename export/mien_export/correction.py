@@ -1,4 +1,4 @@
-"""What makes INT8 lose less, by statistics of channels on faces: cross-layer equalisation and bias correction.
+"""What makes INT8 lose less, by statistics of channels on faces: cross-layer equalization and bias correction.
 
 Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", arXiv 1906.04721. An
 activation has one scale for all its channels, and those that stay small get few of its steps. Where a depthwise
@@ -32,7 +32,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Channels:
-    """By tensor, the ``largest`` value (C,) of each channel, for those that can be equalised, and the ``means`` (C,),
+    """By tensor, the ``largest`` value (C,) of each channel, for those that can be equalized, and the ``means`` (C,),
     for the inputs of all convolutions."""
 
     largest: dict[str, Values]
@@ -109,7 +109,7 @@ def _alone(node: NodeProto, reads: Mapping[str, int], weights: Mapping[str, Any]
     return all(name in weights and reads[name] == 1 for name in node.input[1:] if name)
 
 
-def equalise(model: ModelProto, channels: Channels) -> tuple[ModelProto, Channels]:
+def equalize(model: ModelProto, channels: Channels) -> tuple[ModelProto, Channels]:
     """The same network with every activation stretched that can be, and its statistics. It computes the same, but for
     clips, which now cut at the ``largest`` value of each channel."""
     made = ModelProto()
@@ -155,7 +155,7 @@ def misfits(graph: GraphProto, channels: Channels) -> list[str]:
 
 def correct_biases(made: ModelProto, exact: ModelProto, means: Mapping[str, Values]) -> None:
     """Take back what rounding the weights did to the mean of each output: ``made`` is ``exact`` with some weights
-    quantised, and is changed in place. ``means``: of the inputs of ``exact``'s convolutions."""
+    quantized, and is changed in place. ``means``: of the inputs of ``exact``'s convolutions."""
     before, after = weights_of(exact.graph), weights_of(made.graph)
     layers = {node.output[0]: node for node in exact.graph.node}
     makers = {output: node for node in made.graph.node for output in node.output}

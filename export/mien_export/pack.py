@@ -1,4 +1,4 @@
-"""A checkpoint or a bundle -> a bundle with the artefacts that were asked for, each with its proof; or nothing."""
+"""A checkpoint or a bundle -> a bundle with the artifacts that were asked for, each with its proof; or nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ float16 the packaged student differs by 0.0001 on average, and by more than 0.00
 @dataclass(frozen=True)
 class Wanted:
     """``tensorrt``: device to build plans for, tensorrt, dla:0 or dla:1. ``data``: sources of faces (faces.py), at most
-    ``faces`` of them. ``keep_ranges``: quantise by the ranges of the bundle, so that all of the data prove.
+    ``faces`` of them. ``keep_ranges``: quantize by the ranges of the bundle, so that all of the data prove.
     ``force``: write what failed its proof too; its card says so. ``exemplars``: sources of faces with known expressions
     that enrolment compares with. ``temporal``: an encoder of ``fer-train temporal``."""
 
@@ -57,7 +57,7 @@ def pack(source: str | Path, out: Path, wanted: Wanted) -> tuple[list[Proof], Pa
     """Write the bundle ``out`` from a finished checkpoint (.pt), a bundle's folder or a packaged name.
 
     It is made aside and moved into place, so a failure leaves nothing half-written. Raises InputError, ModelNotFound,
-    ModelInvalid or OutputError; ParityError where ONNX Runtime and torch disagree; ProofError where an artefact does
+    ModelInvalid or OutputError; ParityError where ONNX Runtime and torch disagree; ProofError where an artifact does
     not keep its limits.
     """
     if wanted.keep_ranges and Path(source).suffix == ".pt":
@@ -78,7 +78,7 @@ def pack(source: str | Path, out: Path, wanted: Wanted) -> tuple[list[Proof], Pa
             from mien_export.temporal import add_temporal
 
             card = replace(card, temporal=add_temporal(wanted.temporal, folder, wanted.opset))
-        proofs = _artefacts(folder, faces, card, wanted)
+        proofs = _artifacts(folder, faces, card, wanted)
         failed = [f"{made.artefact}: {reason}" for made in proofs for reason in made.failures]
         if failed and not wanted.force:
             raise ProofError(
@@ -138,19 +138,19 @@ def _from_bundle(bundle: Bundle, folder: Path, wanted: Wanted) -> ModelCard:
         "openvino fp32": wanted.openvino,
         "openvino int8": wanted.int8 or wanted.openvino,  # another INT8 file makes its old IR stale
     }
-    anew = [artefact for artefact, asked in remade.items() if asked]
-    names = {file for artefact in anew for file in _files(artefact)}
+    anew = [artifact for artifact, asked in remade.items() if asked]
+    names = {file for artifact in anew for file in _files(artifact)}
     for name in bundle.card.files:
         if name not in names:
             shutil.copyfile(bundle.verified(name), folder / name)
     return replace(bundle.card, proofs={k: v for k, v in bundle.card.proofs.items() if k not in anew})
 
 
-def _files(artefact: str) -> list[str]:
-    if artefact.startswith("openvino "):
-        name = IR_FILES[artefact.removeprefix("openvino ")]
+def _files(artifact: str) -> list[str]:
+    if artifact.startswith("openvino "):
+        name = IR_FILES[artifact.removeprefix("openvino ")]
         return [name, str(Path(name).with_suffix(".bin"))]
-    return [FILES[artefact.split()[-1]]]
+    return [FILES[artifact.split()[-1]]]
 
 
 def _ranges(folder: Path, faces: FaceCrops, wanted: Wanted, *, fresh: bool) -> FaceCrops:
@@ -176,14 +176,14 @@ def _ranges(folder: Path, faces: FaceCrops, wanted: Wanted, *, fresh: bool) -> F
     return rest
 
 
-def _artefacts(folder: Path, faces: FaceCrops, card: ModelCard, wanted: Wanted) -> list[Proof]:
+def _artifacts(folder: Path, faces: FaceCrops, card: ModelCard, wanted: Wanted) -> list[Proof]:
     fp32 = folder / FILES["fp32"]
     made: list[tuple[str, Path, str]] = []
     if wanted.int8:
-        from mien_export.quantize import quantise
+        from mien_export.quantize import quantize
         from mien_export.ranges import RANGES, read_ranges
 
-        quantise(fp32, read_ranges(folder / RANGES), folder / FILES["int8"])
+        quantize(fp32, read_ranges(folder / RANGES), folder / FILES["int8"])
         made.append(("int8", folder / FILES["int8"], "cpu"))
     if wanted.half:
         from mien_export.fp16 import write_half

@@ -1,4 +1,4 @@
-"""Proof that an artefact still works: against fp32 on real faces, the two run in turn."""
+"""Proof that an artifact still works: against fp32 on real faces, the two run in turn."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIN_AGREEMENT = 0.97
 
 
 class ProofError(MienError, ArithmeticError):
-    """An artefact differs more from fp32 than was allowed. Nothing was written."""
+    """An artifact differs more from fp32 than was allowed. Nothing was written."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class Proof:
-    """An artefact beside fp32 on ONNX Runtime's CPU. ``agreement``: share of the faces with the same label.
+    """An artifact beside fp32 on ONNX Runtime's CPU. ``agreement``: share of the faces with the same label.
 
     ``probability_max`` and ``_mean``, ``affect_max``: absolute differences. ``accuracy``, ``ccc_valence`` and
-    ``ccc_arousal``: fp32, artefact; None without labels. ``size``: bytes over fp32's. ``speedup``: fp32's median time
-    of one crop over the artefact's, by number of threads, on ``machine``. ``failures``: limits that it does not keep.
+    ``ccc_arousal``: fp32, artifact; None without labels. ``size``: bytes over fp32's. ``speedup``: fp32's median time
+    of one crop over the artifact's, by number of threads, on ``machine``. ``failures``: limits that it does not keep.
     """
 
     artefact: str
@@ -84,7 +84,7 @@ def speed(reference: Engine, other: Engine, crop: Image) -> float:
 
 
 def prove(
-    artefact: str,
+    artifact: str,
     engines: Callable[[int], tuple[Engine, Engine]],
     faces: FaceCrops,
     size: float,
@@ -93,15 +93,15 @@ def prove(
     *,
     scored: bool = True,
 ) -> Proof:
-    """``engines``: fp32 on ONNX Runtime and the artefact, for a number of threads. ``scored``: the model's labels are
+    """``engines``: fp32 on ONNX Runtime and the artifact, for a number of threads. ``scored``: the model's labels are
     the canonical ones, so that the faces' labels can be used."""
     reference, other = engines(1)
     (p, a), (q, b) = outputs(reference, faces.crops), outputs(other, faces.crops)
-    labelled = (faces.expression >= 0) if scored else np.zeros(len(faces), bool)
-    truth = faces.expression[labelled]
+    labeled = (faces.expression >= 0) if scored else np.zeros(len(faces), bool)
+    truth = faces.expression[labeled]
     accuracy = None
     if len(truth):
-        accuracy = float((p[labelled].argmax(1) == truth).mean()), float((q[labelled].argmax(1) == truth).mean())
+        accuracy = float((p[labeled].argmax(1) == truth).mean()), float((q[labeled].argmax(1) == truth).mean())
     felt = ~np.isnan(faces.affect).any(1)
     pairs = [
         (concordance(a[felt, k], faces.affect[felt, k]), concordance(b[felt, k], faces.affect[felt, k]))
@@ -110,7 +110,7 @@ def prove(
         for k in (0, 1)
     ]
     made = Proof(
-        artefact=artefact,
+        artefact=artifact,
         engine=other.name,
         faces=len(faces),
         origin=faces.origin,
@@ -156,7 +156,7 @@ def concordance(made: NDArray[Any], truth: NDArray[Any]) -> float:
 
 
 def table(proofs: list[Proof]) -> str:
-    """One line an artefact, for a terminal."""
+    """One line an artifact, for a terminal."""
     rows = [("artefact", "engine", "faces", "same label", "max dp", "mean dp", "accuracy", "CCC v/a", "size", "speed")]
     for made in proofs:
         ccc = [pair[1] - pair[0] for pair in (made.ccc_valence, made.ccc_arousal) if pair]

@@ -1,6 +1,6 @@
-"""INT8: one file with explicit quantise and dequantise nodes, which ONNX Runtime, OpenVINO and TensorRT all read.
+"""INT8: one file with explicit quantize and dequantize nodes, which ONNX Runtime, OpenVINO and TensorRT all read.
 
-Weights are symmetric per channel, activations symmetric per tensor, as TensorRT demands. ONNX Runtime's quantiser does
+Weights are symmetric per channel, activations symmetric per tensor, as TensorRT demands. ONNX Runtime's quantizer does
 the work; what is ours are the corrections before and after (correction.py), and the choice, by measurement on faces, of
 how ranges are found and of which layers stay float.
 """
@@ -24,7 +24,7 @@ from onnxruntime.quantization.calibrate import TensorsData, create_calibrator, s
 from mien.engines import load_engine
 from mien.errors import ModelInvalid
 from mien.types import Image
-from mien_export.correction import correct_biases, equalise, measure_channels, misfits
+from mien_export.correction import correct_biases, equalize, measure_channels, misfits
 from mien_export.proof import outputs
 from mien_export.ranges import Ranges
 
@@ -34,7 +34,7 @@ METHODS = {
     "entropy": CalibrationMethod.Entropy,
 }
 PERCENTILE = 99.99
-QUANTISED = ["Conv", "Clip", "Relu", "Add"]
+QUANTIZED = ["Conv", "Clip", "Relu", "Add"]
 """The heads stay float: they are a thousandth of the work, and calibrated probabilities come out of them."""
 CHUNK = 16
 TARGET = 0.005
@@ -55,7 +55,7 @@ def best_ranges(
 
     def error(ranges: Ranges) -> float:
         with tempfile.TemporaryDirectory() as folder:
-            quantise(model, ranges, Path(folder) / "int8.onnx")
+            quantize(model, ranges, Path(folder) / "int8.onnx")
             made, _ = outputs(load_engine(Path(folder) / "int8.onnx", device="cpu"), judged)
         return float(np.abs(made - reference).mean())
 
@@ -63,7 +63,7 @@ def best_ranges(
     channels = measure_channels(exact, seen)
     with tempfile.TemporaryDirectory() as folder:
         equal = Path(folder) / "equal.onnx"
-        onnx.save(equalise(exact, channels)[0], equal)
+        onnx.save(equalize(exact, channels)[0], equal)
         tried = [Ranges(m, len(seen), origin, measure(equal, seen, m), channels=channels) for m in methods]
     best, least = min(((ranges, error(ranges)) for ranges in tried), key=lambda pair: pair[1])
     if least <= TARGET:
@@ -93,7 +93,7 @@ def measure(model: Path, crops: Image, method: str) -> dict[str, tuple[float, fl
     with tempfile.TemporaryDirectory() as folder, _quiet():
         calibrator = create_calibrator(
             model,
-            QUANTISED,
+            QUANTIZED,
             augmented_model_path=str(Path(folder) / "augmented.onnx"),
             calibrate_method=METHODS[method],
             extra_options=options,
@@ -105,7 +105,7 @@ def measure(model: Path, crops: Image, method: str) -> dict[str, tuple[float, fl
     return {name: (float(np.min(r.range_value[0])), float(np.max(r.range_value[1]))) for name, r in made.items()}
 
 
-def quantise(model: Path, ranges: Ranges, out: Path) -> None:
+def quantize(model: Path, ranges: Ranges, out: Path) -> None:
     """Write ``model`` (fp32 ONNX) as INT8 to ``out``. Raises ModelInvalid where the ranges are another model's."""
     graph = onnx.load(model).graph
     tensors = dict(ranges.tensors)
@@ -122,7 +122,7 @@ def quantise(model: Path, ranges: Ranges, out: Path) -> None:
         missing += misfits(graph, ranges.channels)
     if missing:
         raise ModelInvalid(f"the calibration ranges are not those of {model} ({missing[0]}); measure them with --data")
-    exact, channels = equalise(onnx.load(model), ranges.channels)
+    exact, channels = equalize(onnx.load(model), ranges.channels)
     data = {name: (np.float32(low), np.float32(high)) for name, (low, high) in tensors.items()}
     with tempfile.TemporaryDirectory() as folder, _quiet():
         kept = Path(folder) / "ranges.json"
@@ -133,7 +133,7 @@ def quantise(model: Path, ranges: Ranges, out: Path) -> None:
             equal,
             rounded,
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=QUANTISED,
+            op_types_to_quantize=QUANTIZED,
             per_channel=True,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
@@ -152,8 +152,8 @@ def quantise(model: Path, ranges: Ranges, out: Path) -> None:
 
 
 def _free(model: onnx.ModelProto, layers: Sequence[str]) -> None:
-    """Let ``layers`` read what was not quantised. A float layer between a DequantizeLinear and a QuantizeLinear is
-    taken by ONNX Runtime (WeightBiasQuantization, at any level of optimisation) for one that was to be quantised: it
+    """Let ``layers`` read what was not quantized. A float layer between a DequantizeLinear and a QuantizeLinear is
+    taken by ONNX Runtime (WeightBiasQuantization, at any level of optimization) for one that was to be quantized: it
     rounds the weights itself, by one scale for all channels, which ruins a depthwise convolution."""
     makers = {output: node for node in model.graph.node for output in node.output}
     for node in model.graph.node:
@@ -188,7 +188,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """ONNX Runtime's quantiser prints its progress, and advises on the root logger."""
+    """ONNX Runtime's quantizer prints its progress, and advises on the root logger."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

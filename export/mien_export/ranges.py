@@ -1,4 +1,4 @@
-"""What quantising needs to know of faces, as a file of the bundle: numbers, no pictures."""
+"""What quantizing needs to know of faces, as a file of the bundle: numbers, no pictures."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ RANGES = "ranges.json"
 
 @dataclass(frozen=True)
 class Ranges:
-    """``tensors``: lowest and highest value of each activation, of the network as ``channels`` equalise it.
+    """``tensors``: lowest and highest value of each activation, of the network as ``channels`` equalize it.
     ``float_nodes``: layers that stay float. ``method``, ``faces`` and ``origin`` say how and on what they were
-    measured. ``channels`` are those of the fp32 file; ranges without them quantise without the corrections.
+    measured. ``channels`` are those of the fp32 file; ranges without them quantize without the corrections.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""Equalisation leaves a network what it is, and bias correction the means of its channels; both know their limits."""
+"""Equalization leaves a network what it is, and bias correction the means of its channels; both know their limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mien_export.correction import (
     STRETCH,
     Channels,
     correct_biases,
-    equalise,
+    equalize,
     measure_channels,
     misfits,
     stretchable,
@@ -55,12 +55,12 @@ PLAIN = [FIRST, ACT, DEEP, DEEP_ACT, LAST]
 
 @pytest.mark.parametrize("activation", [ACT, make_node("Relu", ["first"], ["act"], "act")])
 @pytest.mark.parametrize("bias", [True, False])
-def test_equalising_changes_no_output_and_fills_every_channel(activation: NodeProto, bias: bool) -> None:
+def test_equalizing_changes_no_output_and_fills_every_channel(activation: NodeProto, bias: bool) -> None:
     first = FIRST if bias else conv("x", "first", "first_w")
     before = model([first, activation, DEEP, DEEP_ACT, LAST], WEIGHTS, "last")
     channels = measure_channels(before, CROPS)
     assert channels.largest["act"].max() / channels.largest["act"][:-1].min() > 10
-    after, told = equalise(before, channels)
+    after, told = equalize(before, channels)
     np.testing.assert_allclose(run(after)[0], run(before)[0], rtol=1e-4, atol=1e-4)
     measured = measure_channels(after, CROPS)
     bound = 6 if activation.op_type == "Clip" else channels.largest["act"].max()
@@ -75,7 +75,7 @@ def test_equalising_changes_no_output_and_fills_every_channel(activation: NodePr
 def test_a_layer_between_two_depthwise_ones_is_stretched_and_shrunk() -> None:
     before = model([FIRST, ACT, DEEP, DEEP_ACT, conv("deep_act", "deeper", group=8)], WEIGHTS, "deeper")
     assert [found.tensor for found in stretchable(before.graph)] == ["act", "deep_act"]
-    after, _ = equalise(before, measure_channels(before, CROPS))
+    after, _ = equalize(before, measure_channels(before, CROPS))
     np.testing.assert_allclose(run(after)[0], run(before)[0], rtol=1e-4, atol=1e-4)
     measured = measure_channels(after, CROPS)
     for name in ("act", "deep_act"):
@@ -111,7 +111,7 @@ REFUSED: dict[str, list[NodeProto]] = {
 def test_what_would_not_stay_the_same_is_left_alone(name: str) -> None:
     before = model(REFUSED[name], WEIGHTS, "last")
     assert list(stretchable(before.graph)) == []
-    after, _ = equalise(before, measure_channels(before, CROPS))
+    after, _ = equalize(before, measure_channels(before, CROPS))
     assert after.SerializeToString() == before.SerializeToString()
 
 
@@ -134,7 +134,7 @@ def test_statistics_are_those_of_all_crops() -> None:
 
 
 def rounded(exact: onnx.ModelProto, layers: set[str]) -> onnx.ModelProto:
-    """The graph with the weights of ``layers`` in 13 steps by channel, as int8 that are dequantised."""
+    """The graph with the weights of ``layers`` in 13 steps by channel, as int8 that are dequantized."""
     made = onnx.ModelProto()
     made.CopyFrom(exact)
     weights, nodes = weights_of(exact.graph), []

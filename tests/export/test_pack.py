@@ -75,7 +75,7 @@ def test_golden_outputs_are_those_of_the_packed_model(whole: Path) -> None:
     assert max(made.values()) < 1e-4
 
 
-def test_a_bundle_that_has_ranges_is_quantised_by_them_without_data(whole: Path, tmp_path: Path) -> None:
+def test_a_bundle_that_has_ranges_is_quantized_by_them_without_data(whole: Path, tmp_path: Path) -> None:
     ranges = read_ranges(whole / RANGES)
     narrow = replace(ranges, tensors={name: (low / 50, high / 50) for name, (low, high) in ranges.tensors.items()})
     altered = shutil.copytree(whole, tmp_path / "altered")

@@ -29,16 +29,16 @@ RNG = np.random.default_rng(0)
 EXACT = Says(RNG.dirichlet(np.ones(8), COUNT).astype(np.float32), RNG.uniform(-1, 1, (COUNT, 2)).astype(np.float32))
 
 
-def faces(labelled: bool) -> FaceCrops:
+def faces(labeled: bool) -> FaceCrops:
     crops = np.zeros((COUNT, 4, 4, 3), np.uint8)
     crops[:, 0, 0, 0] = np.arange(COUNT)
-    truth = EXACT.expression.argmax(1) if labelled else np.full(COUNT, -1)
-    affect = EXACT.affect if labelled else np.full((COUNT, 2), np.nan, np.float32)
+    truth = EXACT.expression.argmax(1) if labeled else np.full(COUNT, -1)
+    affect = EXACT.affect if labeled else np.full((COUNT, 2), np.nan, np.float32)
     return FaceCrops(crops, truth, affect, "made up")
 
 
-def proof(other: Says, labelled: bool = True, limits: Limits | None = None) -> Proof:
-    return prove("int8", lambda _: (EXACT, other), faces(labelled), 0.28, limits or Limits(), "here")
+def proof(other: Says, labeled: bool = True, limits: Limits | None = None) -> Proof:
+    return prove("int8", lambda _: (EXACT, other), faces(labeled), 0.28, limits or Limits(), "here")
 
 
 def changed(share: float, affect: float = 0.0) -> Says:
@@ -86,7 +86,7 @@ def test_accuracy_may_fall_by_a_point(share: float, passes: bool) -> None:
 
 @pytest.mark.parametrize(("share", "passes"), [(0.03, True), (0.04, False)])
 def test_without_labels_their_agreement_counts(share: float, passes: bool) -> None:
-    made = proof(changed(share), labelled=False)
+    made = proof(changed(share), labeled=False)
     assert made.accuracy is None
     assert made.ccc_valence is None
     assert made.passed is passes
@@ -94,8 +94,8 @@ def test_without_labels_their_agreement_counts(share: float, passes: bool) -> No
 
 def test_numbers_that_are_none_never_pass() -> None:
     broken = Says(np.full_like(EXACT.expression, np.nan), EXACT.affect)
-    for labelled in (True, False):
-        assert any("no numbers" in reason for reason in proof(broken, labelled).failures)
+    for labeled in (True, False):
+        assert any("no numbers" in reason for reason in proof(broken, labeled).failures)
 
 
 def test_speed_is_a_limit_only_where_it_was_asked_for() -> None:
@@ -109,7 +109,7 @@ def test_speed_is_a_limit_only_where_it_was_asked_for() -> None:
 
 
 def test_the_table_has_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
-    text = table([proof(changed(0.1)), proof(EXACT, labelled=False)]).splitlines()
+    text = table([proof(changed(0.1)), proof(EXACT, labeled=False)]).splitlines()
     assert len(text) == 3
     assert "1.0000 -> 0.9000" in text[1]
     assert "no labels" in text[2]

@@ -13,8 +13,8 @@ from mien.bundle import find_bundle
 from mien.engines import load_engine
 from mien.errors import ModelInvalid
 from mien_export.calibration_faces import FaceCrops, read_faces
-from mien_export.correction import Channels, equalise, measure_channels
-from mien_export.quantize import best_ranges, layers_of, measure, quantise
+from mien_export.correction import Channels, equalize, measure_channels
+from mien_export.quantize import best_ranges, layers_of, measure, quantize
 from mien_export.ranges import RANGES, Ranges, read_ranges
 
 BUNDLE = find_bundle("default")
@@ -35,18 +35,18 @@ def ranges(faces: FaceCrops) -> Ranges:
 def corrected(faces: FaceCrops, tmp_path_factory: pytest.TempPathFactory) -> Ranges:
     exact, equal = onnx.load(MODEL), tmp_path_factory.mktemp("equal") / "equal.onnx"
     channels = measure_channels(exact, faces.crops[::4])
-    onnx.save(equalise(exact, channels)[0], equal)
+    onnx.save(equalize(exact, channels)[0], equal)
     return Ranges("minmax", 14, faces.origin, measure(equal, faces.crops[::4], "minmax"), channels=channels)
 
 
 @pytest.fixture(scope="module")
 def int8(ranges: Ranges, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("int8") / "int8.onnx"
-    quantise(MODEL, ranges, path)
+    quantize(MODEL, ranges, path)
     return path
 
 
-def test_every_layer_is_quantised_symmetrically_and_weights_per_channel(int8: Path) -> None:
+def test_every_layer_is_quantized_symmetrically_and_weights_per_channel(int8: Path) -> None:
     graph = onnx.load(int8).graph
     values = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
     made_by = {output: node for node in graph.node for output in node.output}
@@ -57,8 +57,8 @@ def test_every_layer_is_quantised_symmetrically_and_weights_per_channel(int8: Pa
         assert picture.op_type == weight.op_type == "DequantizeLinear"
         assert values[picture.input[1]].size == 1
         assert values[weight.input[1]].shape == (values[weight.input[0]].shape[0],)
-        for dequantise in (picture, weight):
-            zero = values[dequantise.input[2]]
+        for dequantize in (picture, weight):
+            zero = values[dequantize.input[2]]
             assert zero.dtype == np.int8
             assert not zero.any()
 
@@ -85,9 +85,9 @@ def test_ranges_decide_what_the_file_computes_and_travel_as_numbers(
     ranges: Ranges, int8: Path, faces: FaceCrops, tmp_path: Path
 ) -> None:
     (tmp_path / RANGES).write_text(ranges.to_json())
-    quantise(MODEL, read_ranges(tmp_path / RANGES), tmp_path / "again.onnx")
+    quantize(MODEL, read_ranges(tmp_path / RANGES), tmp_path / "again.onnx")
     narrow = replace(ranges, tensors={name: (low / 8, high / 8) for name, (low, high) in ranges.tensors.items()})
-    quantise(MODEL, narrow, tmp_path / "narrow.onnx")
+    quantize(MODEL, narrow, tmp_path / "narrow.onnx")
     crops = faces.crops[:8]
     exact = load_engine(MODEL).run(crops)["expression"]
     gaps = [
@@ -103,9 +103,9 @@ def test_corrections_make_it_lose_less(
 ) -> None:
     """``int8`` is what ranges without channels give, as files from before there were any have."""
     assert not ranges.channels.means
-    quantise(MODEL, corrected, tmp_path / "both.onnx")
+    quantize(MODEL, corrected, tmp_path / "both.onnx")
     only_biases = replace(ranges, channels=Channels({}, corrected.channels.means))
-    quantise(MODEL, only_biases, tmp_path / "biases.onnx")
+    quantize(MODEL, only_biases, tmp_path / "biases.onnx")
     paths = (MODEL, int8, tmp_path / "biases.onnx", tmp_path / "both.onnx")
     exact, *made = (load_engine(path).run(faces.crops)["expression"] for path in paths)
     none, biases, both = (np.abs(values - exact).mean() for values in made)
@@ -128,7 +128,7 @@ def test_channels_travel_with_the_ranges(corrected: Ranges, tmp_path: Path) -> N
 
 
 def test_the_packaged_int8_is_what_the_packaged_ranges_give(faces: FaceCrops, tmp_path: Path) -> None:
-    quantise(MODEL, read_ranges(BUNDLE.verified(RANGES)), tmp_path / "again.onnx")
+    quantize(MODEL, read_ranges(BUNDLE.verified(RANGES)), tmp_path / "again.onnx")
     exact, packaged, again = (
         load_engine(path).run(faces.crops)["expression"]
         for path in (MODEL, BUNDLE.model_file("int8"), tmp_path / "again.onnx")
@@ -141,7 +141,7 @@ def test_the_packaged_int8_is_what_the_packaged_ranges_give(faces: FaceCrops, tm
 
 def test_layers_named_float_stay_float(ranges: Ranges, tmp_path: Path) -> None:
     layer = next(node.name for node in onnx.load(MODEL).graph.node if node.op_type == "Conv")
-    quantise(MODEL, replace(ranges, float_nodes=(layer,)), tmp_path / "int8.onnx")
+    quantize(MODEL, replace(ranges, float_nodes=(layer,)), tmp_path / "int8.onnx")
     graph = onnx.load(tmp_path / "int8.onnx").graph
     (kept,) = [node for node in graph.node if node.name == layer]
     weights = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
@@ -151,7 +151,7 @@ def test_layers_named_float_stay_float(ranges: Ranges, tmp_path: Path) -> None:
 def test_a_float_depthwise_layer_is_not_rounded_by_the_engine(ranges: Ranges, faces: FaceCrops, tmp_path: Path) -> None:
     """ONNX Runtime gave this one a single scale for its 1024 channels as it loaded the file, at any level, and a
     probability was 0.2 off on average."""
-    quantise(MODEL, replace(ranges, float_nodes=("node_Conv_508",)), tmp_path / "float.onnx")
+    quantize(MODEL, replace(ranges, float_nodes=("node_Conv_508",)), tmp_path / "float.onnx")
     exact, made = (load_engine(path).run(faces.crops)["expression"] for path in (MODEL, tmp_path / "float.onnx"))
     assert np.abs(made - exact).mean() < 0.01
 
@@ -180,11 +180,11 @@ def test_the_best_method_wins_and_costly_layers_stay_float(faces: FaceCrops, mon
 def test_ranges_of_another_model_are_refused(ranges: Ranges, tmp_path: Path) -> None:
     renamed = replace(ranges, tensors={f"other_{name}": pair for name, pair in ranges.tensors.items()})
     with pytest.raises(ModelInvalid, match="not those of"):
-        quantise(MODEL, renamed, tmp_path / "int8.onnx")
+        quantize(MODEL, renamed, tmp_path / "int8.onnx")
     with pytest.raises(ModelInvalid, match="no_such_layer"):
-        quantise(MODEL, replace(ranges, float_nodes=("no_such_layer",)), tmp_path / "int8.onnx")
+        quantize(MODEL, replace(ranges, float_nodes=("no_such_layer",)), tmp_path / "int8.onnx")
     with pytest.raises(ModelInvalid, match=r"not those of .*hardtanh"):
-        quantise(MODEL, replace(ranges, channels=Channels({}, {"div": np.zeros(3)})), tmp_path / "int8.onnx")
+        quantize(MODEL, replace(ranges, channels=Channels({}, {"div": np.zeros(3)})), tmp_path / "int8.onnx")
     assert not (tmp_path / "int8.onnx").exists()
 
 

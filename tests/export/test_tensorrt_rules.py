@@ -72,7 +72,7 @@ def graph(nodes: list[NodeProto], *, opset: int = 18, shape: tuple[int | str, ..
 KEPT = {
     "int8 weights by channel": [*BEFORE, *ACTIVATION, *WEIGHTS, *CONV],
     "weights by tensor": [*BEFORE, *ACTIVATION, dq("w", "weights", "scale", "zero"), *CONV],
-    "weights that the graph quantises": [
+    "weights that the graph quantizes": [
         *BEFORE,
         *ACTIVATION,
         q("wq", "weights_float", "scales", "zeros", axis=0),

@@ -1,4 +1,4 @@
-"""A bundle small enough for tests: ONNX whose answers follow the mean colour of a crop, with a card that fits it."""
+"""A bundle small enough for tests: ONNX whose answers follow the mean color of a crop, with a card that fits it."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def _model() -> onnx.ModelProto:
     nodes = [
         helper.make_node("Cast", ["crops"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["floats", "axes"], ["mean"], keepdims=0),
-        helper.make_node("Mul", ["mean", "scale"], ["colour"]),
-        helper.make_node("MatMul", ["colour", "to_embedding"], ["embedding"]),
+        helper.make_node("Mul", ["mean", "scale"], ["color"]),
+        helper.make_node("MatMul", ["color", "to_embedding"], ["embedding"]),
         helper.make_node("MatMul", ["embedding", "to_classes"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["expression"], axis=-1),
         helper.make_node("MatMul", ["embedding", "to_affect"], ["raw_affect"]),

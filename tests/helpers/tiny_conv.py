@@ -1,4 +1,4 @@
-"""A bundle with convolutions that nobody trained: small enough to be quantised in a second."""
+"""A bundle with convolutions that nobody trained: small enough to be quantized in a second."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def _model() -> onnx.ModelProto:
     shapes = {"first": (8, 3, 3, 3), "second": (WIDTH, 8, 3, 3), "classes": (WIDTH, 8), "feelings": (WIDTH, 2)}
     weights = {name: rng.normal(0, 1 / np.sqrt(np.prod(s[1:])), s).astype(np.float32) for name, s in shapes.items()}
     weights["classes"] *= 12  # clear answers
-    weights |= {"low": np.float32(0), "high": np.float32(6), "grey": np.float32(127.5), "axes": np.array([2, 3])}
+    weights |= {"low": np.float32(0), "high": np.float32(6), "gray": np.float32(127.5), "axes": np.array([2, 3])}
     weights |= {"least": np.float32(-1), "most": np.float32(1)}
     nodes = [
         helper.make_node("Cast", ["crops"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["floats"], ["planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("Sub", ["planes", "grey"], ["centred"]),
-        helper.make_node("Div", ["centred", "grey"], ["scaled"]),
+        helper.make_node("Sub", ["planes", "gray"], ["centered"]),
+        helper.make_node("Div", ["centered", "gray"], ["scaled"]),
         helper.make_node("Conv", ["scaled", "first"], ["a"], "conv_1", strides=[2, 2], pads=[1, 1, 1, 1]),
         helper.make_node("Clip", ["a", "low", "high"], ["b"], "clip_1"),
         helper.make_node("Conv", ["b", "second"], ["c"], "conv_2", strides=[2, 2], pads=[1, 1, 1, 1]),

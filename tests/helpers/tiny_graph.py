@@ -45,7 +45,7 @@ def model(
 
 
 def run(made: onnx.ModelProto, *names: str) -> list[NDArray[np.float32]]:
-    """Tensors of a graph for CROPS, without any optimisation; the first output where none is named."""
+    """Tensors of a graph for CROPS, without any optimization; the first output where none is named."""
     probe = onnx.ModelProto()
     probe.CopyFrom(made)
     held = {output.name for output in probe.graph.output}

@@ -1,4 +1,4 @@
-"""Teachers small enough for tests: ONNX whose answers follow the mean colour, and a checkpoint that nobody trained."""
+"""Teachers small enough for tests: ONNX whose answers follow the mean color, and a checkpoint that nobody trained."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from mien_train.models.student import Student
 from mien_train.recipe import AugmentRecipe, Recipe, build
 
 TEN = np.random.default_rng(3).normal(0, 1, (3, 10)).astype(np.float32)
-"""From the mean colour of what the ONNX file is given to its ten outputs."""
+"""From the mean color of what the ONNX file is given to its ten outputs."""
 
 
 def write_onnx(
     path: Path, size: int = 16, layout: str = "nchw", batch: int | str = "N", probabilities: bool = False
 ) -> Path:
-    """Outputs ``both`` (N, 10), eight classes and two numbers, and ``colour`` (N, 3)."""
+    """Outputs ``both`` (N, 10), eight classes and two numbers, and ``color`` (N, 3)."""
     shape = [batch, 3, size, size] if layout == "nchw" else [batch, size, size, 3]
     weights = {"axes": np.array([2, 3] if layout == "nchw" else [1, 2]), "ten": TEN}
     nodes = [
-        helper.make_node("ReduceMean", ["picture", "axes"], ["colour"], keepdims=0),
-        helper.make_node("MatMul", ["colour", "ten"], ["raw"]),
+        helper.make_node("ReduceMean", ["picture", "axes"], ["color"], keepdims=0),
+        helper.make_node("MatMul", ["color", "ten"], ["raw"]),
         helper.make_node(*(("Softmax", ["raw"], ["both"]) if probabilities else ("Identity", ["raw"], ["both"]))),
     ]
     graph = helper.make_graph(
         nodes,
         "teacher",
         [helper.make_tensor_value_info("picture", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, [batch, k]) for n, k in (("both", 10), ("colour", 3))],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, [batch, k]) for n, k in (("both", 10), ("color", 3))],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -53,10 +53,10 @@ class Facts:
         return [value for value in self.graph.input if value.name not in self.constants]
 
     def is_weight(self, name: str) -> bool:
-        """Whether a tensor is constant, be it quantised by the graph."""
+        """Whether a tensor is constant, be it quantized by the graph."""
         maker = self.makers.get(name)
-        quantised = maker is not None and maker.op_type in QUANTIZING and self.is_weight(maker.input[0])
-        return name in self.constants or quantised
+        quantized = maker is not None and maker.op_type in QUANTIZING and self.is_weight(maker.input[0])
+        return name in self.constants or quantized
 
 
 def violations(model: onnx.ModelProto) -> list[str]:

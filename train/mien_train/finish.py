@@ -42,12 +42,12 @@ def finish(path: Path, root: Path | None) -> Evaluation:
     Without a test set the figures are those of the validation images, and named so.
     """
     student, recipe, state = load_student(path)
-    # A student of fer-train semi saw the unlabelled sets, too.
+    # A student of fer-train semi saw the unlabeled sets, too.
     load = load_sets_of if recipe.semi.pseudo and state.get("quality") else load_sets
     training, validation = load(recipe, root)
-    held_out = {f"{item.faces.name}, validation": predict(student, item, recipe.crop).labelled() for item in validation}
+    held_out = {f"{item.faces.name}, validation": predict(student, item, recipe.crop).labeled() for item in validation}
     strangers = {
-        name: predict(student, load_with_landmarks(name, root), recipe.crop).labelled()
+        name: predict(student, load_with_landmarks(name, root), recipe.crop).labeled()
         for name in recipe.data.calibration
     }
     judged = {**held_out, **strangers}
@@ -74,7 +74,7 @@ def finish(path: Path, root: Path | None) -> Evaluation:
     labels = learned_labels(recipe, training)
     # Without a test set the temperature, but nothing else, was fitted on the images that it is judged on.
     tests = test_predictions(student, recipe, root) or {
-        f"{item.faces.name}, validation": predict(student, item, recipe.crop).labelled() for item in validation
+        f"{item.faces.name}, validation": predict(student, item, recipe.crop).labeled() for item in validation
     }
     for name in strangers.keys() & tests.keys():  # judged by temperatures that were fitted without the face
         fair = held_out_temperature(list(judged.values()), list(judged).index(name))

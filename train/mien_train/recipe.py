@@ -71,7 +71,7 @@ class AugmentRecipe:
     colour: float = 0.3
     grey: float = 0.2
     degrade: float = 0.35
-    """Probability of one of: down-scaling to 24 to 64 px, blur, noise, JPEG artefacts."""
+    """Probability of one of: down-scaling to 24 to 64 px, blur, noise, JPEG artifacts."""
     occlude: float = 0.25
     """Probability of a filled rectangle over up to a quarter of the crop."""
 
@@ -142,12 +142,12 @@ class SemiRecipe:
 
     unlabelled: tuple[str, ...] = ("unlabelled/train",)
     labels: float = 1.0
-    """Share of the labelled training images that keep their label. The others are faces without one, and their hidden
+    """Share of the labeled training images that keep their label. The others are faces without one, and their hidden
     labels only judge the pseudo-labels."""
     pseudo: bool = True
     """False: no teacher; the student sees as many images, all with labels."""
     batch: int = 64
-    """Unlabelled images a step, beside ``optim.batch`` labelled ones."""
+    """Unlabeled images a step, beside ``optim.batch`` labeled ones."""
     lead: int = 40
     """Steps of the teacher alone, on labels, before the student's ``optim.steps``."""
     teacher_size: int = 0
@@ -157,7 +157,7 @@ class SemiRecipe:
     soft: bool = False
     """The student learns the teacher's probabilities of the faces that are kept, instead of their likeliest class."""
     uniform: bool = True
-    """Draw labelled batches uniformly over the classes, instead of by ``optim.balance``."""
+    """Draw labeled batches uniformly over the classes, instead of by ``optim.balance``."""
     feedback: float = 1.0
     """Weight of what the teacher hears of the student's step (semi/feedback.py); 0 for none."""
     weak: AugmentRecipe = WEAK

@@ -15,7 +15,7 @@ from mien_train.continual.figures import course, new_at_loss, summary
 from mien_train.continual.folders import pictures_of
 from mien_train.continual.memory import Memory, herding, psmr
 from mien_train.continual.recipe import ClassesRecipe, ContinualRecipe, MemoryRecipe, load_continual
-from mien_train.continual.sets import load_labelled, load_learning
+from mien_train.continual.sets import load_labeled, load_learning
 from mien_train.data.compounds import COMPOUNDS as KNOWN
 from mien_train.losses.continual import continual_loss, gamma_at
 from mien_train.recipe import build
@@ -62,14 +62,14 @@ def test_cfee_is_split_by_person_and_read_by_its_codes(tmp_path: Path, portrait:
     assert len(people["train"] | people["test"]) == 8
     names = {p.path.name[:2]: p.name for pictures in sides.values() for p in pictures}
     assert names == {"01": "neutral", "04": "fear", "11": "sadly angry", "15": "fearfully surprised"}
-    made = load_labelled(str(folder / "train"), COMPOUNDS, None)
+    made = load_labeled(str(folder / "train"), COMPOUNDS, None)
     assert sorted(set(made.label.tolist())) == [0, 4, 8, 9]
     assert made.item.faces.expression[made.label >= 8].tolist() == [-1] * int((made.label >= 8).sum())
 
 
 def test_rafdb_compound_is_read_by_its_list(tmp_path: Path, portrait: np.ndarray) -> None:
     folder = write_rafdb(tmp_path / "compound", portrait)
-    made = load_labelled(str(folder / "test"), COMPOUNDS, None)
+    made = load_labeled(str(folder / "test"), COMPOUNDS, None)
     assert made.label.tolist() == [8, 9]
     assert made.item.faces.encoded(0) == (folder / "Image" / "aligned" / "test_0001_aligned.jpg").read_bytes()
 
@@ -94,7 +94,7 @@ def test_basic_faces_may_come_from_a_set_without_votes(tmp_path: Path, portrait:
 
 def test_a_folder_that_is_neither_says_so(tmp_path: Path, portrait: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"neither CFEE .* nor RAF-DB compound"):
-        load_labelled(str(tmp_path / "train"), COMPOUNDS, None)
+        load_labeled(str(tmp_path / "train"), COMPOUNDS, None)
     folder = write_rafdb(tmp_path / "compound", portrait)
     with pytest.raises(InputError, match="splits train and test, not 'validation'"):
         pictures_of(folder, "validation")

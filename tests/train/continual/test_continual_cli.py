@@ -24,7 +24,7 @@ from mien_train.continual.fewshot import few
 from mien_train.continual.learner import METHODS, Learner
 from mien_train.continual.network import cut, grown_state, load_grown
 from mien_train.continual.recipe import ContinualRecipe, load_continual
-from mien_train.continual.sets import load_labelled
+from mien_train.continual.sets import load_labeled
 from mien_train.models.checkpoints import load_checkpoint, load_student
 from mien_train.models.student import Student
 from mien_train.recipe import ModelRecipe, Recipe, build
@@ -66,7 +66,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, desk_data: Path) -> Pat
     state["recipe"]["model"]["backbone"] = "test_efficientnet"
     torch.manual_seed(0)
     student = Student(build(Recipe, json.loads(json.dumps(state["recipe"]))).model)
-    part = load_labelled("ferplus/train", COMPOUNDS, desk_data)
+    part = load_labeled("ferplus/train", COMPOUNDS, desk_data)
     rows = np.flatnonzero(part.label < 8)
     crops = torch.from_numpy(np.stack([part.item.crop(int(i), CropSpec(32, "landmarks", 0.9)) for i in rows]))
     optimizer = torch.optim.Adam(student.parameters(), lr=5e-3)

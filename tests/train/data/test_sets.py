@@ -19,7 +19,7 @@ def pictures(items: list[Faces]) -> set[bytes]:
 
 
 def test_sets_without_a_validation_split_give_up_a_share(data: Path, recipe: Recipe) -> None:
-    """FER+ has a split of its own, RAF-DB has none, and nothing could be measured on the unlabelled."""
+    """FER+ has a split of its own, RAF-DB has none, and nothing could be measured on the unlabeled."""
     wanted = replace(recipe.data, train=("ferplus/train", "rafdb/train", "unlabelled/train"), holdout=0.25)
     training, validation = load_sets(replace(recipe, data=wanted), data)
     assert [item.faces.name for item in validation] == ["ferplus/validation", "rafdb/train"]

@@ -104,9 +104,9 @@ def test_a_seven_class_set_is_scored_over_its_seven() -> None:
     assert made.classes.tolist() == list(range(7))
     assert made.accuracy() == (logits[:, :7].argmax(1) == labels).mean()
     assert len(expression_metrics(made.probabilities(), made.expression)["recall"]) == 7
-    unlabelled = replace(made, expression=np.where(np.arange(60) < 20, -1, labels))
-    assert len(unlabelled.labelled().logits) == 40
-    assert unlabelled.accuracy() == (logits[20:, :7].argmax(1) == labels[20:]).mean()
+    unlabeled = replace(made, expression=np.where(np.arange(60) < 20, -1, labels))
+    assert len(unlabeled.labeled().logits) == 40
+    assert unlabeled.accuracy() == (logits[20:, :7].argmax(1) == labels[20:]).mean()
     ignorant = replace(made, logits=np.where(np.arange(8) == 2, np.nan, logits).astype(np.float32))
     np.testing.assert_allclose(ignorant.probabilities().sum(1), 1)
     assert ignorant.probabilities()[:, 2].max() == 0

@@ -125,7 +125,7 @@ def test_regression_is_smooth_l1_and_the_bound_and_follows_the_teacher_without_a
     made = torch.tensor([[0.9, 0.0], [0.0, 0.0], [0.3, 0.3]], requires_grad=True)
     human = torch.tensor([[0.0, 0.0], [NAN, NAN], [NAN, NAN]])
     teacher = torch.tensor([[0.1, 0.0], [0.5, -0.5], [NAN, NAN]])
-    # Smooth L1 with beta 0.25 is |d| - 0.125 above it: row 0 towards the human, row 1 towards the teacher, row 2 free.
+    # Smooth L1 with beta 0.25 is |d| - 0.125 above it: row 0 toward the human, row 1 toward the teacher, row 2 free.
     expected = ((0.9 - 0.125) + 2 * (0.5 - 0.125)) / 2 + 0.5 * 0.81
     loss = bounded_affect_loss(made, human, teacher, margin=0.0, nu=0.5)
     assert loss.item() == pytest.approx(expected)

@@ -91,7 +91,7 @@ def as_tensorflow_would(weights: dict[str, np.ndarray], crops: Tensor) -> Tensor
         return (x + torch.from_numpy(weights[f"{name}_bn/batchnorm_1/sub"]).reshape(-1, 1, 1)).clamp(0, 6)
 
     mean = torch.tensor([103.939, 116.779, 123.68])[:, None, None]
-    x = pad(crops.permute(0, 3, 1, 2).flip(1).float(), 2, 127.5) - mean  # padded with the student's own grey
+    x = pad(crops.permute(0, 3, 1, 2).flip(1).float(), 2, 127.5) - mean  # padded with the student's own gray
     x = offset(conv(x, "conv1/convolution/merged_input", 2), "conv1")
     for n, stride in enumerate(STRIDES, 1):
         x = conv(pad(x, stride), f"conv_dw_{n}/depthwise_kernel", stride, x.shape[1])
@@ -109,7 +109,7 @@ def test_face_weights_compute_what_they_did_in_their_own_framework(
     made, expected = student.eval()(crops).embedding, as_tensorflow_would(weights, crops)
     assert expected.std(0).mean() > 0.05
     torch.testing.assert_close(made, expected, atol=1e-3, rtol=1e-3)
-    # And training mode, which normalises by the batch, computes about the same on the images that it was measured on.
+    # And training mode, which normalizes by the batch, computes about the same on the images that it was measured on.
     trained = student.train()(crops).embedding
     assert (trained - expected).abs().mean() < 0.02 * expected.abs().mean()
 

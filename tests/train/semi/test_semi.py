@@ -16,7 +16,7 @@ from mien_train.models.checkpoints import load_checkpoint, load_student
 from mien_train.recipe import Recipe, SemiRecipe
 from mien_train.semi.compare import ARMS, arm_recipe, compare_arms, gain, read_rows, set_figures
 from mien_train.semi.pools import Pools, load_sets_of, split_pools
-from mien_train.semi.shares import LEAST, labelled_shares, seen_shares
+from mien_train.semi.shares import LEAST, labeled_shares, seen_shares
 from mien_train.semi.step import Pair
 from mien_train.semi.table import as_markdown
 from mien_train.semi.train import train_semi
@@ -72,8 +72,8 @@ def test_a_student_learns_from_a_teacher_that_learns(semi: Recipe, data: Path, t
     assert scores[-1] > 0.4
     assert any("train/h" in row for row in history)
     assert "pseudo-labels of" in state["origin"]
-    # The packed head is the trained one, told how likely each class is among labelled faces.
-    natural = labelled_shares(split_pools(*load_sets_of(semi, data), semi).labelled)
+    # The packed head is the trained one, told how likely each class is among labeled faces.
+    natural = labeled_shares(split_pools(*load_sets_of(semi, data), semi).labeled)
     seen = seen_shares(natural, state["quality"], uniform=True)
     shift = np.log(np.maximum(natural, LEAST)) - np.log(np.maximum(seen, LEAST))
     moved = state["ema"]["expression.bias"] - load_checkpoint(tmp_path / "last.pt")["ema"]["expression.bias"]

@@ -22,7 +22,7 @@ CLASSES, FACES, RATE = 3, 2, 0.02
 
 
 class Problem:
-    """A teacher phi, a student theta, two faces without a label and a labelled batch with all classes alike."""
+    """A teacher phi, a student theta, two faces without a label and a labeled batch with all classes alike."""
 
     def __init__(self, seed: int) -> None:
         torch.manual_seed(seed)
@@ -32,7 +32,7 @@ class Problem:
         self.truth = torch.arange(CLASSES).repeat(2)
 
     def after_step(self, target: Tensor) -> Tensor:
-        """CE_labelled(theta') of soft or one-hot ``target`` (FACES, CLASSES), with a graph back to it."""
+        """CE_labeled(theta') of soft or one-hot ``target`` (FACES, CLASSES), with a graph back to it."""
         weights = dict(self.student.named_parameters())
         loss = F.cross_entropy(functional_call(self.student, weights, (self.faces,)), target)
         gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
@@ -69,10 +69,10 @@ class Problem:
                 for p, g in zip(weights, pseudo, strict=True):
                     p -= RATE * g
             moved = [p.detach() - old for p, old in zip(weights, before, strict=True)]
-            labelled = torch.autograd.grad(F.cross_entropy(student(self.known), self.truth), weights)
+            labeled = torch.autograd.grad(F.cross_entropy(student(self.known), self.truth), weights)
             guess = self.teacher(self.faces)
             likely = guess.detach().log_softmax(1)[torch.arange(FACES), y].sum().exp()
-            h = sign * fall(labelled, pseudo, moved)
+            h = sign * fall(labeled, pseudo, moved)
             total += likely * self.gradient(feedback_loss(h, guess.detach() if detach else guess, y, kept))
         return FACES * total  # our cross-entropy is a mean over the faces
 
@@ -98,7 +98,7 @@ def test_a_flipped_sign_is_found_and_a_detached_teacher_refused() -> None:
 
 
 def test_descending_it_makes_the_student_better() -> None:
-    """What all this is for: teachers that go down our direction have students that do better on the labelled batch."""
+    """What all this is for: teachers that go down our direction have students that do better on the labeled batch."""
     problem = Problem(1)
     before = problem.after_step(problem.teacher(problem.faces).softmax(1)).item()
     for _ in range(5):
@@ -130,7 +130,7 @@ def drawn(seed: int) -> Drawn:
     return Drawn(first, first, torch.eye(8), weak, strong)
 
 
-def test_h_is_what_the_labelled_loss_fell_by(pair: Pair) -> None:
+def test_h_is_what_the_labeled_loss_fell_by(pair: Pair) -> None:
     batch, falls = drawn(0), []
     real = pair.student.descend
 

@@ -36,33 +36,33 @@ def encoded(sets: list[object]) -> list[bytes]:
 
 def test_a_quarter_keeps_its_labels_and_the_rest_is_judged(semi: Recipe, data: Path) -> None:
     pools = pools_of(semi, data)
-    assert [len(item.faces) for item in pools.labelled] == [16, round(0.25 * len(encoded(whole_rafdb(semi, data))))]
-    told, seen, judged = (set(encoded(part)) for part in (pools.labelled, pools.unlabelled, pools.judged))
+    assert [len(item.faces) for item in pools.labeled] == [16, round(0.25 * len(encoded(whole_rafdb(semi, data))))]
+    told, seen, judged = (set(encoded(part)) for part in (pools.labeled, pools.unlabeled, pools.judged))
     assert not told & judged
     assert told | judged < seen  # without their labels, all faces are there
     assert {item.faces.name for item in pools.judged} == {"ferplus/train", "rafdb/train"}
-    assert "unlabelled/train" in {item.faces.name for item in pools.unlabelled}
-    assert set(encoded(pools_of(semi, data).labelled)) == told
-    assert set(encoded(pools_of(replace(semi, seed=1), data).labelled)) != told
+    assert "unlabelled/train" in {item.faces.name for item in pools.unlabeled}
+    assert set(encoded(pools_of(semi, data).labeled)) == told
+    assert set(encoded(pools_of(replace(semi, seed=1), data).labeled)) != told
     held_out = set(encoded(pools.validation))
     assert not held_out & seen
 
 
 def whole_rafdb(recipe: Recipe, data: Path) -> list[object]:
     whole = pools_of(replace(recipe, semi=replace(recipe.semi, labels=1.0)), data)
-    return [item for item in whole.labelled if item.faces.name == "rafdb/train"]
+    return [item for item in whole.labeled if item.faces.name == "rafdb/train"]
 
 
 def test_with_all_labels_held_out_faces_are_judged(semi: Recipe, data: Path) -> None:
     pools = pools_of(replace(semi, semi=replace(semi.semi, labels=1.0)), data)
     assert pools.judged is pools.validation
-    assert {item.faces.name for item in pools.unlabelled} == {"ferplus/train", "rafdb/train", "unlabelled/train"}
+    assert {item.faces.name for item in pools.unlabeled} == {"ferplus/train", "rafdb/train", "unlabelled/train"}
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": 0.001}, "no labelled face"),
+        ({"labels": 0.001}, "no labeled face"),
         ({"labels": 1.0, "unlabelled": ()}, "no face without a label"),
         ({"unlabelled": ("none/train",)}, "no data set"),
     ],
@@ -74,7 +74,7 @@ def test_pools_of_nothing_are_refused(changes: dict[str, object], message: str, 
 
 def test_class_uniform_draws_classes_alike_across_sets(semi: Recipe, data: Path) -> None:
     pools = pools_of(semi, data)
-    targets = [soft_targets(item.faces, 0.1) for item in pools.labelled]
+    targets = [soft_targets(item.faces, 0.1) for item in pools.labeled]
     weights, label = class_uniform(targets), np.concatenate(targets).argmax(1)
     shares = np.bincount(label, weights / weights.sum(), minlength=8)
     present = np.bincount(label, minlength=8) > 0
@@ -92,9 +92,9 @@ def test_draws_resume_and_show_two_views_of_one_face(semi: Recipe, data: Path) -
             assert all(torch.equal(a, b) for a, b in zip(made, wanted, strict=True))
     step = whole[3]
     assert not torch.equal(step.weak, step.strong)
-    # Eight tints of one face: two views of the same have about the same colours, those of others do not.
-    colour = [part.float().mean((1, 2)) for part in (step.weak, step.strong)]
-    apart = torch.cdist(*colour)
+    # Eight tints of one face: two views of the same have about the same colors, those of others do not.
+    color = [part.float().mean((1, 2)) for part in (step.weak, step.strong)]
+    apart = torch.cdist(*color)
     assert apart.diagonal().mean() < 0.6 * apart.mean()
 
 

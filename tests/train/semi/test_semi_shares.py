@@ -1,4 +1,4 @@
-"""Classes get back the shares that they have among labelled faces."""
+"""Classes get back the shares that they have among labeled faces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mien.types import EXPRESSIONS, Image
 from mien_train.data.sets import load_with_landmarks
 from mien_train.models.student import Student
 from mien_train.recipe import ModelRecipe
-from mien_train.semi.shares import give_back, labelled_shares, seen_shares
+from mien_train.semi.shares import give_back, labeled_shares, seen_shares
 
 
 def test_a_head_that_saw_uniform_classes_answers_as_bayes_would() -> None:
@@ -53,7 +53,7 @@ def test_shares_of_both_halves() -> None:
     assert np.allclose(seen_shares(natural, nothing, uniform=False), natural)
 
 
-def test_labelled_shares_are_those_of_the_labels(tmp_path: Path, portrait: Image) -> None:
+def test_labeled_shares_are_those_of_the_labels(tmp_path: Path, portrait: Image) -> None:
     write_split(tmp_path / "rafdb", "train", portrait, [0, 1, 1, 1, 6, 0, 1, 1], 0)
     item = load_with_landmarks("rafdb/train", tmp_path)
-    assert np.allclose(labelled_shares([item]), np.array([2, 5, 0, 0, 0, 0, 1, 0]) / 8)
+    assert np.allclose(labeled_shares([item]), np.array([2, 5, 0, 0, 0, 0, 1, 0]) / 8)

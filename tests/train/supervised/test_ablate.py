@@ -10,7 +10,7 @@ import mien_train.supervised.ablate
 from mien.errors import InputError
 from mien_train.models.checkpoints import load_checkpoint, recipe_of
 from mien_train.recipe import DistillRecipe, Recipe
-from mien_train.supervised.ablate import ARMS, UNLABELLED, ablate, arm_recipe, as_markdown
+from mien_train.supervised.ablate import ARMS, UNLABELED, ablate, arm_recipe, as_markdown
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 STEPS = 4
@@ -19,15 +19,15 @@ STEPS = 4
 @pytest.fixture
 def taught(recipe: Recipe, teacher: Path) -> Recipe:
     """A recipe with all that an ablation takes apart."""
-    sets = replace(recipe.data, train=("ferplus/train", "rafdb/train", UNLABELLED), validation=())
+    sets = replace(recipe.data, train=("ferplus/train", "rafdb/train", UNLABELED), validation=())
     how = DistillRecipe(str(teacher), alpha=0.7)
     return replace(recipe, data=sets, distill=how, optim=replace(recipe.optim, steps=STEPS))
 
 
 def test_arms_differ_in_their_part_alone(taught: Recipe) -> None:
-    labels, kd, bound, unlabelled = (arm_recipe(taught, arm, 3) for arm in ARMS)
-    assert unlabelled == replace(taught, seed=3)
-    assert replace(unlabelled, data=bound.data) == bound
+    labels, kd, bound, unlabeled = (arm_recipe(taught, arm, 3) for arm in ARMS)
+    assert unlabeled == replace(taught, seed=3)
+    assert replace(unlabeled, data=bound.data) == bound
     assert bound.data.train == kd.data.train == labels.data.train == ("ferplus/train", "rafdb/train")
     assert replace(bound, distill=kd.distill) == kd
     assert (bound.distill, kd.distill.affect) == (replace(kd.distill, affect=True), False)

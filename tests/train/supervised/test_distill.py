@@ -62,13 +62,13 @@ def test_sets_with_and_without_labels_and_affect_go_together(
     assert hint in [moments["exp_avg"].shape for moments in state["optimizer"]["state"].values()]  # type: ignore[index]
 
 
-def test_unlabelled_faces_are_drawn_only_where_a_teacher_labels_them(data: Path, recipe: Recipe) -> None:
+def test_unlabeled_faces_are_drawn_only_where_a_teacher_labels_them(data: Path, recipe: Recipe) -> None:
     sets = [load_with_landmarks(name, data) for name in ("rafdb/train", "unlabelled/train")]
     training = TrainingFaces(sets, recipe.crop, recipe.augment, 0.1)
-    alone, taught = (training.draw_weights(0.5, unlabelled=flag) for flag in (False, True))
+    alone, taught = (training.draw_weights(0.5, unlabeled=flag) for flag in (False, True))
     assert alone[56:].sum() == 0
     np.testing.assert_allclose(taught[:56], alone[:56])
-    np.testing.assert_allclose(taught[56:], 1)  # as often as the mean labelled face
+    np.testing.assert_allclose(taught[56:], 1)  # as often as the mean labeled face
     assert alone[:56].sum() == pytest.approx(56)
 
 

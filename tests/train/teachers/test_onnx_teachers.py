@@ -18,7 +18,7 @@ from mien_train.teachers.base import TeacherOutput
 CLASSES = ["anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"]
 OWN = CropSpec(16, "box", 1.1, rotate=False)
 CROPS = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (6, 1, 1, 3), dtype=np.uint8)).expand(6, 16, 16, 3)
-"""Six crops of one colour each."""
+"""Six crops of one color each."""
 
 
 def write_toml(folder: Path, **values: object) -> Path:
@@ -36,8 +36,8 @@ def write_toml(folder: Path, **values: object) -> Path:
 
 def raw(bgr: bool = False) -> np.ndarray:
     """(6, 10) what the network makes of CROPS with that mean and std."""
-    colour = (CROPS[:, 0, 0].numpy() / 255 - [0.4, 0.5, 0.6]) / [0.2, 0.25, 0.3]
-    return np.asarray((colour[:, ::-1] if bgr else colour) @ TEN)
+    color = (CROPS[:, 0, 0].numpy() / 255 - [0.4, 0.5, 0.6]) / [0.2, 0.25, 0.3]
+    return np.asarray((color[:, ::-1] if bgr else color) @ TEN)
 
 
 def said(made: TeacherOutput) -> np.ndarray:
@@ -61,17 +61,15 @@ def test_input_and_classes_are_mapped(tmp_path: Path, layout: str, channels: str
 
 def test_outputs_by_name_by_column_and_by_default(tmp_path: Path) -> None:
     write_onnx(tmp_path / "net.onnx")
-    first = load_teacher(
-        write_toml(tmp_path, expression="[0:8]", valence="[8]", arousal="colour[2]", embedding="colour")
-    )
+    first = load_teacher(write_toml(tmp_path, expression="[0:8]", valence="[8]", arousal="color[2]", embedding="color"))
     made = first(CROPS, OWN)
     np.testing.assert_allclose(said(made), raw()[:, :8], atol=1e-3)
     assert made.embedding is not None
     np.testing.assert_allclose(made.affect[:, 1], made.embedding[:, 2].clamp(-1, 1))
-    narrow = load_teacher(write_toml(tmp_path, embedding="colour[1]"))(CROPS, OWN)
+    narrow = load_teacher(write_toml(tmp_path, embedding="color[1]"))(CROPS, OWN)
     assert narrow.embedding is not None
     torch.testing.assert_close(narrow.embedding, made.embedding[:, 1:2])
-    three = load_teacher(write_toml(tmp_path, classes=["fear", "neutral", "anger"], expression="colour"))(CROPS, OWN)
+    three = load_teacher(write_toml(tmp_path, classes=["fear", "neutral", "anger"], expression="color"))(CROPS, OWN)
     np.testing.assert_array_equal(three.logits[:, [4, 0, 6]], made.embedding)
     assert three.logits[:, [1, 2, 3, 5, 7]].isnan().all()
     assert three.affect.isnan().all()
@@ -128,11 +126,11 @@ def test_identity_does_not_depend_on_where_the_file_lies(
         ({"classes": ["joy"]}, "must be different ones of neutral"),
         ({"classes": ["fear", "fear"]}, "must be different"),
         ({"layout": "chw"}, "layout is"),
-        ({"channels": "grey"}, "channels are"),
+        ({"channels": "gray"}, "channels are"),
         ({"std": [1.0, 1.0]}, "three values"),
         ({"std": [1.0, 1.0, 0.0]}, "above 0"),
         ({"mean": "no"}, "list of numbers"),
-        ({"colour": "rgb"}, "unknown key colour"),
+        ({"color": "rgb"}, "unknown key color"),
         ({"expression": None}, "incomplete.*expression"),
         ({"probabilities": 1}, "probabilities must be bool"),
     ],
@@ -151,7 +149,7 @@ beyond = pytest.param({"valence": "both[12]"}, "affect")
     [
         ({"expression": "both"}, r"gives 10 columns for 8 classes; write for example both\[0:8\]"),
         ({"expression": "both[4:12]"}, "gives 6 columns for 8 classes"),
-        ({"expression": "both[0:8"}, "names no output; they are both, colour"),
+        ({"expression": "both[0:8"}, "names no output; they are both, color"),
         ({"expression": "logits"}, "names no output"),
         ({"valence": "va[0]"}, r"affect = 'va\[0\]' names no output"),
         ({"embedding": "features"}, "embedding = 'features' names no output"),

@@ -240,7 +240,7 @@ def test_packaged_teachers_read_and_ask_for_their_weights_beside_them(path: Path
         ("a.toml", "weights = 'x.pth'", "kind must be one of emonet, onnx, ensemble; not None"),
         ("a.toml", "kind = 'keras'", "not 'keras'"),
         ("a.toml", "kind = ", "cannot read teacher"),
-        ("a.toml", "kind = 'emonet'\nweights = 'x.pth'\ncolour = 1", "a.toml: .*unknown key colour"),
+        ("a.toml", "kind = 'emonet'\nweights = 'x.pth'\ncolor = 1", "a.toml: .*unknown key color"),
         ("a.toml", "kind = 'emonet'", "incomplete"),
         ("a.toml", "kind = 'ensemble'\nmembers = 'x.pt'", "list of strings"),
         ("a.toml", "kind = 'ensemble'\nmembers = ['x.pt']\nweights = ['much']", "list of numbers"),

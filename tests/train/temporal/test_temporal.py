@@ -23,7 +23,7 @@ from mien_train.temporal.filters import Reading, averaged, held, raw, slid, stre
 from mien_train.temporal.network import TemporalNet, TemporalShape, count_macs
 from mien_train.temporal.render import course, draw_disturbances, frame_times, render
 from mien_train.temporal.scenes import Scenes, make_scenes
-from mien_train.temporal.sequences import Sequences, gather, realise, weights
+from mien_train.temporal.sequences import Sequences, gather, realize, weights
 from mien_train.temporal.train import TemporalRecipe, encode, load_temporal, train_temporal
 
 SHAPE = TemporalShape(embedding=6, window=8, width=16, heads=2, dropout=0.0)
@@ -48,7 +48,7 @@ def tiny_scenes(count: int = 6, seed: int = 0) -> Scenes:
 
 
 def sequences(count: int = 6, seed: int = 0) -> Sequences:
-    return realise(tiny_scenes(count, seed), np.arange(count), np.random.default_rng(seed))
+    return realize(tiny_scenes(count, seed), np.arange(count), np.random.default_rng(seed))
 
 
 def net() -> TemporalNet:
@@ -122,7 +122,7 @@ def test_a_way_through_stills_is_smooth_starts_anywhere_and_visits_them() -> Non
 
 def test_the_label_changes_half_way_and_affect_is_mixed() -> None:
     scenes = tiny_scenes(1)
-    made = realise(scenes, [0], np.random.default_rng(3))
+    made = realize(scenes, [0], np.random.default_rng(3))
     share = weights(scenes.times[0], np.random.default_rng(3))
     assert np.array_equal(made.label[0], scenes.labels[0][share.argmax(1)])
     assert made.truth[0] == pytest.approx(share @ scenes.truth[0], abs=1e-5)
@@ -132,22 +132,22 @@ def test_the_label_changes_half_way_and_affect_is_mixed() -> None:
     assert made.expression.sum(-1) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_live_window_has_the_past_and_a_centred_one_both_sides() -> None:
+def test_a_live_window_has_the_past_and_a_centered_one_both_sides() -> None:
     times = np.array([[0.0, 0.1, 0.3, 0.4, 0.5, np.inf]])
-    index, ages = gather(times, np.array([[2]]), 4, centred=False)
+    index, ages = gather(times, np.array([[2]]), 4, centered=False)
     assert index[0, 0, :3].tolist() == [2, 1, 0]
     assert ages[0, 0] == pytest.approx([0, 0.2, 0.3, np.inf])
-    index, ages = gather(times, np.array([[3]]), 4, centred=True)
+    index, ages = gather(times, np.array([[3]]), 4, centered=True)
     assert index[0, 0].tolist()[0] == 3
     assert sorted(ages[0, 0].tolist()) == pytest.approx([-0.1, 0, 0.1, np.inf])
 
 
-def test_the_encoder_looks_back_only_unless_it_is_centred() -> None:
+def test_the_encoder_looks_back_only_unless_it_is_centered() -> None:
     made = sequences(2)
     other = replace(made, embedding=made.embedding.copy(), expression=np.roll(made.expression, 1, axis=-1))
     other.expression[:, :20] = made.expression[:, :20]
-    for centred, same in ((False, True), (True, False)):
-        one, two = (encode(net(), part, centred=centred)[0] for part in (made, other))
+    for centered, same in ((False, True), (True, False)):
+        one, two = (encode(net(), part, centered=centered)[0] for part in (made, other))
         assert np.allclose(one[:, :20], two[:, :20], atol=1e-6) == same
         assert not np.allclose(one[:, 20:], two[:, 20:], atol=1e-3)
 
@@ -190,7 +190,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scenes = tiny_scenes(20, 1)
 
     def draw(rng: np.random.Generator, count: int) -> Sequences:
-        return realise(scenes, rng.integers(len(scenes), size=count), rng)
+        return realize(scenes, rng.integers(len(scenes), size=count), rng)
 
     return train_temporal(draw, sequences(8, 2), SHAPE, TemporalRecipe(steps=60, sequences=8, rate=5e-3), out)
 
@@ -216,7 +216,7 @@ def test_a_run_that_was_stopped_resumes_to_the_same_weights(tmp_path: Path, monk
         calls[0] += 1
         if calls[0] > fail_at[0]:
             raise KeyboardInterrupt
-        return realise(scenes, rng.integers(len(scenes), size=count), rng)
+        return realize(scenes, rng.integers(len(scenes), size=count), rng)
 
     whole, _ = load_temporal(train_temporal(draw, chosen, shape, recipe, tmp_path / "whole"))
     fail_at[0] = calls[0] + 7
@@ -351,10 +351,10 @@ def test_sets_without_neutral_faces_are_refused(
 
 
 def test_some_sequences_may_hold_one_still() -> None:
-    made = realise(tiny_scenes(20), np.arange(20), np.random.default_rng(0), steady=0.5)
+    made = realize(tiny_scenes(20), np.arange(20), np.random.default_rng(0), steady=0.5)
     held_ = (made.label == made.label[:, :1]).all(1)
     assert 4 <= held_.sum() <= 18
     scenes = tiny_scenes(1)
-    one = realise(scenes, [0], np.random.default_rng(1), steady=1.0)
+    one = realize(scenes, [0], np.random.default_rng(1), steady=1.0)
     k = list(scenes.labels[0]).index(one.label[0, 0])
     assert one.embedding[0] == pytest.approx(scenes.embedding[0, k].astype(np.float32), abs=1e-3)

@@ -1,4 +1,4 @@
-"""Labelled video: the CSV, clips through the runtime, and the layouts of public sets on made-up trees."""
+"""Labeled video: the CSV, clips through the runtime, and the layouts of public sets on made-up trees."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mien.recognizer import Recognizer
 from mien.types import EXPRESSIONS
 from mien_train import cli
 from mien_train.temporal.convert import convert
-from mien_train.temporal.video import Row, join, load_labelled, read_rows, write_rows
+from mien_train.temporal.video import Row, join, load_labeled, read_rows, write_rows
 
 NAN = float("nan")
 HEAD = "clip,frame,time,expression,valence,arousal\n"
 
 
 def clip(folder: Path, portrait: np.ndarray, tint: float, count: int = 6, blank: tuple[int, ...] = ()) -> Path:
-    """Pictures of the portrait's head; grey ones at ``blank``."""
+    """Pictures of the portrait's head; gray ones at ``blank``."""
     folder.mkdir(parents=True)
     head = np.clip(portrait[20:200, 140:300] * np.array([tint, 1.0, 1 / tint]), 0, 255).astype(np.uint8)
     for i in range(count):
@@ -80,7 +80,7 @@ def test_clips_go_through_the_runtime_and_frames_without_a_face_are_gaps(
     for name, tint in (("a", 0.8), ("b", 1.2)):
         clip(tmp_path / name, portrait, tint, 8, blank=(3,))
     write_rows(tmp_path / "labels.csv", [*rows_of("a", "fear", 8), *rows_of("b", "anger", 8)])
-    learned, chosen = load_labelled(tmp_path / "labels.csv", find_bundle(tiny_bundle), tmp_path / "cache")
+    learned, chosen = load_labeled(tmp_path / "labels.csv", find_bundle(tiny_bundle), tmp_path / "cache")
     assert len(learned) == len(chosen) == 1
     there = np.isfinite(learned.times[0])
     assert learned.times[0, there] == pytest.approx(np.array([0, 1, 2, 4, 5, 6, 7]) / 25)
@@ -98,20 +98,20 @@ def test_clips_that_do_not_belong_to_their_labels_are_refused(
     path, bundle = tmp_path / "labels.csv", find_bundle(tiny_bundle)
     write_rows(path, rows_of("a", "fear", 3))
     with pytest.raises(InputError, match="no frame 2"):
-        load_labelled(path, bundle, tmp_path / "cache")
+        load_labeled(path, bundle, tmp_path / "cache")
     write_rows(path, rows_of("elsewhere", "fear", 3))
     with pytest.raises(InputError, match="neither a folder"):
-        load_labelled(path, bundle, tmp_path / "cache")
+        load_labeled(path, bundle, tmp_path / "cache")
     write_rows(path, rows_of("a", "fear", 2))
     with pytest.raises(InputError, match="two or more"):
-        load_labelled(path, bundle, tmp_path / "cache")
+        load_labeled(path, bundle, tmp_path / "cache")
 
 
 def test_long_clips_are_cut_and_short_ones_filled(tmp_path: Path, portrait: np.ndarray, tiny_bundle: Path) -> None:
     for name in "ab":
         clip(tmp_path / name, portrait, 1.0, 5)
     write_rows(tmp_path / "labels.csv", [*rows_of("a", "fear", 5), *rows_of("b", "fear", 5)])
-    learned, _ = load_labelled(tmp_path / "labels.csv", find_bundle(tiny_bundle), tmp_path / "cache")
+    learned, _ = load_labeled(tmp_path / "labels.csv", find_bundle(tiny_bundle), tmp_path / "cache")
     whole = type(learned)(**{name: values[:, :5] for name, values in vars(learned).items()})
     cut = join([whole], 3)
     assert cut.times.shape == (2, 3)
@@ -196,7 +196,7 @@ def test_a_folder_that_is_something_else_says_so(layout: str, tmp_path: Path) ->
         convert(layout, tmp_path / "none", tmp_path / "x.csv")
 
 
-def test_fer_train_temporal_and_export_from_labelled_video(
+def test_fer_train_temporal_and_export_from_labeled_video(
     tmp_path: Path, portrait: np.ndarray, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From a set's layout to a stream that reads with the encoder; a wrong student is refused."""
@@ -221,7 +221,7 @@ def test_fer_train_temporal_and_export_from_labelled_video(
     card = read_card(made)
     assert card.temporal["window"] == 32
     assert max(card.temporal["parity"].values()) <= 1e-4
-    assert "labelled video of afew.csv" in (made / "MODEL_CARD.md").read_text()
+    assert "labeled video of afew.csv" in (made / "MODEL_CARD.md").read_text()
     stream = Recognizer(made, device="cpu", threads=1).stream(temporal=True)
     picture = cv2.imread(str(root / "000" / "00000.png"))
     (face,) = [stream.update(picture, i / 25) for i in range(3)][-1]

@@ -162,7 +162,7 @@ def _spread(values: list[float]) -> dict[str, Any]:
 
 
 def as_markdown(table: dict[str, Any]) -> str:
-    """A row for each method: means and spreads over the orders, in per cent."""
+    """A row for each method: means and spreads over the orders, in percent."""
     columns = {
         "new": "new", "new_balanced": "new, balanced", "basic": "basic", "all": "all",
         "basic_forgetting": "basic lose", "forgetting": "new forget", "backward_transfer": "backward transfer",

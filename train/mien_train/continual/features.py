@@ -18,7 +18,7 @@ from tqdm import tqdm
 from mien.align import CropSpec
 from mien.types import EXPRESSIONS
 from mien_train.continual.network import Tail, Trunk
-from mien_train.continual.sets import Labelled
+from mien_train.continual.sets import Labeled
 from mien_train.data.batches import EvaluationFaces
 
 BATCH = 128
@@ -52,7 +52,7 @@ def half(precision: str) -> AbstractContextManager[None]:
 
 
 def make_bank(
-    cutter: tuple[Trunk, Tail], parts: list[Labelled], spec: CropSpec, precision: str, *, mirrored: bool, kept: Path
+    cutter: tuple[Trunk, Tail], parts: list[Labeled], spec: CropSpec, precision: str, *, mirrored: bool, kept: Path
 ) -> Bank:
     """``kept``: a folder of what earlier calls made, named after weights, crop and images."""
     trunk, tail = cutter
@@ -79,7 +79,7 @@ def _read(path: Path) -> Tensor | None:
     return stored.clone()
 
 
-def _compute(trunk: Trunk, parts: list[Labelled], spec: CropSpec, precision: str, flip: bool) -> Tensor:
+def _compute(trunk: Trunk, parts: list[Labeled], spec: CropSpec, precision: str, flip: bool) -> Tensor:
     made = []
     for part in parts:
         loader = DataLoader(EvaluationFaces(part.item, spec), BATCH)
@@ -112,7 +112,7 @@ def outputs(tail: Tail, bank: Bank, rows: NDArray[np.int64], precision: str) -> 
     return torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs])
 
 
-def _digest(trunk: Trunk, parts: list[Labelled], spec: CropSpec, precision: str, mirrored: bool) -> str:
+def _digest(trunk: Trunk, parts: list[Labeled], spec: CropSpec, precision: str, mirrored: bool) -> str:
     digest = hashlib.sha256(f"{spec} {precision} {mirrored} v1".encode())
     for value in trunk.state_dict().values():
         digest.update(value.contiguous().numpy().tobytes())

@@ -96,7 +96,7 @@ def few_shot(
 
 
 def as_markdown(table: list[dict[str, Any]]) -> str:
-    """Means and standard deviations over the draws, in per cent."""
+    """Means and standard deviations over the draws, in percent."""
     columns = {
         "new": "new", "new_balanced": "new, balanced", "basic": "basic", "all": "all", "basic_forgetting": "basic lose",
         "new_at_2_points": "new where basic lose 2",

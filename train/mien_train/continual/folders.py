@@ -1,7 +1,7 @@
 """Compound expressions for those who own CFEE or RAF-DB: the folders as their authors give them out.
 
 CFEE (Du, Tao & Martinez 2014): ``CFEE_Database_230/*/Images*/EE_SSS_NNNN.jpg``, EE the expression, SSS the person.
-RAF-DB compound (Li, Deng & Du 2017): ``compound/EmoLabel/list_patition_label.txt`` (so it is spelt) with lines of
+RAF-DB compound (Li, Deng & Du 2017): ``compound/EmoLabel/list_patition_label.txt`` (so it is spelled) with lines of
 ``train_0001.jpg 8``, and ``compound/Image/aligned/train_0001_aligned.jpg``.
 """
 

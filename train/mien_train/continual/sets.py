@@ -20,17 +20,17 @@ from mien_train.data.sets import load_with_landmarks, prepare
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
+class Labeled:
     """Faces of one set; ``label`` (N,) are places in ``class_names``."""
 
     item: Faces
     label: NDArray[np.int64]
 
-    def subset(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Labelled:
-        return Labelled(self.item.subset(chosen), self.label[chosen])
+    def subset(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Labeled:
+        return Labeled(self.item.subset(chosen), self.label[chosen])
 
 
-def load_labelled(name: str, compounds: tuple[str, ...], root: Path | None) -> Labelled:
+def load_labeled(name: str, compounds: tuple[str, ...], root: Path | None) -> Labeled:
     """A set such as ``ferplus/train``, or ``FOLDER/train`` of CFEE or RAF-DB compound. Faces of no class are left out.
 
     A set without votes has basic classes only. Raises InputError where there is neither set nor folder.
@@ -43,15 +43,15 @@ def load_labelled(name: str, compounds: tuple[str, ...], root: Path | None) -> L
     return made.subset(made.label >= 0)
 
 
-def _load_votes(name: str, compounds: tuple[str, ...], root: Path | None) -> Labelled:
+def _load_votes(name: str, compounds: tuple[str, ...], root: Path | None) -> Labeled:
     item = load_with_landmarks(name, root)
     if "votes" not in item.faces.rows.column_names:
-        return Labelled(item, item.faces.expression)
+        return Labeled(item, item.faces.expression)
     votes = [row if row is not None else [0] * 10 for row in item.faces.rows["votes"]]
-    return Labelled(item, labels_of_votes(np.array(votes)[item.faces.index], item.faces.expression, compounds))
+    return Labeled(item, labels_of_votes(np.array(votes)[item.faces.index], item.faces.expression, compounds))
 
 
-def _load_folder(name: str, folder: Path, compounds: tuple[str, ...]) -> Labelled:
+def _load_folder(name: str, folder: Path, compounds: tuple[str, ...]) -> Labeled:
     names = class_names(compounds)
     pictures = [picture for picture in pictures_of(folder, Path(name).name) if picture.name in names]
     if not pictures:
@@ -66,18 +66,18 @@ def _load_folder(name: str, folder: Path, compounds: tuple[str, ...]) -> Labelle
         np.full((count, len(EXPRESSIONS)), np.nan, np.float32),
         np.full((count, 2), np.nan, np.float32),
     )
-    return Labelled(prepare(faces), label)
+    return Labeled(prepare(faces), label)
 
 
-def load_learning(recipe: ClassesRecipe, seed: int, root: Path | None) -> tuple[list[Labelled], list[Labelled]]:
+def load_learning(recipe: ClassesRecipe, seed: int, root: Path | None) -> tuple[list[Labeled], list[Labeled]]:
     """What is learned from, and what is tested on, one part for each set.
 
     Of the basic classes at most ``recipe.basic`` images each, over all sets, are drawn at random; of the compounds
     all. Near-duplicates of a tested image are left out. Raises InputError where a class has no image on either side.
     """
     names = class_names(recipe.compounds)
-    parts = [load_labelled(name, recipe.compounds, root) for name in recipe.train]
-    tests = [load_labelled(name, recipe.compounds, root) for name in recipe.test]
+    parts = [load_labeled(name, recipe.compounds, root) for name in recipe.train]
+    tests = [load_labeled(name, recipe.compounds, root) for name in recipe.test]
     label = np.concatenate([part.label for part in parts])
     starts = np.cumsum([0] + [len(part.label) for part in parts])
     rng = np.random.default_rng(seed)

@@ -17,7 +17,7 @@ def augmented_crop(
     """uint8 BGR picture -> uint8 RGB crop (size, size, 3), geometry drawn into the one warp that cuts the crop."""
     matrix = _jitter(spec.size, recipe, rng) @ np.vstack([crop_matrix(spec, box, points), [0, 0, 1]])
     patch = crop(image, matrix[:2], spec.size)
-    patch = _colour(patch, recipe, rng)
+    patch = _color(patch, recipe, rng)
     if rng.random() < recipe.degrade:
         patch = DEGRADATIONS[rng.integers(len(DEGRADATIONS))](patch, rng)
     if rng.random() < recipe.occlude:
@@ -38,8 +38,8 @@ def _jitter(size: int, recipe: AugmentRecipe, rng: np.random.Generator) -> NDArr
     return matrix
 
 
-def _colour(patch: Image, recipe: AugmentRecipe, rng: np.random.Generator) -> Image:
-    """Contrast, brightness, gamma and the balance of the channels through one table; then perhaps grey."""
+def _color(patch: Image, recipe: AugmentRecipe, rng: np.random.Generator) -> Image:
+    """Contrast, brightness, gamma and the balance of the channels through one table; then perhaps gray."""
     strength = recipe.colour
     ramp = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.uniform(-strength, strength))
     gains = np.exp(rng.uniform(-strength, strength)) * np.exp(rng.normal(0, strength / 6, 3))
@@ -75,7 +75,7 @@ DEGRADATIONS = (_downscale, _downscale, _blur, _noise, _jpeg)
 
 
 def _occlude(patch: Image, rng: np.random.Generator) -> Image:
-    """A rectangle of one colour or of noise (random erasing, Zhong et al. 2020)."""
+    """A rectangle of one color or of noise (random erasing, Zhong et al. 2020)."""
     size = patch.shape[0]
     height, width = rng.integers(size // 8, size // 2, 2)
     top, left = rng.integers(0, size - height), rng.integers(0, size - width)

@@ -135,21 +135,21 @@ class TrainingFaces(Dataset[Sample]):
         arrays = (self.targets[k], item.faces.affect, taught.logits, taught.affect, taught.embedding)
         return Sample(torch.from_numpy(patch), *(torch.from_numpy(array[i]) for array in arrays))
 
-    def draw_weights(self, balance: float, *, unlabelled: bool = False) -> NDArray[np.float64]:
+    def draw_weights(self, balance: float, *, unlabeled: bool = False) -> NDArray[np.float64]:
         """Weight of each row. Within a set, class c is drawn in proportion to count(c) ** (1 - balance).
 
-        Rows without an expression label weigh nothing, or with ``unlabelled`` (a teacher labels them) the mean of
+        Rows without an expression label weigh nothing, or with ``unlabeled`` (a teacher labels them) the mean of
         their set. Every set keeps its share of the draws, its size times ``shares``, so a large one does not lose to
         its own balancing.
         """
         weights = []
         for targets, share in zip(self.targets, self.shares, strict=True):
-            labelled = ~np.isnan(targets[:, 0])
-            label = np.where(labelled, np.nan_to_num(targets).argmax(1), -1)
-            count = np.bincount(label[labelled], minlength=len(EXPRESSIONS)).astype(np.float64)
-            weight = np.where(labelled, np.maximum(count, 1)[label] ** -balance, 0.0)
-            weight = weight * labelled.sum() / max(weight.sum(), 1e-12)
-            weights.append(share * (weight + ~labelled if unlabelled else weight))
+            labeled = ~np.isnan(targets[:, 0])
+            label = np.where(labeled, np.nan_to_num(targets).argmax(1), -1)
+            count = np.bincount(label[labeled], minlength=len(EXPRESSIONS)).astype(np.float64)
+            weight = np.where(labeled, np.maximum(count, 1)[label] ** -balance, 0.0)
+            weight = weight * labeled.sum() / max(weight.sum(), 1e-12)
+            weights.append(share * (weight + ~labeled if unlabeled else weight))
         return np.concatenate(weights)
 
 

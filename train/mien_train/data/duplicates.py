@@ -13,11 +13,11 @@ SIDE = 16
 
 
 def difference_hashes(faces: FaceSet) -> NDArray[np.uint64]:
-    """(N, 4) 256-bit difference hashes: is each pixel of a 17 x 16 grey thumbnail brighter than its left neighbour?"""
+    """(N, 4) 256-bit difference hashes: is each pixel of a 17 x 16 gray thumbnail brighter than its left neighbor?"""
     hashes = np.zeros((len(faces), SIDE * SIDE // 64), np.uint64)
     for i in range(len(faces)):
-        grey = cv2.cvtColor(decode_image(faces.encoded(i)), cv2.COLOR_BGR2GRAY)
-        small = cv2.resize(grey, (SIDE + 1, SIDE), interpolation=cv2.INTER_AREA)
+        gray = cv2.cvtColor(decode_image(faces.encoded(i)), cv2.COLOR_BGR2GRAY)
+        small = cv2.resize(gray, (SIDE + 1, SIDE), interpolation=cv2.INTER_AREA)
         hashes[i] = np.packbits((small[:, 1:] > small[:, :-1]).ravel()).view(np.uint64)
     return hashes
 

@@ -20,15 +20,15 @@ HOLDOUT = "holdout"
 def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Faces]]:
     """Training sets, each once, and validation sets, with their landmarks.
 
-    Labelled sets without a validation split give up a share of images. Training images that also stand in a validation
+    Labeled sets without a validation split give up a share of images. Training images that also stand in a validation
     test or calibration set are left out, mirrored ones aside.
     """
     validation = [load_with_landmarks(name, root) for name in recipe.data.validation]
     separate = {str(Path(name).parent) for name in recipe.data.validation}
     training = {name: load_with_landmarks(name, root) for name in recipe.data.shares}
     for name, item in training.items():
-        labelled = bool((item.faces.expression >= 0).any())
-        if str(Path(name).parent) not in separate and recipe.data.holdout > 0 and labelled:
+        labeled = bool((item.faces.expression >= 0).any())
+        if str(Path(name).parent) not in separate and recipe.data.holdout > 0 and labeled:
             held = holdout(item.faces, recipe.data.holdout)
             if held.any():
                 validation.append(item.subset(held))

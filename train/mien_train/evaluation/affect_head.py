@@ -58,14 +58,14 @@ class RidgePath:
         self.mean = np.average(features, axis=0, weights=weight)
         spread = np.sqrt(np.average((features - self.mean) ** 2, axis=0, weights=weight))
         self.scale = (spread + 1e-6) * np.sqrt(blocks)
-        self.centre = np.average(truth, axis=0, weights=weight)
+        self.center = np.average(truth, axis=0, weights=weight)
         u, self.values, self.vt = np.linalg.svd(root * (features - self.mean) / self.scale, full_matrices=False)
-        self.target = u.T @ (root * (truth - self.centre))
+        self.target = u.T @ (root * (truth - self.center))
 
     def fit(self, penalty: float) -> Ridge:
         shrunk = (self.values / (self.values**2 + penalty))[:, None] * self.target
         weight = (self.vt.T @ shrunk) / self.scale[:, None]
-        return Ridge(weight, self.centre - self.mean @ weight)
+        return Ridge(weight, self.center - self.mean @ weight)
 
 
 def folds(labels: NDArray[np.int64], seed: int, count: int = FOLDS) -> NDArray[np.int64]:
@@ -141,7 +141,7 @@ class _Held:
     """The features of anchors, both ways, or of none."""
 
     def __init__(self, anchors: Anchors | None):
-        parts = (anchors.plain.labelled(), anchors.mirrored.labelled()) if anchors else ()
+        parts = (anchors.plain.labeled(), anchors.mirrored.labeled()) if anchors else ()
         self.features = [head_features(part) for part in parts]
         self.labels = [part.expression for part in parts]
         self.weight = anchors.weight if anchors else 0.0
@@ -186,8 +186,8 @@ def _fit_both(
     best = int(((made[:, rows] - truth[rows]) ** 2).sum((1, 2)).argmin())
     head = path(rows).fit(PENALTIES[best])
     stretch = _stretch(made[best, rows], truth[rows])
-    centre = truth[rows].mean(0)
-    return Ridge(head.weight * stretch, centre + (head.bias - centre) * stretch)
+    center = truth[rows].mean(0)
+    return Ridge(head.weight * stretch, center + (head.bias - center) * stretch)
 
 
 def _stretch(made: Matrix, truth: Matrix) -> Matrix:

@@ -1,7 +1,7 @@
 """Calibration: a temperature for each face, linear in its embedding, fitted on validation images.
 
 One temperature for all (Guo et al. 2017) cannot fit faces of different difficulty: trained on a crowd's votes a network
-is too modest on easy faces, on single labels too sure of hard ones. Parameterised temperature scaling (Tomani, Cremers
+is too modest on easy faces, on single labels too sure of hard ones. Parameterized temperature scaling (Tomani, Cremers
 & Buettner 2022) lets it depend on the input. It changes no prediction, as any temperature. The penalty on the weights
 is chosen by cross-validation, and with few validation images leaves the single temperature.
 """

@@ -37,10 +37,8 @@ class Evaluation:
 
 
 def test_predictions(student: Student, recipe: Recipe, root: Path | None) -> dict[str, Predictions]:
-    """Predictions on the labelled images of every test set, by its name."""
-    return {
-        name: predict(student, load_with_landmarks(name, root), recipe.crop).labelled() for name in recipe.data.test
-    }
+    """Predictions on the labeled images of every test set, by its name."""
+    return {name: predict(student, load_with_landmarks(name, root), recipe.crop).labeled() for name in recipe.data.test}
 
 
 def affect_faces(name: str, root: Path | None) -> Faces:
@@ -80,7 +78,7 @@ def evaluate(source: str | Path, root: Path | None, sets: tuple[str, ...] = ()) 
     if Path(source).suffix == ".pt":
         return _evaluate_checkpoint(Path(source), root, sets)
     teacher, usual = load_teacher(source), DataRecipe()
-    tests = {name: _labelled(predict_teacher(teacher, load_with_landmarks(name, root))) for name in sets or usual.test}
+    tests = {name: _labeled(predict_teacher(teacher, load_with_landmarks(name, root))) for name in sets or usual.test}
     figures: dict[str, Any] = {name: expression_metrics(p.probabilities(), p.expression) for name, p in tests.items()}
     if sets:
         return Evaluation(figures, tests)
@@ -96,7 +94,7 @@ def evaluate(source: str | Path, root: Path | None, sets: tuple[str, ...] = ()) 
 def _evaluate_checkpoint(path: Path, root: Path | None, sets: tuple[str, ...]) -> Evaluation:
     student, recipe, _ = load_student(path)
     names = sets or recipe.data.test
-    tests = {name: _labelled(predict(student, load_with_landmarks(name, root), recipe.crop)) for name in names}
+    tests = {name: _labeled(predict(student, load_with_landmarks(name, root), recipe.crop)) for name in names}
     figures: dict[str, Any] = {
         name + (", TRAINED ON" if name in recipe.data.shares else ""): expression_metrics(
             p.probabilities(), p.expression
@@ -123,7 +121,7 @@ def compare(first: str | Path, second: str | Path, root: Path | None, sets: tupl
     figures: dict[str, Any] = {}
     for name in sets:
         item = load_with_landmarks(name, root)
-        made = [_labelled(predict_teacher(teacher, item)) for teacher in teachers]
+        made = [_labeled(predict_teacher(teacher, item)) for teacher in teachers]
         one, two = (part.probabilities() for part in made)
         difference, interval = accuracy_difference(one, two, made[0].expression)
         accuracies = [part.accuracy() for part in made]
@@ -146,10 +144,10 @@ def trained_on(source: str | Path) -> set[str]:
     return {part.name for part in find_bundle(path).card.training}
 
 
-def _labelled(made: Predictions) -> Predictions:
+def _labeled(made: Predictions) -> Predictions:
     if not (made.expression >= 0).any():
         raise InputError("this set has no expression labels to evaluate on")
-    return made.labelled()
+    return made.labeled()
 
 
 def count_macs(student: Student, size: int) -> int:

@@ -58,7 +58,7 @@ def _validation(axis: Axes, history: list[dict[str, float]]) -> None:
     for name in sorted({key for row in history for key in row if key.startswith("validation/")}):
         points = np.array([(row["step"], row[name]) for row in history if name in row])
         axis.plot(points[:, 0], 100 * points[:, 1], marker="o", label=name.removeprefix("validation/"))
-    axis.set(title="held-out images during training", xlabel="step", ylabel="accuracy in per cent")
+    axis.set(title="held-out images during training", xlabel="step", ylabel="accuracy in percent")
     axis.legend(frameon=False)
 
 
@@ -83,5 +83,5 @@ def _confusion(axis: Axes, name: str, predictions: Predictions) -> None:
     axis.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axis.set_yticks(range(len(names)), [f"{n} ({matrix[c].sum()})" for n, c in zip(names, present, strict=True)])
     axis.set_title(f"{name}: {100 * np.trace(matrix) / matrix.sum():.1f} % of {matrix.sum()}")
-    axis.set_xlabel("predicted, per cent of the true class")
+    axis.set_xlabel("predicted, percent of the true class")
     axis.spines[:].set_visible(False)

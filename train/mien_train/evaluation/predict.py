@@ -46,13 +46,13 @@ class Predictions:
         weights = np.exp(logits - logits.max(1, keepdims=True))
         return np.asarray(weights / weights.sum(1, keepdims=True))
 
-    def labelled(self) -> Predictions:
+    def labeled(self) -> Predictions:
         """Only the rows with an expression label."""
         keep = self.expression >= 0
         return replace(self, **{name: values[keep] for name, values in vars(self).items()})
 
     def accuracy(self) -> float:
-        known = self.labelled()
+        known = self.labeled()
         return float((known.probabilities().argmax(1) == known.expression).mean())
 
 

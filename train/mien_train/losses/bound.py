@@ -24,6 +24,6 @@ def teacher_bound(predicted: Tensor, target: Tensor, taught: Tensor, margin: flo
 
 
 def bounded_affect_loss(predicted: Tensor, target: Tensor, taught: Tensor, *, margin: float, nu: float) -> Tensor:
-    """L_reg. A row without human valence and arousal learns from the teacher's own (smooth L1 towards them)."""
+    """L_reg. A row without human valence and arousal learns from the teacher's own (smooth L1 toward them)."""
     guided = torch.where(target.isnan(), taught, target)
     return affect_loss(predicted, guided) + nu * teacher_bound(predicted, target, taught, margin)

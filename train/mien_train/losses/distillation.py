@@ -22,10 +22,10 @@ def distillation_loss(logits: Tensor, target: Tensor, taught: Tensor, *, alpha: 
     teacher from its label alone and with its whole weight.
     """
     known = ~taught.isnan().all(1)
-    labelled = ~target[:, 0].isnan()
+    labeled = ~target[:, 0].isnan()
     hard = (1 - alpha) * soft_cross_entropy(logits, _only(target, known))
-    hard = hard * _share(known & labelled, labelled) + soft_cross_entropy(logits, _only(target, ~known)) * _share(
-        ~known & labelled, labelled
+    hard = hard * _share(known & labeled, labeled) + soft_cross_entropy(logits, _only(target, ~known)) * _share(
+        ~known & labeled, labeled
     )
     return hard + 2 * alpha * temperature**2 * softened_cross_entropy(logits, taught, temperature)
 

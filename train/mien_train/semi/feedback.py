@@ -1,20 +1,20 @@
-"""Debiased feedback: how much the student's step on pseudo-labels helped it on a class-uniform labelled batch.
+"""Debiased feedback: how much the student's step on pseudo-labels helped it on a class-uniform labeled batch.
 
 The teacher phi gives a pseudo-label y ~ p_phi, and the student moves: theta' = theta - eta grad CE(y, theta). What the
-teacher should minimise is J(phi) = E_y[CE_labelled(theta')]. The gradient of an expectation over labels, with
-CE_labelled(theta) as its baseline, is
+teacher should minimize is J(phi) = E_y[CE_labeled(theta')]. The gradient of an expectation over labels, with
+CE_labeled(theta) as its baseline, is
 
-    grad J = E_y[(CE_labelled(theta') - CE_labelled(theta)) grad log p_phi(y)] = E_y[fall * grad CE(y, phi)],
+    grad J = E_y[(CE_labeled(theta') - CE_labeled(theta)) grad log p_phi(y)] = E_y[fall * grad CE(y, phi)],
 
-and in first order the fall is h = eta grad CE_labelled(theta')^T grad CE(y, theta): the teacher descends h * CE(y, phi)
+and in first order the fall is h = eta grad CE_labeled(theta')^T grad CE(y, theta): the teacher descends h * CE(y, phi)
 (Pham et al. 2021, Meta Pseudo Labels, arXiv:2003.10580). A label that helped becomes likelier, one that harmed less so.
 For soft pseudo-labels, autograd through the student's step gives the same in first order; a test holds the update
 against both.
 
 What is an approximation here: y is the likeliest label of a face of which the teacher is sure, not a sampled one, as in
 the published code of Meta Pseudo Labels, even where the student learned all probabilities; and a running mean of h is
-taken off, without which nearly every label would be made surer, as nearly all help a little. "Debiased": the labelled
-batch has all classes alike, so a teacher gains nothing by pseudo-labels that favour what is common.
+taken off, without which nearly every label would be made surer, as nearly all help a little. "Debiased": the labeled
+batch has all classes alike, so a teacher gains nothing by pseudo-labels that favor what is common.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from mien_train.semi.pseudo import pseudo_loss
 MOMENTUM = 0.9
 
 
-def fall(labelled: Sequence[Tensor], pseudo: Sequence[Tensor], moved: Sequence[Tensor]) -> float:
-    """h, from gradients of the student's parameters: ``labelled`` after its step, ``pseudo`` before.
+def fall(labeled: Sequence[Tensor], pseudo: Sequence[Tensor], moved: Sequence[Tensor]) -> float:
+    """h, from gradients of the student's parameters: ``labeled`` after its step, ``pseudo`` before.
 
     ``moved``: theta' - theta. eta is |moved| / |pseudo|, the learning rate itself for SGD; for AdamW that of an SGD
     step of the same length. 0 if there was no step.
@@ -38,7 +38,7 @@ def fall(labelled: Sequence[Tensor], pseudo: Sequence[Tensor], moved: Sequence[T
     length = _norm(pseudo)
     if length == 0:
         return 0.0
-    return _norm(moved) / length * sum(float((a * b).sum()) for a, b in zip(labelled, pseudo, strict=True))
+    return _norm(moved) / length * sum(float((a * b).sum()) for a, b in zip(labeled, pseudo, strict=True))
 
 
 def feedback_loss(h: float, logits: Tensor, label: Tensor, kept: Tensor) -> Tensor:

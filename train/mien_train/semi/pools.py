@@ -15,12 +15,12 @@ from mien_train.recipe import Recipe
 
 @dataclass(frozen=True, eq=False)
 class Pools:
-    """``unlabelled``: all faces of the training sets, labelled ones too, as in FixMatch (Sohn et al. 2020,
-    arXiv:2001.07685). ``judged``: labelled faces whose label no network was told, to measure pseudo-labels on. They are
+    """``unlabeled``: all faces of the training sets, labeled ones too, as in FixMatch (Sohn et al. 2020,
+    arXiv:2001.07685). ``judged``: labeled faces whose label no network was told, to measure pseudo-labels on. They are
     the hidden part of the training sets, or where none is hidden the validation sets."""
 
-    labelled: list[Faces]
-    unlabelled: list[Faces]
+    labeled: list[Faces]
+    unlabeled: list[Faces]
     judged: list[Faces]
     validation: list[Faces]
 
@@ -32,12 +32,12 @@ def load_sets_of(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[F
 
 
 def split_pools(training: list[Faces], validation: list[Faces], recipe: Recipe) -> Pools:
-    """``semi.labels`` of the labelled images of each set, drawn by ``seed``, keep their label.
+    """``semi.labels`` of the labeled images of each set, drawn by ``seed``, keep their label.
 
     Raises InputError where nothing is left to learn or to judge from.
     """
     share = recipe.semi.labels
-    labelled: list[Faces] = []
+    labeled: list[Faces] = []
     hidden: list[Faces] = []
     all_told = True
     for item in training:
@@ -47,14 +47,14 @@ def split_pools(training: list[Faces], validation: list[Faces], recipe: Recipe) 
             rows = np.random.default_rng(recipe.seed).permutation(np.flatnonzero(known))
             told[rows[: round(share * len(rows))]] = True
         all_told = all_told and bool(told.all())
-        for pool, rows in ((labelled, told), (hidden, known & ~told)):
+        for pool, rows in ((labeled, told), (hidden, known & ~told)):
             if rows.any():
                 pool.append(item.subset(rows))
-    if not labelled:
-        raise InputError("no labelled face is left to learn from: add a set to data.train, or raise semi.labels")
+    if not labeled:
+        raise InputError("no labeled face is left to learn from: add a set to data.train, or raise semi.labels")
     if recipe.semi.pseudo and all_told:
         raise InputError("no face without a label: add a set to semi.unlabelled, or lower semi.labels")
     judged = hidden or validation
     if recipe.semi.pseudo and not judged:
         raise InputError("nothing to judge pseudo-labels on: add a set to data.validation, or lower semi.labels")
-    return Pools(labelled, training, judged, validation)
+    return Pools(labeled, training, judged, validation)

@@ -25,7 +25,7 @@ def pseudo_quality(teacher: Student, judged: list[Faces], spec: CropSpec, levels
     """
     count = sum(len(item.faces) for item in judged)
     parts = [
-        predict(teacher, item, spec, limit=max(1, round(limit * len(item.faces) / count))).labelled() for item in judged
+        predict(teacher, item, spec, limit=max(1, round(limit * len(item.faces) / count))).labeled() for item in judged
     ]
     logits = np.concatenate([part.logits for part in parts]).astype(np.float64)
     truth = np.concatenate([part.expression for part in parts])

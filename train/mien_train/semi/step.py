@@ -22,7 +22,7 @@ REST = 0.1
 
 
 class Learner:
-    """A network with its optimiser."""
+    """A network with its optimizer."""
 
     def __init__(self, network: Student, recipe: Recipe, total: int, rest: float = 0.0):
         """``total`` steps take the rate up and down, and it stays at ``rest`` of the peak afterwards."""
@@ -52,9 +52,9 @@ class Learner:
 
 
 class Pair:
-    """Teacher and student. A student's step is in two halves: first faces without labels, then labelled ones.
+    """Teacher and student. A student's step is in two halves: first faces without labels, then labeled ones.
 
-    Without a teacher both halves are labelled, so every student sees as many images in as many updates. The teacher's
+    Without a teacher both halves are labeled, so every student sees as many images in as many updates. The teacher's
     lead is as a student's without a teacher would be; a teacher that will hear nothing of its student has then learned.
     """
 
@@ -77,8 +77,8 @@ class Pair:
         return self._both(drawn)
 
     def _on_labels(self, learner: Learner, crops: Tensor, target: Tensor) -> dict[str, float]:
-        self._labelled(learner, crops[: self.extra], target[: self.extra])
-        return {"labelled": self._labelled(learner, crops[self.extra :], target[self.extra :])[0]}
+        self._labeled(learner, crops[: self.extra], target[: self.extra])
+        return {"labelled": self._labeled(learner, crops[self.extra :], target[self.extra :])[0]}
 
     def _both(self, drawn: Drawn) -> dict[str, float]:
         guess = self._guess(drawn.weak)
@@ -94,7 +94,7 @@ class Pair:
             gradient = [g.clone() for g in pupil.descend(pseudo)]
             moved = [p.detach() - old for p, old in zip(pupil.trained, before, strict=True)]
             noted["pseudo"] = pseudo.item()
-        noted["labelled"], after = self._labelled(pupil, drawn.crops, drawn.target)
+        noted["labelled"], after = self._labeled(pupil, drawn.crops, drawn.target)
         if not self.semi.feedback:
             return noted
         told = None
@@ -102,7 +102,7 @@ class Pair:
             h = fall(after, gradient, moved)
             noted["h"] = h
             told = feedback_loss(self.semi.feedback * self.baseline(h), guess, label, kept)
-        noted["teacher"], _ = self._labelled(self.teacher, drawn.large, drawn.target, told)
+        noted["teacher"], _ = self._labeled(self.teacher, drawn.large, drawn.target, told)
         return noted
 
     def _guess(self, weak: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class Pair:
         teacher.train()
         return logits
 
-    def _labelled(
+    def _labeled(
         self, learner: Learner, crops: Tensor, target: Tensor, more: Tensor | None = None
     ) -> tuple[float, list[Tensor]]:
         with self.autocast():

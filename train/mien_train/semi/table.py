@@ -16,7 +16,7 @@ from mien.types import EXPRESSIONS
 from mien_train.semi.compare import ARMS, RARE, gain
 
 Rows = list[dict[str, Any]]
-COLOURS = ("#7f8c8d", "#5dade2", "#2471a3", "#c0392b")
+COLORS = ("#7f8c8d", "#5dade2", "#2471a3", "#c0392b")
 
 
 def as_markdown(rows: Rows) -> str:
@@ -61,11 +61,11 @@ def plot_arms(rows: Rows, path: Path) -> None:
 def _dots(axis: Axes, rows: Rows, share: float, arms: list[str], figure: str, title: str) -> None:
     for x, arm in enumerate(arms):
         values = [100 * row["figures"][figure] for row in _of(rows, arm, share)]
-        axis.plot([x] * len(values), values, "o", color=_colour(arm), markersize=6, fillstyle="none")
-        axis.plot([x - 0.3, x + 0.3], [np.mean(values)] * 2, color=_colour(arm), linewidth=3)
+        axis.plot([x] * len(values), values, "o", color=_color(arm), markersize=6, fillstyle="none")
+        axis.plot([x - 0.3, x + 0.3], [np.mean(values)] * 2, color=_color(arm), linewidth=3)
     axis.margins(0.15)
     axis.set_xticks(range(len(arms)), arms, rotation=20, ha="right")
-    axis.set(title=f"{title}\n{share:.0%} of the labels, rings: seeds, line: mean", ylabel="per cent")
+    axis.set(title=f"{title}\n{share:.0%} of the labels, rings: seeds, line: mean", ylabel="percent")
     axis.spines[["top", "right"]].set_visible(False)
 
 
@@ -74,20 +74,20 @@ def _classes(axis: Axes, rows: Rows, share: float, arms: list[str]) -> None:
     width = 0.8 / (len(taught) + 1)
     here = [row for row in rows if row["labels"] == share]
     series = [("hidden labels", "#bbb", here, "truth")]
-    series += [(arm, _colour(arm), _of(rows, arm, share), "classes") for arm in taught]
-    for k, (name, colour, some, key) in enumerate(series):
+    series += [(arm, _color(arm), _of(rows, arm, share), "classes") for arm in taught]
+    for k, (name, color, some, key) in enumerate(series):
         found = [_quality(some, key, label) for label in EXPRESSIONS]
         values = [100 * float(np.mean(v)) if v else 0.0 for v in found]
-        axis.bar(np.arange(len(EXPRESSIONS)) + k * width, values, width, color=colour, label=name)
+        axis.bar(np.arange(len(EXPRESSIONS)) + k * width, values, width, color=color, label=name)
     axis.set_xticks(np.arange(len(EXPRESSIONS)) + 0.4 - width / 2, EXPRESSIONS, rotation=20, ha="right")
-    axis.set(title=f"classes of the pseudo-labels, {share:.0%} of the labels", ylabel="per cent")
+    axis.set(title=f"classes of the pseudo-labels, {share:.0%} of the labels", ylabel="percent")
     axis.set_ylim(0, 1.2 * axis.get_ylim()[1])
     axis.legend(frameon=False, ncols=len(series), loc="upper center")
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def _colour(arm: str) -> str:
-    return COLOURS[list(ARMS).index(arm)]
+def _color(arm: str) -> str:
+    return COLORS[list(ARMS).index(arm)]
 
 
 def _of(rows: Rows, arm: str, share: float) -> Rows:

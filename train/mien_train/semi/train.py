@@ -24,7 +24,7 @@ from mien_train.recipe import Recipe
 from mien_train.semi.draws import Drawn, draws, teacher_crop
 from mien_train.semi.pools import Pools
 from mien_train.semi.quality import judge, pseudo_quality
-from mien_train.semi.shares import give_back, labelled_shares, seen_shares
+from mien_train.semi.shares import give_back, labeled_shares, seen_shares
 from mien_train.semi.step import Pair
 from mien_train.supervised.trainer import History
 
@@ -45,7 +45,7 @@ def train_semi(
     stop_below: float = 0.0,
 ) -> Path:
     """Writes ``out/last.pt`` every few minutes, and at the end ``out/student.pt``: the student's EMA weights, told the
-    classes' shares among labelled faces (shares.py), with ``quality``, what its pseudo-labels were worth.
+    classes' shares among labeled faces (shares.py), with ``quality``, what its pseudo-labels were worth.
 
     Warns where less than 60 % of the pseudo-labels are right. Raises TrainingStopped below ``stop_below``, and
     InputError for recipes that it cannot run.
@@ -63,13 +63,13 @@ def train_semi(
         raise InputError(f"{last} exists: add --resume to go on with that run, or choose another --out")
     out.mkdir(parents=True, exist_ok=True)
 
-    student, origin = start_student(recipe, pools.labelled)
+    student, origin = start_student(recipe, pools.labeled)
     origin += _said(recipe, pools)
     # A larger teacher starts from the same weights, at its own size.
     spec = teacher_crop(recipe)
     teacher = copy.deepcopy(student)
     if recipe.semi.pseudo and spec != recipe.crop:
-        teacher, _ = start_student(replace(recipe, crop=spec), pools.labelled)
+        teacher, _ = start_student(replace(recipe, crop=spec), pools.labeled)
     for network in (teacher, student):
         network.to(accelerator.device).to(memory_format=torch.channels_last).train()
     pair = Pair(teacher, student, recipe, accelerator.autocast)
@@ -130,7 +130,7 @@ def train_semi(
     bar.close()
     save_all()
     if quality:
-        natural = labelled_shares(pools.labelled)
+        natural = labeled_shares(pools.labeled)
         give_back(ema.module, natural, seen_shares(natural, quality, uniform=recipe.semi.uniform))
     for item in pools.validation:
         score = predict(ema.module, item, recipe.crop, limit=1500).accuracy()
@@ -163,10 +163,10 @@ def check_recipe(recipe: Recipe) -> None:
 
 def _said(recipe: Recipe, pools: Pools) -> str:
     """For the card."""
-    count = sum(len(item.faces) for item in pools.labelled)
+    count = sum(len(item.faces) for item in pools.labeled)
     text = f" Trained by fer-train semi with the labels of {count} images"
     if not recipe.semi.pseudo:
         return text + "."
-    names = ", ".join(dict.fromkeys(item.faces.name for item in pools.unlabelled))
-    without = sum(len(item.faces) for item in pools.unlabelled)
+    names = ", ".join(dict.fromkeys(item.faces.name for item in pools.unlabeled))
+    without = sum(len(item.faces) for item in pools.unlabeled)
     return f"{text}, and pseudo-labels of {without} faces of {names}."

@@ -18,7 +18,7 @@ from mien_train.recipe import DistillRecipe, Recipe
 from mien_train.supervised.trainer import train
 
 ARMS = ("labels", "kd", "kd+bound", "kd+bound+unlabelled")
-UNLABELLED = "unlabelled/train"
+UNLABELED = "unlabelled/train"
 AFFECT = tuple(f"{m}_{what}" for m in ("ccc", "pcc", "rmse", "sagr") for what in ("valence", "arousal"))
 
 
@@ -31,12 +31,12 @@ def arm_recipe(recipe: Recipe, arm: str, seed: int) -> Recipe:
         raise InputError("an ablation needs distill.teacher, and optim.steps for the same budget in every arm")
     if arm not in ARMS:
         raise InputError(f"unknown arm {arm!r}; they are {', '.join(ARMS)}")
-    train_on = tuple(name for name in recipe.data.train if name != UNLABELLED)
+    train_on = tuple(name for name in recipe.data.train if name != UNLABELED)
     distill = replace(recipe.distill, affect="bound" in arm)
     if arm == "labels":
         distill = DistillRecipe()
     if "unlabelled" in arm:
-        train_on = (*train_on, UNLABELLED)
+        train_on = (*train_on, UNLABELED)
     return replace(recipe, seed=seed, data=replace(recipe.data, train=train_on), distill=distill)
 
 

@@ -86,11 +86,9 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
         schedule.load_state_dict(state["schedule"])
         step, history = state["step"], History(state["history"])
 
-    weights = data.draw_weights(optim.balance, unlabelled=teacher is not None)
+    weights = data.draw_weights(optim.balance, unlabeled=teacher is not None)
     if not weights.any():
-        raise InputError(
-            "no training image has an expression label: add a labelled set, or a teacher (distill.teacher)"
-        )
+        raise InputError("no training image has an expression label: add a labeled set, or a teacher (distill.teacher)")
     loader = training_loader(data, weights, recipe, total, step)
     student, optimizer, loader = accelerator.prepare(student, optimizer, loader)
     if objective.hint is not None:

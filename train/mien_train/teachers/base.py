@@ -43,7 +43,7 @@ class Teacher(Protocol):
 def recrop(crops: Tensor, spec: CropSpec, own: CropSpec) -> Tensor:
     """Crops cut by ``spec``, uint8 (N, H, W, 3) -> as ``own`` would cut them, float32 (N, 3, S, S) in [0, 255].
 
-    The two cut around the same centre, so this is a scaling: the border repeats where ``own`` sees more. Exact where
+    The two cut around the same center, so this is a scaling: the border repeats where ``own`` sees more. Exact where
     the two differ in size and scale alone; where one follows the box and the other the landmarks it is so on average.
     """
     x = crops.permute(0, 3, 1, 2).float()

@@ -1,1 +1,1 @@
-"""The temporal encoder: made-up and labelled sequences, the network, its training and its figures."""
+"""The temporal encoder: made-up and labeled sequences, the network, its training and its figures."""

@@ -17,7 +17,7 @@ def add_temporal(commands: Any) -> None:
     temporal.add_argument(
         "--model", default="default", help="bundle whose student reads the frames (default: packaged)"
     )
-    temporal.add_argument("--labels", type=Path, metavar="CSV", help="labelled video (default: sequences from stills)")
+    temporal.add_argument("--labels", type=Path, metavar="CSV", help="labeled video (default: sequences from stills)")
     temporal.add_argument("-o", "--out", type=Path, default=Path("runs/temporal"), help="(default: runs/temporal)")
     temporal.add_argument("--scenes", type=int, default=800, help="scenes to make of stills (default: 800)")
     temporal.add_argument("--steps", type=int, help="of training")
@@ -59,5 +59,5 @@ def run_sequences(args: argparse.Namespace) -> int:
 
     if not 0 <= args.rate <= 1000:
         raise InputError(f"--rate is {args.rate}; use frames a second, up to 1000")
-    print(f"wrote {args.out}: {convert(args.layout, args.root, args.out, args.rate)} labelled frames")
+    print(f"wrote {args.out}: {convert(args.layout, args.root, args.out, args.rate)} labeled frames")
     return 0

@@ -1,4 +1,4 @@
-"""The layouts of public video sets -> the CSV of labelled video. Owners of a set unpack it; nothing is downloaded.
+"""The layouts of public video sets -> the CSV of labeled video. Owners of a set unpack it; nothing is downloaded.
 
 - ``affwild2``: Aff-Wild2 as of the ABAW competitions (Kollias & Zafeiriou). Annotations in folders whose names hold
   ``EXPR`` or ``VA``, with ``<split>/<video>.txt``: a header, then a line a frame, a class from 0 to 7 or -1, or
@@ -8,7 +8,7 @@
   10, beside pictures of those names.
 - ``ck+``: Extended Cohn-Kanade (Lucey et al. 2010). ``cohn-kanade-images/S005/001/*.png`` from neutral to the peak, and
   ``Emotion/S005/001/*_emotion.txt`` with a number from 0 to 7. The first frame counts as neutral, the last three as the
-  emotion, those between as unlabelled.
+  emotion, those between as unlabeled.
 """
 
 from __future__ import annotations

@@ -15,22 +15,22 @@ from mien_train.data.sets import load_with_landmarks
 from mien_train.recipe import DataRecipe
 
 LEARNED = ("ferplus/validation", "affectnet-subset/validation", "rafdb/holdout")
-"""Stills to learn from: labelled ones that the student's own training held out."""
+"""Stills to learn from: labeled ones that the student's own training held out."""
 TESTED = DataRecipe().test
 VALIDATION = 0.15
 """Share of the stills to learn from that is kept to choose by."""
 
 
 def load_stills(root: Path | None, names: tuple[str, ...] = LEARNED) -> tuple[list[Faces], list[Faces], list[Faces]]:
-    """Labelled stills to learn from, to choose by and to test on. What repeats a test image is left out of the others.
+    """Labeled stills to learn from, to choose by and to test on. What repeats a test image is left out of the others.
 
     Raises InputError where a set is missing.
     """
-    tests = [_labelled(load_with_landmarks(name, root)) for name in TESTED]
+    tests = [_labeled(load_with_landmarks(name, root)) for name in TESTED]
     seen = np.concatenate([difference_hashes(item.faces) for item in tests])
     learned, chosen = [], []
     for name in names:
-        item = _labelled(load_with_landmarks(name, root))
+        item = _labeled(load_with_landmarks(name, root))
         item = item.subset(~repeats(difference_hashes(item.faces), seen, DataRecipe().near_duplicates))
         held = _held(item.faces)
         learned.append(item.subset(~held))
@@ -38,7 +38,7 @@ def load_stills(root: Path | None, names: tuple[str, ...] = LEARNED) -> tuple[li
     return learned, chosen, tests
 
 
-def _labelled(item: Faces) -> Faces:
+def _labeled(item: Faces) -> Faces:
     return item.subset(item.faces.expression >= 0)
 
 

@@ -50,7 +50,9 @@ def methods(net: TemporalNet, chosen: Sequences) -> tuple[dict[str, Filter], dic
     made["encoder"] = _encoder(net)
     made["encoder in a stream"] = _in_stream(net)
     made["offline: sliding window"] = lambda part: slid(raw(part), part.times, SLIDING)
-    made["offline: encoder, sliding window"] = lambda part: slid(_encoder(net, centred=True)(part), part.times, SLIDING)
+    made["offline: encoder, sliding window"] = lambda part: slid(
+        _encoder(net, centered=True)(part), part.times, SLIDING
+    )
     return made, constants
 
 
@@ -58,9 +60,9 @@ def _filter(kind: Any, seconds: float) -> Filter:
     return lambda part: kind(part, seconds)
 
 
-def _encoder(net: TemporalNet, *, centred: bool = False) -> Filter:
+def _encoder(net: TemporalNet, *, centered: bool = False) -> Filter:
     def read(part: Sequences) -> Reading:
-        expression, affect = encode(net, part, centred=centred)
+        expression, affect = encode(net, part, centered=centered)
         return Reading(expression, affect, expression.argmax(-1))
 
     return read

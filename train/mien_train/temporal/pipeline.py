@@ -1,4 +1,4 @@
-"""``fer-train temporal``: a bundle and stills, or labelled video -> a temporal encoder that ``fer-export`` can pack."""
+"""``fer-train temporal``: a bundle and stills, or labeled video -> a temporal encoder that ``fer-export`` can pack."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from mien_train.temporal.data import LEARNED, load_stills
 from mien_train.temporal.evaluate import figures, mean_delay, methods
 from mien_train.temporal.network import READ, TemporalShape
 from mien_train.temporal.scenes import make_scenes
-from mien_train.temporal.sequences import Sequences, realise
+from mien_train.temporal.sequences import Sequences, realize
 from mien_train.temporal.train import Draw, TemporalRecipe, load_temporal, train_temporal
-from mien_train.temporal.video import load_labelled
+from mien_train.temporal.video import load_labeled
 
 EACH = 2
 """Sequences that are made of each scene to choose by and to test on."""
@@ -50,13 +50,13 @@ def made_up(
     made = None
     if test:
         held_out = make_scenes(tested, bundle, counts.tested, counts.frames, TEST_SEED, cache)
-        made = realise(held_out, np.tile(np.arange(len(held_out)), EACH), np.random.default_rng(TEST_SEED))
+        made = realize(held_out, np.tile(np.arange(len(held_out)), EACH), np.random.default_rng(TEST_SEED))
 
     def draw(rng: np.random.Generator, count: int) -> Sequences:
-        return realise(scenes, rng.integers(len(scenes), size=count), rng, STEADY)
+        return realize(scenes, rng.integers(len(scenes), size=count), rng, STEADY)
 
     rows = np.tile(np.arange(len(choose)), EACH)
-    return draw, realise(choose, rows, np.random.default_rng(CHOSEN_SEED)), made
+    return draw, realize(choose, rows, np.random.default_rng(CHOSEN_SEED)), made
 
 
 def run_temporal(
@@ -70,7 +70,7 @@ def run_temporal(
     resume: bool = False,
     threads: int | None = None,
 ) -> dict[str, Any]:
-    """Train for the student of ``model`` and write ``out/temporal.pt``. ``labels``: a CSV of labelled video
+    """Train for the student of ``model`` and write ``out/temporal.pt``. ``labels``: a CSV of labeled video
     (video.py) in place of stills; a sixth of its clips is kept to choose by.
 
     Returns the figures on the sequences to choose by. Raises InputError.
@@ -85,9 +85,9 @@ def run_temporal(
         )
     cache = out / "cache"
     if labels:
-        learned, chosen = load_labelled(labels, bundle, cache)
+        learned, chosen = load_labeled(labels, bundle, cache)
         draw: Draw = lambda rng, count: learned.take(rng.integers(len(learned), size=count))  # noqa: E731
-        terms = f"labelled video of {labels.name}, {len(learned)} sequences"
+        terms = f"labeled video of {labels.name}, {len(learned)} sequences"
     else:
         draw, chosen, _ = made_up(bundle, root, counts, cache, test=False)
         terms = (

@@ -39,8 +39,8 @@ class Disturbances:
 
     ``moves`` (N, 2, 4): where the crop's corners come from, as shifts in crop sides. ``side`` (N,): px across that the
     face has left. ``gain``, ``slope`` (N,): brightness, and its change across the face. ``blur`` (N,): px.
-    ``noise``, ``quality``: grey levels and JPEG quality of the camera. ``hand`` (N, 4): centre and radii of what covers
-    the face, in crop sides; NaN where nothing does. ``colour`` (3,): of it.
+    ``noise``, ``quality``: gray levels and JPEG quality of the camera. ``hand`` (N, 4): center and radii of what covers
+    the face, in crop sides; NaN where nothing does. ``color`` (3,): of it.
     """
 
     moves: Values
@@ -51,7 +51,7 @@ class Disturbances:
     noise: float
     quality: int
     hand: Values
-    colour: Values
+    color: Values
 
 
 def draw_disturbances(times: Values, rng: np.random.Generator, strength: float = 1.0) -> Disturbances:
@@ -83,7 +83,7 @@ def draw_disturbances(times: Values, rng: np.random.Generator, strength: float =
         noise=float(rng.choice([0.0, rng.uniform(0, 3), rng.uniform(0, 10)])),
         quality=int(rng.integers(18, 92)),
         hand=_hand(times, rng),
-        colour=rng.uniform(20, 200) * rng.uniform(0.7, 1.0, 3),
+        color=rng.uniform(20, 200) * rng.uniform(0.7, 1.0, 3),
     )
 
 
@@ -121,7 +121,7 @@ def render(image: Image, matrix: Values, size: int, what: Disturbances, seed: in
             patch = cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
         if not np.isnan(what.hand[i, 0]):
             x, y, across, along = (int(value * size) for value in what.hand[i])
-            cv2.ellipse(patch, (x, y), (across, along), 0, 0, 360, what.colour.tolist(), -1, cv2.LINE_AA)
+            cv2.ellipse(patch, (x, y), (across, along), 0, 0, 360, what.color.tolist(), -1, cv2.LINE_AA)
         if what.blur[i] > 0.3:
             patch = cv2.GaussianBlur(patch, (0, 0), float(what.blur[i]))
         light = patch * (what.gain[i] * (1 + what.slope[i] * ramp))

@@ -36,7 +36,7 @@ class Sequences:
         return Sequences(**{name: values[rows] for name, values in vars(self).items()})
 
 
-def realise(
+def realize(
     scenes: Scenes, rows: Rows[int] | NDArray[np.int64], rng: np.random.Generator, steady: float = 0.0
 ) -> Sequences:
     """One sequence of each scene of ``rows``: a way through its stills (``weights``), or for a share ``steady`` of them
@@ -95,11 +95,11 @@ def _apex(rng: np.random.Generator) -> Values:
     return goal
 
 
-def gather(times: Values, asked: NDArray[np.int64], window: int, *, centred: bool) -> tuple[NDArray[np.int64], Floats]:
+def gather(times: Values, asked: NDArray[np.int64], window: int, *, centered: bool) -> tuple[NDArray[np.int64], Floats]:
     """Which frames the encoder sees: ``times`` (S, F), ``asked`` (S, Q) frames -> (S, Q, T) indices, the frame in
     question first, and their ages in s, inf where there is none."""
     count = times.shape[1]
-    later = window // 2 if centred else 0
+    later = window // 2 if centered else 0
     steps = np.concatenate([np.arange(0, later - window, -1), np.arange(1, later + 1)])
     index = asked[..., None] + steps
     inside = (index >= 0) & (index < count)

@@ -20,7 +20,7 @@ from mien.errors import InputError
 from mien_train.temporal.network import CLASSES, TemporalNet, TemporalShape
 from mien_train.temporal.sequences import Floats, Sequences, gather
 
-CENTRED = 0.25
+CENTERED = 0.25
 """Share of the steps that see frames of both sides, for recorded video."""
 SAVE_EVERY = 100
 Draw = Callable[[np.random.Generator, int], Sequences]
@@ -61,8 +61,8 @@ def train_temporal(
     torch.manual_seed(recipe.seed)
     net = TemporalNet(shape)
     ema = ModelEmaV3(net, decay=recipe.ema, use_warmup=True)
-    optimiser = torch.optim.AdamW(net.parameters(), recipe.rate, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, recipe.steps, pct_start=0.05)
+    optimizer = torch.optim.AdamW(net.parameters(), recipe.rate, weight_decay=recipe.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, recipe.steps, pct_start=0.05)
     about = {"shape": asdict(shape), "recipe": asdict(recipe)}
     state: dict[str, Any] = {"step": 0, "best": -1.0, "history": [], **about}
     if last.exists():
@@ -71,7 +71,7 @@ def train_temporal(
             raise InputError(f"{last} is of another shape or recipe; choose another --out")
         net.load_state_dict(state["net"])
         ema.module.load_state_dict(state["ema"])
-        optimiser.load_state_dict(state["optimiser"])
+        optimizer.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
     weight = _class_weights(draw(np.random.default_rng(recipe.seed), 256), recipe.balance)
     with tqdm(total=recipe.steps, initial=state["step"], unit=" steps", mininterval=5.0) as bar:
@@ -80,10 +80,10 @@ def train_temporal(
             torch.manual_seed(recipe.seed * 1_000_003 + step)  # dropout
             rng = np.random.default_rng((recipe.seed, step))
             loss = _loss(net.train(), draw(rng, recipe.sequences), recipe, weight, rng)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimiser.step()
+            optimizer.step()
             schedule.step()
             ema.update(net, step)
             state["step"] = step + 1
@@ -96,7 +96,7 @@ def train_temporal(
             if score > state["best"]:
                 state["best"] = score
                 _save({**about, "ema": ema.module.state_dict(), "best": score, "step": state["step"]}, out / "best.pt")
-            state |= {"net": net.state_dict(), "ema": ema.module.state_dict(), "optimiser": optimiser.state_dict()}
+            state |= {"net": net.state_dict(), "ema": ema.module.state_dict(), "optimiser": optimizer.state_dict()}
             state["schedule"] = schedule.state_dict()
             _save(state, last)
     made = torch.load(out / "best.pt", weights_only=True)
@@ -119,22 +119,22 @@ def load_temporal(path: Path) -> tuple[TemporalNet, dict[str, Any]]:
 
 
 @torch.inference_mode()
-def encode(net: TemporalNet, made: Sequences, *, centred: bool = False) -> tuple[Floats, Floats]:
+def encode(net: TemporalNet, made: Sequences, *, centered: bool = False) -> tuple[Floats, Floats]:
     """What the encoder says of every frame: probabilities (S, F, 8) and affect (S, F, 2)."""
     count = made.times.shape[1]
     parts = []
     for i in range(0, len(made), 16):
         part = made.take(np.arange(i, min(i + 16, len(made))))
         asked = np.tile(np.arange(count), (len(part), 1))
-        logits, affect = _read(net.eval(), part, asked, centred=centred)
+        logits, affect = _read(net.eval(), part, asked, centered=centered)
         parts.append((logits.softmax(-1).numpy(), affect.clamp(-1, 1).numpy()))
     expression, affects = (np.concatenate(column) for column in zip(*parts, strict=True))
     return expression, affects
 
 
-def _read(net: TemporalNet, made: Sequences, asked: NDArray[np.int64], *, centred: bool) -> tuple[Tensor, Tensor]:
+def _read(net: TemporalNet, made: Sequences, asked: NDArray[np.int64], *, centered: bool) -> tuple[Tensor, Tensor]:
     """``asked`` (S, Q) frames -> logits (S, Q, 8) and affect (S, Q, 2)."""
-    index, ages = gather(made.times, asked, net.shape.window, centred=centred)
+    index, ages = gather(made.times, asked, net.shape.window, centered=centered)
     tokens = net.token(*(torch.from_numpy(part) for part in (made.embedding, made.expression, made.affect)))
     rows = torch.arange(len(made))[:, None, None]
     windows = tokens[rows, torch.from_numpy(index)].flatten(0, 1)
@@ -155,7 +155,7 @@ def _loss(
 ) -> Tensor:
     lengths = np.isfinite(made.times).sum(1)
     asked = (rng.random((len(made), recipe.asked)) * lengths[:, None]).astype(np.int64)
-    logits, affect = _read(net, made, asked, centred=bool(rng.random() < CENTRED))
+    logits, affect = _read(net, made, asked, centered=bool(rng.random() < CENTERED))
     label = torch.from_numpy(np.take_along_axis(made.label, asked, axis=1)).flatten()
     truth = torch.from_numpy(np.take_along_axis(made.truth, asked[..., None], axis=1)).flatten(0, 1)
     affect = affect.flatten(0, 1)
@@ -182,10 +182,10 @@ def _score(net: TemporalNet, chosen: Sequences) -> float:
     """Accuracy, and where affect is known the mean of that and concordance, of every frame, looking back only."""
     expression, affect = encode(net, chosen)
     there = np.isfinite(chosen.times)
-    labelled, known = there & (chosen.label >= 0), there & ~np.isnan(chosen.truth).any(-1)
+    labeled, known = there & (chosen.label >= 0), there & ~np.isnan(chosen.truth).any(-1)
     figures = []
-    if labelled.any():
-        figures.append(float((expression.argmax(-1) == chosen.label)[labelled].mean()))
+    if labeled.any():
+        figures.append(float((expression.argmax(-1) == chosen.label)[labeled].mean()))
     if known.any():
         figures.append(
             float(concordance(torch.from_numpy(affect[known]), torch.from_numpy(chosen.truth[known])).mean())

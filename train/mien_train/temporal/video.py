@@ -1,4 +1,4 @@
-"""Labelled video: a CSV with a row a frame -> sequences of what the student says of each face.
+"""Labeled video: a CSV with a row a frame -> sequences of what the student says of each face.
 
 The columns are ``clip,frame,time,expression,valence,arousal``. ``clip``: a video file or a folder of pictures, from the
 folder of the CSV. ``frame``: number from 0, of the frames in their order or of the sorted pictures. ``time`` in s.
@@ -37,7 +37,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 @dataclass(frozen=True)
 class Row:
-    """One labelled frame: ``label`` -1 and ``affect`` NaN where there is none."""
+    """One labeled frame: ``label`` -1 and ``affect`` NaN where there is none."""
 
     clip: str
     frame: int
@@ -66,7 +66,7 @@ def read_rows(path: Path) -> dict[str, list[Row]]:
             if other.frame == one.frame or other.time <= one.time:
                 raise InputError(f"{path}: frame {other.frame} of {clip} comes twice, or its time does not rise")
     if not clips:
-        raise InputError(f"{path} has no rows; it needs one for each labelled frame")
+        raise InputError(f"{path} has no rows; it needs one for each labeled frame")
     return clips
 
 
@@ -83,7 +83,7 @@ def write_rows(path: Path, rows: list[Row]) -> None:
     partial.replace(path)
 
 
-def load_labelled(path: Path, bundle: Bundle, cache: Path) -> tuple[Sequences, Sequences]:
+def load_labeled(path: Path, bundle: Bundle, cache: Path) -> tuple[Sequences, Sequences]:
     """Sequences to learn from and to choose by, of different clips. What the student says is kept in ``cache``.
 
     Of several faces in a frame the largest one counts. Frames without a face are left out: times tell of the gap.
