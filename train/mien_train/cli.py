@@ -57,6 +57,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
     finish = commands.add_parser("finish", help="fit affect head and temperature, evaluate, write the card")
     finish.add_argument("checkpoint", type=Path)
+    finish.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. data.contempt=0.3")
     evaluate = commands.add_parser("evaluate", help="held-out figures of a checkpoint, a bundle or a teacher")
     evaluate.add_argument("source", help="checkpoint (.pt), bundle or TOML file of a teacher")
     evaluate.add_argument("-o", "--out", type=Path, help="folder for evaluation.json and evaluation.png")
@@ -132,7 +133,7 @@ def _finish(args: argparse.Namespace) -> int:
     from mien_train.finish import finish
     from mien_train.models.checkpoints import load_checkpoint
 
-    made = finish(args.checkpoint, args.data)
+    made = finish(args.checkpoint, args.data, tuple(args.set) if args.command == "finish" else ())
     print("\n".join(lines(made.figures)))
     picture = args.checkpoint.with_suffix(".png")
     plot_evaluation(made, picture, load_checkpoint(args.checkpoint).get("history"))

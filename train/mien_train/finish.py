@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +24,8 @@ from mien_train.evaluation.kept_affect import keep_affect
 from mien_train.evaluation.metrics import calibration_error, expression_metrics
 from mien_train.evaluation.predict import Predictions, predict
 from mien_train.models.checkpoints import load_student
-from mien_train.recipe import Recipe
+from mien_train.models.student import Student
+from mien_train.recipe import Recipe, apply_changes, build
 from mien_train.semi.pools import load_sets_of
 
 LIMITS = (
@@ -32,16 +34,20 @@ LIMITS = (
     "groups that those pictures show seldom. Contempt, fear and disgust are its weakest classes. Not for decisions "
     "about people such as hiring, policing, insurance, medical diagnosis or emotion inference at work or in schools."
 )
+FINISHING = ("data.anchors", "data.anchor_weight", "data.calibration", "data.calibration_weight", "data.contempt")
 NO_AFFECT = " Valence and arousal were not learned, so it tells none."
 ONLY = " It tells only the expressions that it was shown: {labels}."
 
 
-def finish(path: Path, root: Path | None) -> Evaluation:
+def finish(path: Path, root: Path | None, changes: tuple[str, ...] = ()) -> Evaluation:
     """Fit the affect head and the temperature, evaluate on the test sets, and write weights and card into ``path``.
 
-    Without a test set the figures are those of the validation images, and named so.
+    Without a test set the figures are those of the validation images, and named so. ``changes`` are ``key.sub=value``
+    pairs that override the recipe of the training; only what ``FINISHING`` names can change now.
     """
     student, recipe, state = load_student(path)
+    recipe = _changed(recipe, changes)
+    _set_prior(student, recipe, state)
     # A student of fer-train semi saw the unlabeled sets, too.
     load = load_sets_of if recipe.semi.pseudo and state.get("quality") else load_sets
     training, validation = load(recipe, root)
@@ -51,7 +57,8 @@ def finish(path: Path, root: Path | None) -> Evaluation:
         for name in recipe.data.calibration
     }
     judged = {**held_out, **strangers}
-    temperature = fit_temperature(student, list(judged.values()))
+    weights = [1.0] * len(held_out) + [recipe.data.calibration_weight] * len(strangers)
+    temperature = fit_temperature(student, list(judged.values()), weights)
     figures: dict[str, Any] = {}
     affect = None
     once = {item.faces.name: item for item in training}.values()
@@ -77,7 +84,7 @@ def finish(path: Path, root: Path | None) -> Evaluation:
         f"{item.faces.name}, validation": predict(student, item, recipe.crop).labeled() for item in validation
     }
     for name in strangers.keys() & tests.keys():  # judged by temperatures that were fitted without the face
-        fair = held_out_temperature(list(judged.values()), list(judged).index(name))
+        fair = held_out_temperature(list(judged.values()), list(judged).index(name), weights)
         tests[name] = replace(tests[name], temperature=fair)
     tests = {name: _deployed(made, labels) for name, made in tests.items()}
     for name, made in tests.items():
@@ -98,12 +105,30 @@ def finish(path: Path, root: Path | None) -> Evaluation:
         files={},
         origin=state.get("origin", ""),
     )
-    state["ema"] = student.state_dict()
+    state["recipe"], state["ema"] = recipe.to_dict(), student.state_dict()
     state["card"] = json.loads(card.to_json())
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     partial.replace(path)
     return Evaluation(figures, tests, affect)
+
+
+def _changed(recipe: Recipe, changes: tuple[str, ...]) -> Recipe:
+    for change in changes:
+        if change.partition("=")[0].strip() not in FINISHING:
+            raise InputError(f"--set {change}: the training is over; finish can change {', '.join(FINISHING)}")
+    values = recipe.to_dict()
+    apply_changes(values, changes)
+    return build(Recipe, values)
+
+
+def _set_prior(student: Student, recipe: Recipe, state: dict[str, Any]) -> None:
+    """Contempt's odds times ``data.contempt``. ``state`` keeps what was set, so that finishing again sets it anew."""
+    if not recipe.data.contempt > 0:
+        raise InputError(f"data.contempt is {recipe.data.contempt}; use a factor above 0, such as 0.3")
+    factor = recipe.data.contempt / state.get("contempt", 1.0)
+    student.expression.bias.data[EXPRESSIONS.index("contempt")] += math.log(factor)
+    state["contempt"] = recipe.data.contempt
 
 
 def learned_labels(recipe: Recipe, training: list[Faces]) -> tuple[str, ...]:

@@ -35,6 +35,10 @@ class DataRecipe:
     anchor_weight: float = 0.3
     calibration: tuple[str, ...] = ()
     """Sets that the temperature is fitted on beside the validation sets. Nothing else may learn their classes."""
+    calibration_weight: float = 1.0
+    """Of each of them against a validation set."""
+    contempt: float = 1.0
+    """Factor on the odds of contempt in the finished student, for where it is rarer than in the training sets."""
     raters: tuple[str, ...] = ()
     """Training sets of many raters or of posed faces, from which a linear reader learns to label the faces of other
     sets that have no label, and to doubt contempt (opinions.py)."""

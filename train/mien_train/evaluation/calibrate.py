@@ -49,24 +49,26 @@ class _Rows(NamedTuple):
         return _Rows(*(part[chosen] for part in self))
 
 
-def fit_temperature(student: Student, sets: list[Predictions]) -> float:
+def fit_temperature(student: Student, sets: list[Predictions], weights: list[float] | None = None) -> float:
     """Set the student's temperature head; returns the geometric mean of the temperatures (1 without any image).
 
-    Minimizes the mean negative log-likelihood of each of ``sets``, all alike: a large set of faces like those trained
-    on would else outvote the strangers.
+    Minimizes the mean negative log-likelihood of each of ``sets``, all alike or by ``weights``: a large set of faces
+    like those trained on would else outvote the strangers.
     """
     if not sets:
         return 1.0
-    rows = _stack(sets)
+    rows = _stack(sets, weights)
     head = _fit(rows, _best_penalty(rows))
     student.log_temperature.weight.data = head.slope[None].float()
     student.log_temperature.bias.data = head.intercept[None].float()
     return round(float(np.exp(np.average(head(rows.embedding).log(), weights=rows.weight))), 4)
 
 
-def held_out_temperature(sets: list[Predictions], which: int, folds: int = 5) -> NDArray[np.float32]:
+def held_out_temperature(
+    sets: list[Predictions], which: int, weights: list[float] | None = None, folds: int = 5
+) -> NDArray[np.float32]:
     """(N, 1) temperatures of the faces of ``sets[which]``, each by a head that was fitted without it."""
-    rows = _stack(sets)
+    rows = _stack(sets, weights)
     before = sum(len(part.expression) for part in sets[:which])
     count = len(sets[which].expression)
     fold = torch.full((len(rows.label),), -1)
@@ -79,10 +81,12 @@ def held_out_temperature(sets: list[Predictions], which: int, folds: int = 5) ->
     return made.numpy()[:, None].astype(np.float32)
 
 
-def _stack(sets: list[Predictions]) -> _Rows:
+def _stack(sets: list[Predictions], weights: list[float] | None = None) -> _Rows:
     # Over the classes of each set, as its figures are. The others are as good as impossible, but finite for gradients.
     raw = np.concatenate([part.probabilities(calibrated=False) for part in sets])
-    weight = np.concatenate([np.full(len(part.expression), 1 / max(1, len(part.expression))) for part in sets])
+    shares = weights or [1.0] * len(sets)
+    each = [share / max(1, len(part.expression)) for share, part in zip(shares, sets, strict=True)]
+    weight = np.concatenate([np.full(len(part.expression), w) for w, part in zip(each, sets, strict=True)])
     return _Rows(
         torch.from_numpy(np.concatenate([part.embedding for part in sets])).double(),
         torch.from_numpy(np.log(np.maximum(raw, 1e-300))),

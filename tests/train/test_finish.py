@@ -1,0 +1,44 @@
+"""fer-train finish: what can still be chosen when the training is over."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from mien.errors import InputError
+from mien.types import EXPRESSIONS
+from mien_train.cli import parse_args, run
+from mien_train.finish import finish
+from mien_train.models.checkpoints import load_checkpoint
+
+CONTEMPT = EXPRESSIONS.index("contempt")
+
+
+def bias(path: Path) -> torch.Tensor:
+    return load_checkpoint(path)["ema"]["expression.bias"]
+
+
+def test_contempt_gets_a_prior_which_can_be_taken_back(
+    teacher: Path, data: Path, tmp_path: Path, few_resamples: None
+) -> None:
+    path = Path(shutil.copy(teacher, tmp_path / "student.pt"))
+    before = bias(path)
+    assert run(parse_args(["finish", str(path), "--data", str(data), "--set", "data.contempt=0.25"])) == 0
+    assert bias(path)[CONTEMPT] - before[CONTEMPT] == pytest.approx(-1.3863, abs=1e-4)
+    assert torch.equal(bias(path)[:CONTEMPT], before[:CONTEMPT])
+    assert load_checkpoint(path)["recipe"]["data"]["contempt"] == 0.25
+    finish(path, data)
+    assert bias(path)[CONTEMPT] - before[CONTEMPT] == pytest.approx(-1.3863, abs=1e-4), "finished twice, set once"
+    finish(path, data, ("data.contempt=1.0",))
+    assert bias(path) == pytest.approx(before, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"), [("optim.steps=3", "training is over"), ("data.contempt=0", "a factor above 0")]
+)
+def test_what_cannot_be_chosen_any_more_is_refused(teacher: Path, data: Path, change: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        finish(teacher, data, (change,))
