@@ -1,4 +1,4 @@
-"""Still pictures of many kinds, and how each is to be seen by Pillow; for tests and for ``benchmarks/fuzz.py``.
+"""Still pictures of many kinds, and how each is to be seen by Pillow; for tests and for the fuzzer.
 
 python tests/helpers/still_files.py FOLDER    # writes them, and NAME.png beside each
 """

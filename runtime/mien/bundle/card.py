@@ -48,7 +48,7 @@ class ModelCard:
     ``metrics``: held-out figures by test set. ``files``: sha256 of each model file, by file name. ``origin``: what the
     weights started from, and the teacher. ``proofs``: by precision or engine (int8, fp16, openvino ...), how much that
     artefact differs from fp32, as ``fer-export`` measured it; ``passed`` in it says whether it kept its limits.
-    ``fairness``: what the model says of portraits by who is seen, as ``benchmarks/strangers.py`` measured it.
+    ``fairness``: what the model says of portraits by who is seen, as ``benchmarks/accuracy/strangers.py`` measured it.
     ``temporal``: of a bundle with a temporal encoder, its shape (``mien.tracking.temporal.TemporalSpec``),
     cost and training.
     """

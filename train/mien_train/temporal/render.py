@@ -56,7 +56,7 @@ class Disturbances:
 
 def draw_disturbances(times: Values, rng: np.random.Generator, strength: float = 1.0) -> Disturbances:
     """Of one scene at ``times`` (N,) s. ``strength`` scales what moves. At 1 the student's embedding trembles from
-    frame to frame one and a half times as much as on two clips of real faces (benchmarks/temporal.py)."""
+    frame to frame one and a half times as much as on two clips of real faces (benchmarks/temporal/encoder.py)."""
     count = len(times)
 
     def path(slow: float, fast: float) -> Values:

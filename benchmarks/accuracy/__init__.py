@@ -1,0 +1,1 @@
+"""What is right on held-out faces."""

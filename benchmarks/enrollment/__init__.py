@@ -1,0 +1,1 @@
+"""Expressions that are learned on the device."""

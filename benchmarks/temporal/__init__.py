@@ -1,0 +1,1 @@
+"""The encoder that reads a face over time."""
