@@ -14,7 +14,8 @@ from mien.align import CropSpec
 from mien.sources.demo import demo_picture
 from mien_train.data.augment import augmented_crop
 from mien_train.models.student import Student
-from mien_train.recipe import AugmentRecipe, Recipe, build
+from mien_train.recipe import AugmentRecipe, Recipe
+from mien_train.settings import build
 
 TEN = np.random.default_rng(3).normal(0, 1, (3, 10)).astype(np.float32)
 """From the mean color of what the ONNX file is given to its ten outputs."""

@@ -19,6 +19,7 @@ PACKAGES = {
     "types": [],
     "validation": [],
     "files": [],
+    "schema": [],
     "align": [],
     "bundle": ["card"],
     "engines": ["cores", "ort", "ov", "trt_plan", "trt", "selection", "graph"],

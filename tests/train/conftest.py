@@ -14,7 +14,8 @@ from tiny_data import write_split
 
 import mien_train.evaluation.metrics
 from mien.types import EXPRESSIONS
-from mien_train.recipe import Recipe, build
+from mien_train.recipe import Recipe
+from mien_train.settings import build
 
 
 @pytest.fixture(scope="session", autouse=True)

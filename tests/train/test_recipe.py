@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from mien.errors import InputError
-from mien_train.recipe import Recipe, build, load_recipe, packaged_recipes, recipes_folder
+from mien_train.recipe import Recipe, load_recipe, packaged_recipes, recipes_folder
+from mien_train.settings import build
 
 
 @pytest.mark.parametrize("name", packaged_recipes())

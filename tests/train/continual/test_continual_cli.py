@@ -27,7 +27,8 @@ from mien_train.continual.recipe import ContinualRecipe, load_continual
 from mien_train.continual.sets import load_labeled
 from mien_train.models.checkpoints import load_checkpoint, load_student
 from mien_train.models.student import Student
-from mien_train.recipe import ModelRecipe, Recipe, build
+from mien_train.recipe import ModelRecipe, Recipe
+from mien_train.settings import build
 
 RECIPE = f"""
 [classes]

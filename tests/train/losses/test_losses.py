@@ -11,7 +11,8 @@ from mien_train.losses.distillation import distillation_loss
 from mien_train.losses.features import FeatureHint
 from mien_train.losses.labels import affect_loss, soft_cross_entropy
 from mien_train.models.student import StudentOutput
-from mien_train.recipe import DistillRecipe, Recipe, build
+from mien_train.recipe import DistillRecipe, Recipe
+from mien_train.settings import build
 from mien_train.supervised.objective import Objective
 
 NAN = float("nan")

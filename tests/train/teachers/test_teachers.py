@@ -17,7 +17,8 @@ from mien.align import CropSpec, crop, crop_matrix
 from mien.errors import InputError, ModelNotFound
 from mien.types import EXPRESSIONS
 from mien_train.models.checkpoints import load_student
-from mien_train.recipe import build, read_toml, recipes_folder
+from mien_train.recipe import recipes_folder
+from mien_train.settings import build, read_toml
 from mien_train.teachers import SPECS, load_teacher
 from mien_train.teachers.base import TeacherOutput, known_log_softmax, recrop
 from mien_train.teachers.ensemble import Ensemble

@@ -9,7 +9,8 @@ from typing import Any
 
 from mien.errors import InputError
 from mien_train.continual.classes import class_names
-from mien_train.recipe import apply_changes, build, plain, read_toml, recipes_folder
+from mien_train.recipe import recipes_folder
+from mien_train.settings import apply_changes, build, plain, read_toml
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import torch
 
 from mien.errors import InputError, ModelInvalid
 from mien_train.models.student import Student
-from mien_train.recipe import Recipe, build
+from mien_train.recipe import Recipe
+from mien_train.settings import build
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

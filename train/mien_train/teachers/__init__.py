@@ -9,7 +9,7 @@ from typing import Any
 from mien.bundle import packaged_names
 from mien.bundle.card import CARD
 from mien.errors import InputError
-from mien_train.recipe import build, read_toml
+from mien_train.settings import build, read_toml
 from mien_train.teachers.base import Teacher, TeacherOutput
 from mien_train.teachers.ensemble import Ensemble, EnsembleSpec
 from mien_train.teachers.networks import CheckpointTeacher, EmoNetSpec, EmoNetTeacher
