@@ -22,10 +22,10 @@ import torch
 from benchmarks.common import add_data, add_out, command_parser, heading, in_turn, write_report
 from mien_train.data.batches import Sample, TrainingFaces
 from mien_train.data.sets import load_sets
+from mien_train.loop.loader import seeded_loader
 from mien_train.models.start import start_student
 from mien_train.recipe import load_recipe, recipes_folder
 from mien_train.supervised.objective import Objective
-from mien_train.supervised.trainer import training_loader
 
 WARM_UP = 3
 
@@ -49,7 +49,8 @@ def main() -> None:
     optimizer = torch.optim.AdamW((p for p in student.parameters() if p.requires_grad), lr=1e-5)
     data = TrainingFaces(training, recipe.crop, recipe.augment, recipe.optim.smoothing)
     count = args.turns * args.steps + WARM_UP + 1
-    loader = iter(training_loader(data, data.draw_weights(recipe.optim.balance), recipe, count, 0))
+    weights = data.draw_weights(recipe.optim.balance)
+    loader = iter(seeded_loader(data, weights, recipe.optim.batch, recipe.seed, 0, count))
     there = next(loader)
 
     def step(batch: Sample) -> None:

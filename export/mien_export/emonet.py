@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import OutputError
+from mien.files import replacing
 from mien_export.checkpoint import OPSET, quiet_export
 from mien_export.parity import ParityError
 from mien_train.models.emonet import EMONET_SIZE, EmoNet, load_emonet
@@ -41,17 +42,13 @@ def export_emonet(weights: Path, out: Path, opset: int = OPSET) -> float:
     network = Tupled(load_emonet(weights)).eval()
     image = torch.rand((2, 3, EMONET_SIZE, EMONET_SIZE), generator=torch.Generator().manual_seed(0))
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_suffix(".partial")
-    try:
-        quiet_export(network, image, partial, "image", OUTPUTS, opset)
-        session = onnxruntime.InferenceSession(str(partial), providers=["CPUExecutionProvider"])
+    with replacing(out) as aside:
+        quiet_export(network, image, aside, "image", OUTPUTS, opset)
+        session = onnxruntime.InferenceSession(str(aside), providers=["CPUExecutionProvider"])
         made = session.run(None, {"image": image.numpy()})
         with torch.inference_mode():
             expected = [output.numpy() for output in network(image)]
         gap = max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(expected, made, strict=True))
         if not gap <= TOLERANCE:
             raise ParityError(f"the exported EmoNet differs from torch by {gap:.1e}; try another --opset")
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
     return gap

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -107,17 +108,27 @@ def check_folder(folder: Path) -> None:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file aside, then move it into place, so that it is whole or not there. OutputError where that fails."""
-    path = Path(os.path.realpath(path))
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if path.exists() and not path.is_file():  # a device or pipe, which must not be replaced
             path.write_bytes(data)
             return
-        aside.write_bytes(data)
-        os.replace(aside, path)
+        with replacing(path) as aside:
+            aside.write_bytes(data)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise OutputError(f"cannot write {path}: {error.strerror}; free space or choose another place") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write, beside ``path`` and with its suffix. It takes the place of ``path`` where the block succeeds,
+    and is removed where it fails."""
+    path = Path(os.path.realpath(path))
+    aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield aside
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def write_all(file: int, data: bytes) -> None:

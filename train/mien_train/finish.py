@@ -23,7 +23,7 @@ from mien_train.evaluation.evaluate import Evaluation, count_macs, fit_affect_he
 from mien_train.evaluation.kept_affect import keep_affect
 from mien_train.evaluation.metrics import calibration_error, expression_metrics
 from mien_train.evaluation.predict import Predictions, predict
-from mien_train.models.checkpoints import load_student
+from mien_train.models.checkpoints import load_student, save_checkpoint
 from mien_train.models.student import Student
 from mien_train.recipe import Recipe
 from mien_train.semi.pools import load_sets_of
@@ -108,9 +108,7 @@ def finish(path: Path, root: Path | None, changes: tuple[str, ...] = ()) -> Eval
     )
     state["recipe"], state["ema"] = recipe.to_dict(), student.state_dict()
     state["card"] = json.loads(card.to_json())
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
+    save_checkpoint(path, state)
     return Evaluation(figures, tests, affect)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+import mien_train.loop.run_folder
 import mien_train.semi.compare
-import mien_train.semi.train
 from mien.errors import InputError, TrainingStopped
 from mien_train.cli import parse_args, run
 from mien_train.models.checkpoints import load_checkpoint, load_student
@@ -79,7 +79,7 @@ def test_a_student_learns_from_a_teacher_that_learns(semi: Recipe, data: Path, t
     moved = state["ema"]["expression.bias"] - load_checkpoint(tmp_path / "last.pt")["ema"]["expression.bias"]
     assert np.abs(shift).max() > 0.01
     assert np.allclose(moved, shift, atol=1e-5)
-    assert list(tmp_path.glob("*.partial")) == []
+    assert list(tmp_path.glob(".*.p*")) == []
 
 
 @pytest.mark.parametrize("arm", ["+ feedback", "labels"])
@@ -95,7 +95,7 @@ def test_a_killed_run_resumes_to_the_same_weights(
             raise RuntimeError("killed")
         return real(self, drawn, step)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(mien_train.semi.train, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(mien_train.loop.run_folder, "SAVE_EVERY_S", 0.0)
     monkeypatch.setattr(Pair, "__call__", dies)
     with pytest.raises(RuntimeError, match="killed"):
         trained(recipe, data, tmp_path / "parts")

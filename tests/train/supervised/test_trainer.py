@@ -11,6 +11,7 @@ import pytest
 import torch
 from tiny_data import face_jpeg
 
+import mien_train.loop.run_folder
 import mien_train.supervised.trainer
 from mien.bundle.card import card_from_dict
 from mien.errors import InputError, ModelInvalid
@@ -60,7 +61,7 @@ def test_a_killed_run_resumes_to_the_same_weights(
             raise Killed
         return real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(mien_train.supervised.trainer, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(mien_train.loop.run_folder, "SAVE_EVERY_S", 0.0)
     monkeypatch.setattr(objective, "forward", dies)
     with pytest.raises(Killed):
         train(recipe, data, tmp_path / "parts", threads=1)

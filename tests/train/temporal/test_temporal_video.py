@@ -44,7 +44,7 @@ def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert made["a"] == rows[:3]
     assert made["b"][0].label == -1
     assert np.isnan(made["b"][0].affect).all()
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.parametrize(

@@ -40,16 +40,14 @@ def add_continual(commands: Any) -> None:
 
 def run_learning(args: argparse.Namespace) -> int:
     """``continual`` and ``fewshot``."""
-    import torch
-
     from mien_train.continual import commands, compare, fewshot
     from mien_train.continual.learner import METHODS
     from mien_train.continual.recipe import load_continual
+    from mien_train.loop.threads import use_threads
 
     if args.command == "continual" and args.orders < 1:
         raise InputError("--orders must be 1 or more")
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    use_threads(args.threads)
     recipe = load_continual(args.recipe, tuple(args.set))
     if args.command == "continual" and args.compare:
         compare.check_methods(methods := tuple(args.methods or METHODS))

@@ -22,6 +22,7 @@ from mien_train.continual.plot import plot_courses
 from mien_train.continual.recipe import ContinualRecipe
 from mien_train.continual.sets import load_learning
 from mien_train.loop.precision import warn_of_emulation
+from mien_train.models.checkpoints import save_checkpoint
 from mien_train.models.from_onnx import is_bundle, load_trained
 from mien_train.models.student import Student
 
@@ -69,8 +70,7 @@ def learn_all(desk: Desk, recipe: ContinualRecipe, out: Path) -> Path:
     state = grown_state(desk.state, desk.student, learner.tail, [names[c] for c in order], recipe.learn.caution)
     state["origin"] = state.get("origin", "") + f" Then learned {', '.join(names[c] for c in order)} ({OURS})."
     path = out / "continual.pt"
-    torch.save(state, path.with_suffix(".partial"))
-    path.with_suffix(".partial").replace(path)
+    save_checkpoint(path, state)
     return path
 
 

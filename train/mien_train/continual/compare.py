@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mien.errors import InputError
+from mien.files import replacing
 from mien.types import EXPRESSIONS
 from mien_train.continual.classes import class_names
 from mien_train.continual.features import Bank
@@ -78,10 +78,9 @@ def compare(
                 path = folder / f"{method}-{number}.npz"
                 if not path.is_file():
                     run = one_run(basic, bank, test, recipe, method, number)
-                    partial = path.with_suffix(f".{os.getpid()}.npz")
                     stages, logits = run.stages.astype(np.int8), run.logits.astype(np.float16)
-                    np.savez_compressed(partial, stages=stages, order=run.order, images=run.images, logits=logits)
-                    partial.replace(path)
+                    with replacing(path) as aside:
+                        np.savez_compressed(aside, stages=stages, order=run.order, images=run.images, logits=logits)
                 with np.load(path) as stored:
                     whole = stored["stages"].astype(np.int64), stored["order"], stored["images"], stored["logits"]
                 made[method].append(Run(*whole))

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mien.align import CropSpec
+from mien.files import replacing
 from mien.types import EXPRESSIONS
 from mien_train.continual.network import Tail, Trunk
 from mien_train.continual.sets import Labeled
@@ -66,8 +67,8 @@ def make_bank(
             [_compute(trunk, parts, spec, precision, flip) for flip in (False, True)[: 1 + mirrored]]
         )
         kept.mkdir(parents=True, exist_ok=True)
-        torch.save(features, kept / f"{name}.partial")
-        (kept / f"{name}.partial").replace(kept / name)
+        with replacing(kept / name) as aside:
+            torch.save(features, aside)
     taught = [_over(view, precision, lambda x: tail(x)[0]) for view in features]
     return Bank(features, torch.stack(taught)[..., : len(EXPRESSIONS)], label)
 

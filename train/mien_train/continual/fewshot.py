@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mien.errors import InputError
+from mien.files import write_whole
 from mien.types import EXPRESSIONS
 from mien_train.continual.classes import class_names
 from mien_train.continual.features import Bank
@@ -83,8 +84,7 @@ def few_shot(
                     path = folder / f"{shot}-shot-{count}-new-{number}.json"
                     if not path.is_file():
                         figures = one_draw(basic, bank, test, recipe, shot, count, number)
-                        path.with_suffix(".partial").write_text(json.dumps(figures))
-                        path.with_suffix(".partial").replace(path)
+                        write_whole(path, json.dumps(figures).encode())
                     made.append(json.loads(path.read_text()))
                     bar.update()
                 means = {name: round(float(np.mean([m[name] for m in made])), 4) for name in made[0]}

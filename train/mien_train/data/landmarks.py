@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from mien.bundle import cache_folder
 from mien.errors import InputError
+from mien.files import replacing
 from mien.types import Floats, Image
 from mien.vision.detector import BORDER, ENLARGED, find_in_crop, load_detector
 from mien_train.data.datasets import FaceSet
@@ -69,9 +69,8 @@ def find_landmarks(faces: FaceSet, *, progress: bool = True) -> Landmarks:
     relative = box[found] / np.tile(sizes[found], 2)
     box[~found] = (np.median(relative, axis=0) if found.any() else whole) * np.tile(sizes[~found], 2)
     cache.parent.mkdir(parents=True, exist_ok=True)
-    partial = cache.with_suffix(f".{os.getpid()}.npz")
-    np.savez(partial, box=box, points=points, found=found)
-    partial.replace(cache)
+    with replacing(cache) as aside:
+        np.savez(aside, box=box, points=points, found=found)
     return Landmarks(box, points, found)
 
 

@@ -7,7 +7,6 @@ much larger than any network's crop are averaged down, by a whole factor.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from mien.files import replacing
 from mien.types import Floats, Image
 from mien_train.data.datasets import FaceSet
 from mien_train.data.landmarks import Landmarks, cache_file, decode_image
@@ -67,8 +67,7 @@ def _write(faces: FaceSet, marks: Landmarks, index: Path, progress: bool) -> Non
     start, shape = np.zeros(count, np.int64), np.zeros((count, 2), np.int64)
     box, points = marks.box.copy(), marks.points.copy()
     index.parent.mkdir(parents=True, exist_ok=True)
-    partial = index.with_suffix(f".{os.getpid()}.bin")
-    with partial.open("wb") as file:
+    with replacing(index.with_suffix(".bin")) as aside, aside.open("wb") as file:
         for i in tqdm(range(count), f"pixels of {faces.name}", unit="face", disable=not progress, mininterval=1.0):
             part, corner, factor = _cut(decode_image(faces.encoded(i)), marks.box[i])
             start[i], shape[i] = file.tell(), part.shape[:2]
@@ -77,10 +76,8 @@ def _write(faces: FaceSet, marks: Landmarks, index: Path, progress: bool) -> Non
             box[i] = (box[i] - np.tile(shift, 2)) / factor
             points[i] = (points[i] - shift) / factor
             file.write(part.tobytes())
-    partial.replace(index.with_suffix(".bin"))
-    whole = index.with_suffix(f".{os.getpid()}.npz")
-    np.savez(whole, start=start, shape=shape, box=box, points=points)
-    whole.replace(index)
+    with replacing(index) as aside:  # last, since it says that the other is there
+        np.savez(aside, start=start, shape=shape, box=box, points=points)
 
 
 def _cut(image: Image, box: Floats) -> tuple[Image, NDArray[np.int64], int]:

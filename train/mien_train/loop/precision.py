@@ -1,4 +1,4 @@
-"""bfloat16 where the processor knows it, and a word where it does not."""
+"""A warning where bfloat16 would be slow."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import torch
 
 
 def warn_of_emulation(precision: str, device: str = "cpu") -> bool:
-    """Say on stderr that bfloat16 will be slow here. -> whether it will: processors without instructions for it
-    emulate it, measured at a fifteenth of the speed of float32 on one with AVX2 alone."""
+    """Warn on stderr that bfloat16 will be slow here. -> whether it will.
+
+    Processors without instructions for it emulate it: at a fifteenth of the speed of float32, on one with AVX2 only.
+    """
     slow = precision == "bf16" and device == "cpu" and not _knows_bfloat16()
     if slow:
         print(

@@ -1,4 +1,4 @@
-"""How weights move: which of them decay, and the rate of a step."""
+"""Which weights decay, and the learning rate of each step."""
 
 from __future__ import annotations
 
@@ -23,8 +23,3 @@ def rate_factor(step: int, total: int, warmup: float) -> float:
     if step < start:
         return (step + 1) / start
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - start) / max(1, total - start))))
-
-
-def one_thread(_: int) -> None:
-    """For workers of a loader: the cores are the network's."""
-    torch.set_num_threads(1)

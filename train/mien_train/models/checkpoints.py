@@ -9,13 +9,14 @@ from typing import Any
 import torch
 
 from mien.errors import InputError, ModelInvalid
+from mien.files import replacing
 from mien_train.models.student import Student
 from mien_train.recipe import Recipe
 from mien_train.settings import build
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of this project. Raises ModelInvalid for anything else."""
+    """Read a checkpoint of this project. Raises InputError where there is none, ModelInvalid for anything else."""
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}; train one with: fer-train run")
     try:
@@ -27,8 +28,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint that is whole or not there, however the process ends."""
+    with replacing(path) as aside:
+        torch.save(state, aside)
+
+
 def recipe_of(state: dict[str, Any]) -> Recipe:
-    """The recipe that a checkpoint was trained by; keys that are newer than it take their defaults."""
+    """The recipe that a checkpoint was trained by. Keys that did not exist then have their defaults."""
     return build(Recipe, json.loads(json.dumps(state["recipe"])))
 
 
@@ -38,7 +45,7 @@ def load_student(path: Path) -> tuple[Student, Recipe, dict[str, Any]]:
 
 
 def student_of(state: dict[str, Any]) -> tuple[Student, Recipe, dict[str, Any]]:
-    """``load_student`` of a checkpoint's state."""
+    """The same as ``load_student``, from a state that has been read already."""
     recipe = recipe_of(state)
     student = Student(recipe.model)
     student.load_state_dict(state["ema"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.engines.cores import processor
 from mien.errors import InputError
+from mien.files import write_whole
 
 if TYPE_CHECKING:
     from mien_train.recipe import Recipe
@@ -62,9 +63,7 @@ def compare(args: argparse.Namespace, recipe: Recipe, command: str) -> int:
     rows = compare_arms(recipe, args.data, args.out, seeds=args.seeds, shares=shares, arms=arms, threads=args.threads)
     versions = {name: version(name) for name in ("mien", "torch", "timm", "numpy")}
     about = {"command": command, "machine": processor(), "versions": versions, "recipe": recipe.to_dict()}
-    partial = args.out / "semi.partial"
-    partial.write_text(json.dumps({**about, "runs": rows}, indent=1) + "\n")
-    partial.replace(args.out / "semi.json")
+    write_whole(args.out / "semi.json", (json.dumps({**about, "runs": rows}, indent=1) + "\n").encode())
     table = as_markdown(rows)
     (args.out / "semi.md").write_text(table)
     plot_arms(rows, args.out / "semi.png")

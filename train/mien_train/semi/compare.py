@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import InputError
+from mien.files import write_whole
 from mien.types import EXPRESSIONS
 from mien_train.data.batches import Faces
 from mien_train.evaluation.evaluate import test_predictions
@@ -75,9 +76,7 @@ def compare_arms(
         figures, quality = measure(path, root)
         about = {"arm": arm, "labels": share, "seed": seed, "figures": figures, "quality": quality}
         done[arm, share, seed] = {**about, "recipe": how.to_dict()}
-        partial = (out / LINES).with_suffix(".partial")
-        partial.write_text("".join(json.dumps(row) + "\n" for row in done.values()))
-        partial.replace(out / LINES)
+        write_whole(out / LINES, "".join(json.dumps(row) + "\n" for row in done.values()).encode())
     return [done[arm, share, seed] for arm, share, seed, _ in wanted]
 
 

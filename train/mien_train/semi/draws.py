@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from mien.align import CropSpec
 from mien.errors import InputError
 from mien.types import EXPRESSIONS
-from mien_train.data.batches import SeededDraws, TrainingFaces
-from mien_train.loop.schedule import one_thread
+from mien_train.data.batches import TrainingFaces
+from mien_train.loop.loader import seeded_loader
 from mien_train.recipe import Recipe
 from mien_train.semi.pools import Pools
 
@@ -78,16 +78,16 @@ def draws(pools: Pools, recipe: Recipe, start: int, total: int) -> Iterator[Draw
     weights = class_uniform(told.targets) if semi.uniform else told.draw_weights(optim.balance)
     lead = min(semi.lead, total) if semi.pseudo else total
     whole, alone = optim.batch + semi.batch, large if semi.pseudo else told
-    leading = iter(_loader(alone, weights, whole, recipe, recipe.seed, min(start, lead), lead))
+    leading = iter(seeded_loader(alone, weights, whole, recipe.seed, min(start, lead), lead, recipe.workers))
     later = views = None
     if semi.pseudo:
-        after = max(0, start - lead)
+        after, steps = max(0, start - lead), total - lead
         labeled = TwoViews(told, large)
-        later = iter(_loader(labeled, weights, optim.batch, recipe, recipe.seed + 500_009, after, total - lead))
+        later = iter(seeded_loader(labeled, weights, optim.batch, recipe.seed + 500_009, after, steps, recipe.workers))
         weak = TrainingFaces(pools.unlabeled, spec, semi.weak, 0.0)
         both = TwoViews(weak, TrainingFaces(pools.unlabeled, recipe.crop, recipe.augment, 0.0), salt=1)
         seed = recipe.seed + 1_000_003  # not the faces of the labeled batch, which stand in both pools
-        views = iter(_loader(both, np.ones(len(weak)), semi.batch, recipe, seed, after, total - lead))
+        views = iter(seeded_loader(both, np.ones(len(weak)), semi.batch, seed, after, steps, recipe.workers))
     none = torch.empty((0, recipe.crop.size, recipe.crop.size, 3), dtype=torch.uint8)
     for step in range(start, total):
         if step < lead or later is None or views is None:
@@ -98,16 +98,3 @@ def draws(pools: Pools, recipe: Recipe, start: int, total: int) -> Iterator[Draw
             crops, seen, target = next(later)
             easy, hard, _ = next(views)
             yield Drawn(crops, seen, target, easy, hard)
-
-
-def _loader(
-    data: Dataset[Any], weights: NDArray[np.float64], batch: int, recipe: Recipe, seed: int, start: int, steps: int
-) -> DataLoader[Any]:
-    return DataLoader(
-        data,
-        batch,
-        sampler=SeededDraws(weights, steps * batch, seed, start=start * batch),
-        num_workers=recipe.workers,
-        worker_init_fn=one_thread,
-        drop_last=True,
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,14 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from timm.utils.model_ema import ModelEmaV3
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from mien.errors import InputError, TrainingStopped
 from mien_train.evaluation.predict import predict
 from mien_train.loop.precision import warn_of_emulation
-from mien_train.models.checkpoints import load_checkpoint, recipe_of
+from mien_train.loop.run_folder import StudentRun
+from mien_train.loop.threads import use_threads
 from mien_train.models.start import start_student
 from mien_train.recipe import Recipe
 from mien_train.semi.draws import Drawn, draws, teacher_crop
@@ -26,13 +25,16 @@ from mien_train.semi.pools import Pools
 from mien_train.semi.quality import judge, pseudo_quality
 from mien_train.semi.shares import give_back, labeled_shares, seen_shares
 from mien_train.semi.step import Pair
-from mien_train.supervised.trainer import History
 
-SAVE_EVERY_S = 180.0
+NOTE_EVERY = 20
+"""Steps."""
 CHECKS = 5
-"""How often in a run its pseudo-labels are judged."""
+"""Times in a run that its pseudo-labels are judged."""
 JUDGED = 600
+"""Images that pseudo-labels are judged on, before the last time."""
 JUDGED_AT_LAST = 3000
+VALIDATED = 1500
+"""Images of each validation set."""
 
 
 def train_semi(
@@ -44,27 +46,23 @@ def train_semi(
     threads: int | None = None,
     stop_below: float = 0.0,
 ) -> Path:
-    """Writes ``out/last.pt`` every few minutes, and at the end ``out/student.pt``: the student's EMA weights, told the
-    classes' shares among labeled faces (shares.py), with ``quality``, what its pseudo-labels were worth.
+    """Writes ``out/last.pt`` every few minutes, and at the end ``out/student.pt``: the student's EMA weights, corrected
+    for the shares of the classes among labeled faces (shares.py), and ``quality``, how good its pseudo-labels were.
 
     Warns where less than 60 % of the pseudo-labels are right. Raises TrainingStopped below ``stop_below``, and
     InputError for recipes that it cannot run.
     """
     check_recipe(recipe)
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     accelerator = Accelerator(mixed_precision=recipe.optim.precision)
     warn_of_emulation(recipe.optim.precision, accelerator.device.type)
     if accelerator.num_processes > 1:
         raise InputError("fer-train semi runs in one process; start it without accelerate launch or torchrun")
     set_seed(recipe.seed)
-    last = out / "last.pt"
-    if last.exists() and not resume:
-        raise InputError(f"{last} exists: add --resume to go on with that run, or choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
+    run = StudentRun(out, recipe, resume=resume)
 
     student, origin = start_student(recipe, pools.labeled)
-    origin += _said(recipe, pools)
+    origin += _origin(recipe, pools)
     # A larger teacher starts from the same weights, at its own size.
     spec = teacher_crop(recipe)
     teacher = copy.deepcopy(student)
@@ -73,42 +71,33 @@ def train_semi(
     for network in (teacher, student):
         network.to(accelerator.device).to(memory_format=torch.channels_last).train()
     pair = Pair(teacher, student, recipe, accelerator.autocast)
-    ema = ModelEmaV3(student, decay=recipe.optim.ema, use_warmup=True)
-    total, step, history = pair.lead + recipe.optim.steps, 0, History()
+    total = pair.lead + recipe.optim.steps
     quality: dict[str, Any] | None = None
-    if resume and last.exists():
-        state = load_checkpoint(last)
-        if recipe_of(state) != recipe or "pair" not in state or state["origin"] != origin:
-            raise InputError(f"{last} was made by another recipe or data; use those, or start in another --out")
+    if state := run.begin(student, origin):
         pair.student.load(state["pair"]["student"])
         pair.teacher.load(state["pair"]["teacher"])
         pair.thresholds.confidence = state["pair"]["confidence"]
         pair.baseline.mean = state["pair"]["baseline"]
-        ema.module.load_state_dict(state["ema"])
-        step, history, quality = state["step"], History(state["history"]), state["quality"]
+        quality = state["quality"]
 
     writer = SummaryWriter(str(out))
+    ema, history = run.ema, run.history
 
-    def save(path: Path, **more: Any) -> None:
-        state = {"recipe": recipe.to_dict(), "ema": ema.module.state_dict(), "step": step, "origin": origin}
-        torch.save({**state, "history": history.rows, "quality": quality, **more}, path.with_suffix(".partial"))
-        path.with_suffix(".partial").replace(path)
+    def save() -> None:
+        running = {"confidence": pair.thresholds.confidence, "baseline": pair.baseline.mean}
+        run.save(quality=quality, pair={"student": pair.student.state(), "teacher": pair.teacher.state(), **running})
 
-    def save_all() -> None:
-        about = {"confidence": pair.thresholds.confidence, "baseline": pair.baseline.mean}
-        save(last, pair={"student": pair.student.state(), "teacher": pair.teacher.state(), **about})
-
-    saved, every = time.monotonic(), max(1, recipe.optim.steps // CHECKS)
-    bar = tqdm(total=total, initial=step, unit="step", mininterval=5.0)
-    for drawn in draws(pools, recipe, step, total):
+    every = max(1, recipe.optim.steps // CHECKS)
+    bar = tqdm(total=total, initial=run.step, unit="step", mininterval=5.0)
+    for drawn in draws(pools, recipe, run.step, total):
         # Dropout draws from the step's own seed, so that a resumed run is the same run.
-        torch.manual_seed(hash((recipe.seed, step)))
-        noted = pair(Drawn(*(part.to(accelerator.device) for part in drawn)), step)
-        step += 1
+        torch.manual_seed(hash((recipe.seed, run.step)))
+        noted = pair(Drawn(*(part.to(accelerator.device) for part in drawn)), run.step)
+        run.step = step = run.step + 1
         bar.update()
         if step > pair.lead:
             ema.update(student, step=step - pair.lead - 1)
-        if step % 20 == 0:
+        if step % NOTE_EVERY == 0:
             history.note(writer, step, **{f"train/{name}": value for name, value in noted.items()})
             bar.set_postfix({name: f"{value:.3f}" for name, value in noted.items()})
         if recipe.semi.pseudo and step >= pair.lead and ((step - pair.lead) % every == 0 or step == total):
@@ -120,29 +109,27 @@ def train_semi(
                 warning = judge(quality, stop_below)
             except TrainingStopped:
                 bar.close()
-                save_all()
+                save()
                 raise
             if warning:
                 bar.write(f"step {step}: {warning}")
-        if time.monotonic() - saved > SAVE_EVERY_S:
-            save_all()
-            saved = time.monotonic()
+        if run.is_due:
+            save()
     bar.close()
-    save_all()
+    save()
     if quality:
         natural = labeled_shares(pools.labeled)
         give_back(ema.module, natural, seen_shares(natural, quality, uniform=recipe.semi.uniform))
     for item in pools.validation:
-        score = predict(ema.module, item, recipe.crop, limit=1500).accuracy()
-        history.note(writer, step, **{f"validation/{item.faces.name}": score})
-        print(f"step {step}: {item.faces.name} accuracy {score:.4f}")
-    save(out / "student.pt")
+        score = predict(ema.module, item, recipe.crop, limit=VALIDATED).accuracy()
+        history.note(writer, run.step, **{f"validation/{item.faces.name}": score})
+        print(f"step {run.step}: {item.faces.name} accuracy {score:.4f}")
     writer.close()
-    return out / "student.pt"
+    return run.finish(quality=quality)
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Raises InputError for what would only show later."""
+    """Raises InputError for settings that would fail only later."""
     if recipe.optim.steps < 1:
         raise InputError("fer-train semi counts in steps: set optim.steps to 1 or more")
     if recipe.optim.precision == "fp16":
@@ -154,15 +141,15 @@ def check_recipe(recipe: Recipe) -> None:
         )
     share = recipe.semi.labels
     if not 0 < share <= 1:
-        raise InputError(f"semi.labels is the share of labels that are told: above 0 and at most 1, not {share:g}")
+        raise InputError(f"semi.labels is the share of labels that are used: above 0 and at most 1, not {share:g}")
     if not 0 < recipe.semi.threshold <= 1:
         raise InputError(f"semi.threshold is a probability: above 0 and at most 1, not {recipe.semi.threshold:g}")
     if recipe.semi.teacher_size and recipe.semi.teacher_size < 16:
         raise InputError(f"semi.teacher_size is a side in px: 16 or more, or 0, not {recipe.semi.teacher_size}")
 
 
-def _said(recipe: Recipe, pools: Pools) -> str:
-    """For the card."""
+def _origin(recipe: Recipe, pools: Pools) -> str:
+    """What the student learned from, a sentence for the card."""
     count = sum(len(item.faces) for item in pools.labeled)
     text = f" Trained by fer-train semi with the labels of {count} images"
     if not recipe.semi.pseudo:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mien.errors import InputError
+from mien.files import write_whole
 from mien_train.evaluation.affect_head import FOLD_SEED, FOLDS, folds
 from mien_train.evaluation.evaluate import fit_affect_head, test_predictions
 from mien_train.evaluation.metrics import affect_metrics
@@ -59,9 +60,7 @@ def _figures(recipe: Recipe, root: Path | None, folder: Path) -> dict[str, float
     kept = folder / "figures.json"
     if not kept.is_file():
         made = {"recipe": recipe.to_dict(), "figures": measure(train(recipe, root, folder, resume=True), root)}
-        partial = kept.with_suffix(".partial")
-        partial.write_text(json.dumps(made, indent=2) + "\n")
-        partial.replace(kept)
+        write_whole(kept, (json.dumps(made, indent=2) + "\n").encode())
     read = json.loads(kept.read_text())
     if read["recipe"] != recipe.to_dict():
         raise InputError(f"{kept} was made by another recipe; use that one, or choose another --out")

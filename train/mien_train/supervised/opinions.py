@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mien.errors import InputError
+from mien.files import replacing
 from mien.types import EXPRESSIONS
 from mien_train.data.batches import Faces, soft_targets
 from mien_train.evaluation.predict import predict
@@ -74,10 +75,8 @@ def with_opinions(student: Student, training: list[Faces], recipe: Recipe, kept:
         return training
     if not kept.exists():
         labels = _read(student, training, recipe)
-        partial = kept.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **labels)  # type: ignore[arg-type]
-        partial.replace(kept)
+        with replacing(kept) as aside:
+            np.savez_compressed(aside, **labels)  # type: ignore[arg-type]
     with np.load(kept) as stored:
         soft = [stored[_key(item)] for item in training]
     if [len(part) for part in soft] != [len(item.faces) for item in training]:

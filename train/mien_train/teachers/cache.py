@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import torch
 
 from mien.errors import InputError
+from mien.files import replacing
 from mien_train.data.batches import Faces, Taught
 from mien_train.data.datasets import FaceSet
 from mien_train.evaluation.predict import predict_teacher
@@ -48,9 +49,8 @@ def write_cache(teacher: Teacher, item: Faces, folder: Path, precision: str = "n
     about["precision"] = precision
     table = pa.table(columns).replace_schema_metadata({"mien": json.dumps(about)})
     folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    pq.write_table(table, partial, compression="zstd")
-    partial.replace(path)
+    with replacing(path) as aside:
+        pq.write_table(table, aside, compression="zstd")
     return path
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
 from mien.bundle import Bundle, find_bundle, sha256
 from mien.errors import InputError
 from mien.types import EXPRESSIONS
 from mien_train.data.datasets import TERMS
+from mien_train.loop.threads import use_threads
+from mien_train.models.checkpoints import save_checkpoint
 from mien_train.temporal.data import LEARNED, load_stills
 from mien_train.temporal.evaluate import figures, mean_delay, methods
 from mien_train.temporal.network import READ, TemporalShape
@@ -75,7 +76,7 @@ def run_temporal(
 
     Returns the figures on the sequences to choose by. Raises InputError.
     """
-    torch.set_num_threads(threads or 1)
+    use_threads(threads or 1)
     cv2.setNumThreads(threads or 1)
     bundle = find_bundle(model)
     if bundle.card.labels != EXPRESSIONS:
@@ -113,9 +114,7 @@ def run_temporal(
         "student": sha256(bundle.model_file("fp32")),
         "training": terms,
     }
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
+    save_checkpoint(path, state)
     return {"model": bundle.card.name, "constants": constants, "validation": made}
 
 

@@ -19,6 +19,7 @@ from mien.align import crop_matrix
 from mien.bundle import Bundle
 from mien.engines import Engine, load_engine
 from mien.errors import InputError
+from mien.files import replacing
 from mien.types import EXPRESSIONS
 from mien_train.data.batches import Faces
 from mien_train.data.landmarks import decode_image
@@ -74,9 +75,8 @@ def make_scenes(
         file = folder / f"{start:06d}.npz"
         if not file.is_file():
             made = [_scene(sets, bundle, engine, frames, (seed, k)) for k in range(start, start + SAVE_EVERY)]
-            partial = folder / f"{start:06d}.partial.npz"
-            np.savez(partial, allow_pickle=False, **{name: np.stack([one[name] for one in made]) for name in made[0]})
-            partial.replace(file)
+            with replacing(file) as aside:
+                np.savez(aside, allow_pickle=False, **{name: np.stack([one[name] for one in made]) for name in made[0]})
         with np.load(file) as stored:
             parts.append({name: stored[name] for name in stored.files})
     joined = {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}

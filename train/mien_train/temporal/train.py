@@ -17,6 +17,8 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from mien.errors import InputError
+from mien_train.loop.run_folder import open_folder
+from mien_train.models.checkpoints import save_checkpoint
 from mien_train.temporal.network import CLASSES, TemporalNet, TemporalShape
 from mien_train.temporal.sequences import Floats, Sequences, gather
 
@@ -54,10 +56,7 @@ def train_temporal(
     What step n sees depends on the seed and n alone, so a killed run resumes to the same weights. Raises InputError
     for a run that exists already, or was of another shape or recipe.
     """
-    last = out / "last.pt"
-    if last.exists() and not resume:
-        raise InputError(f"{last} exists: add --resume to go on with that run, or choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
+    last = open_folder(out, resume=resume)
     torch.manual_seed(recipe.seed)
     net = TemporalNet(shape)
     ema = ModelEmaV3(net, decay=recipe.ema, use_warmup=True)
@@ -95,12 +94,13 @@ def train_temporal(
             bar.set_postfix(validation=f"{score:.4f}", loss=f"{float(loss.detach()):.3f}")
             if score > state["best"]:
                 state["best"] = score
-                _save({**about, "ema": ema.module.state_dict(), "best": score, "step": state["step"]}, out / "best.pt")
+                best = {**about, "ema": ema.module.state_dict(), "best": score, "step": state["step"]}
+                save_checkpoint(out / "best.pt", best)
             state |= {"net": net.state_dict(), "ema": ema.module.state_dict(), "optimiser": optimizer.state_dict()}
             state["schedule"] = schedule.state_dict()
-            _save(state, last)
+            save_checkpoint(last, state)
     made = torch.load(out / "best.pt", weights_only=True)
-    _save(made | {"history": state["history"]}, out / "temporal.pt")
+    save_checkpoint(out / "temporal.pt", made | {"history": state["history"]})
     (out / "history.json").write_text(json.dumps(state["history"], indent=2) + "\n")
     return out / "temporal.pt"
 
@@ -191,9 +191,3 @@ def _score(net: TemporalNet, chosen: Sequences) -> float:
             float(concordance(torch.from_numpy(affect[known]), torch.from_numpy(chosen.truth[known])).mean())
         )
     return float(np.mean(figures)) if figures else 0.0
-
-
-def _save(state: dict[str, Any], path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)

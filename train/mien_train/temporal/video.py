@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from mien.bundle import Bundle
 from mien.errors import InputError
+from mien.files import replacing
 from mien.recognizer import Recognizer
 from mien.sources.video import open_video
 from mien.types import EXPRESSIONS, Image
@@ -72,15 +73,13 @@ def read_rows(path: Path) -> dict[str, list[Row]]:
 
 def write_rows(path: Path, rows: list[Row]) -> None:
     """As ``read_rows`` reads them; aside first, then moved."""
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for row in rows:
             label = EXPRESSIONS[row.label] if row.label >= 0 else ""
             affect = ["" if math.isnan(value) else round(value, 4) for value in row.affect]
             writer.writerow([row.clip, row.frame, round(row.time, 4), label, *affect])
-    partial.replace(path)
 
 
 def load_labeled(path: Path, bundle: Bundle, cache: Path) -> tuple[Sequences, Sequences]:
@@ -98,9 +97,9 @@ def load_labeled(path: Path, bundle: Bundle, cache: Path) -> tuple[Sequences, Se
     for number, (clip, rows) in enumerate(tqdm(clips.items(), "clips", unit=" clips", mininterval=5.0)):
         file = folder / f"{number:06d}.npz"
         if not file.is_file():
-            partial = folder / f"{number:06d}.partial.npz"
-            np.savez(partial, **vars(_sequence(path.parent / clip, rows, recognizer)))
-            partial.replace(file)
+            sequence = _sequence(path.parent / clip, rows, recognizer)
+            with replacing(file) as aside:
+                np.savez(aside, **vars(sequence))
         with np.load(file) as stored:
             made.append(Sequences(**{name: stored[name] for name in stored.files}))
     there = [one for one in made if one.times.shape[1]]
