@@ -7,7 +7,6 @@ RUNS ?= runs
 STUDENT := runtime/mien/models/student
 TRAIN = $(DEV)/bin/fer-train
 EXPORT = $(DEV)/bin/fer-export
-MEASURE = $(DEV)/bin/python -m benchmarks
 LABELED := ferplus/train rafdb/train affectnet-subset/train
 TRAINED := $(LABELED) cfee/train taiwan/train
 HELD_OUT := rafdb/test ferplus/test affectnet-subset/test affectnet-va/train cfee/test taiwan/test
@@ -57,11 +56,6 @@ package: weights
 	cp $(STUDENT)/MODEL_CARD.md MODEL_CARD.md
 	cp $(RUNS)/broad-s/student.png benchmarks/results/evaluation.png
 
-figures:
-	$(MEASURE).accuracy.strangers default --data $(FACES) --card
-	$(MEASURE).accuracy.uncertain --data $(FACES)
-	$(MEASURE).accuracy.held_out default --data $(FACES) && $(MEASURE).accuracy.held_out --replot
-	$(MEASURE).accuracy.robustness --data $(FACES) --card && cp $(STUDENT)/MODEL_CARD.md MODEL_CARD.md
-	$(MEASURE).accuracy.clip $(CLIP)
-	$(MEASURE).temporal.encoder $(RUNS)/temporal/temporal.pt --data $(FACES) --frame $(RUNS)/frame
-	$(MEASURE).enrollment.personal --data $(FACES) && $(MEASURE).enrollment.ceiling --data $(FACES)
+figures: CARD := --card
+figures: benchmark-accuracy benchmark-encoder benchmark-personal benchmark-ceiling
+	cp $(STUDENT)/MODEL_CARD.md MODEL_CARD.md

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -54,3 +55,15 @@ def test_every_report_tells_a_command_that_there_is(shown: dict[str, str]) -> No
     ours = {command.split()[2] for command in told if command.startswith("python -m")}
     assert ours <= {name.removesuffix(".driver") for name in shown}
     assert len(ours) >= 25
+
+
+def test_make_runs_every_command_and_lists_every_target(shown: dict[str, str]) -> None:
+    text = (ROOT / "benchmarks.mk").read_text(encoding="utf-8")
+    run = {f"benchmarks.{name}" for name in re.findall(r"\(BENCHMARK\)\.([\w.]+)", text)}
+    # The choice of a crop is made once, before a student is trained; the fuzzer starts its workers itself.
+    alone = {"benchmarks.accuracy.crop", "benchmarks.reliability.fuzz.worker"}
+    assert run == {name.removesuffix(".driver") for name in shown} - alone
+    rules = set(re.findall(r"^(benchmark-[\w-]+):", text, re.MULTILINE))
+    listed = set(re.findall(r"^#   make (benchmark-[\w-]+) .*  ?\w", text, re.MULTILINE))
+    parts = {f"benchmark-{name}" for name in ("personal", "ceiling", "enroll-time", "encoder", "temporal-speed")}
+    assert rules == listed | parts

@@ -23,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def test_wheel_holds_detector_with_its_licence(wheel: zipfile.ZipFile) -> None:
     assert b"MIT License" in wheel.read("mien/models/yunet/LICENSE")
-    assert b"page.js" in wheel.read("mien/page/index.html")
+    assert b"page.js" in wheel.read("mien/web/static/index.html")
     session = onnxruntime.InferenceSession(wheel.read("mien/models/yunet/yunet.onnx"))
     (image,) = session.get_inputs()
     assert image.type == "tensor(uint8)"
