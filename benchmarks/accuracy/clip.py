@@ -59,8 +59,8 @@ def count(labels: list[str | None]) -> dict[str, int]:
 def plot(values: np.ndarray, rate: float, path: Path) -> None:
     figure, axis = plt.subplots(figsize=(8, 3), layout="constrained")
     seconds = np.arange(len(values)) / rate
-    for column, name, colour in ((0, "valence", "#1b7837"), (1, "arousal", "#b35806")):
-        axis.plot(seconds, values[:, column], color=colour, linewidth=1.2, label=name)
+    for column, name, color in ((0, "valence", "#1b7837"), (1, "arousal", "#b35806")):
+        axis.plot(seconds, values[:, column], color=color, linewidth=1.2, label=name)
     axis.axhline(0, color="#999", linewidth=0.6)
     axis.set(xlabel="seconds", ylim=(-1, 1), title="From crying to smiling: raw output, frame by frame")
     axis.legend(frameon=False, loc="upper left", ncols=2)

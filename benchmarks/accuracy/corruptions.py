@@ -99,8 +99,8 @@ def contrast(face: Shown, strength: float, rng: np.random.Generator) -> Shown:
 
 def rotation(face: Shown, strength: float, rng: np.random.Generator) -> Shown:
     """Turned around the face by ``strength`` degrees, one way or the other; the border repeats."""
-    centre = (face.box[:2] + face.box[2:]) / 2
-    turn = cv2.getRotationMatrix2D((float(centre[0]), float(centre[1])), strength * rng.choice((-1, 1)), 1.0)
+    center = (face.box[:2] + face.box[2:]) / 2
+    turn = cv2.getRotationMatrix2D((float(center[0]), float(center[1])), strength * rng.choice((-1, 1)), 1.0)
     size = face.image.shape[1], face.image.shape[0]
     image = cv2.warpAffine(face.image, turn, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     points = face.landmarks @ turn[:, :2].T + turn[:, 2]
@@ -134,7 +134,7 @@ KINDS = (
     Kind("rotation", rotation, (10, 20, 30), "± {}°"),
     Kind("eyes covered", eyes_covered, (0.3, 0.6, 0.9), "{} eye distances"),
     Kind("mouth covered", mouth_covered, (0.3, 0.7, 1.2), "{} eye distances"),
-    Kind("grey", grey, (1,), "no colour"),
+    Kind("grey", grey, (1,), "no color"),
 )
 
 
@@ -147,7 +147,7 @@ def _levels(face: Shown, image: NDArray[np.floating]) -> Shown:
 
 
 def _cover(
-    face: Shown, first: Floats, second: Floats, width: float, height: float, colour: tuple[int, int, int]
+    face: Shown, first: Floats, second: Floats, width: float, height: float, color: tuple[int, int, int]
 ) -> Shown:
     """A bar along the line between two landmarks; ``width`` and ``height`` in distances between the eyes."""
     unit = float(np.linalg.norm(face.landmarks[1] - face.landmarks[0]))
@@ -160,5 +160,5 @@ def _cover(
         middle + unit / 2 * (i * width * along + j * height * down) for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))
     ]
     image = face.image.copy()
-    cv2.fillConvexPoly(image, np.rint(16 * np.array(corners)).astype(np.int32), colour, cv2.LINE_AA, 4)
+    cv2.fillConvexPoly(image, np.rint(16 * np.array(corners)).astype(np.int32), color, cv2.LINE_AA, 4)
     return _repaint(face, image)

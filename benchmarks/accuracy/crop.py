@@ -40,7 +40,7 @@ def main() -> None:
     results = []
     for name, (anchor, scale, rotate) in VARIANTS.items():
         recipe = Recipe(crop=CropSpec(args.size, anchor, scale, rotate))
-        # Duplicates stay in: they favour no crop, and looking for them takes longer than a trial.
+        # Duplicates stay in: they favor no crop, and looking for them takes longer than a trial.
         data = replace(recipe.data, limit=args.images, near_duplicates=-1)
         optim = replace(recipe.optim, epochs=args.epochs)
         recipe = replace(recipe, data=data, optim=optim)

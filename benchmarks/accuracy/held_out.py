@@ -137,7 +137,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def some(item: Faces, count: int) -> Faces:
-    """The labelled images, or ``count`` of them, evenly spread; 0 for all."""
+    """The labeled images, or ``count`` of them, evenly spread; 0 for all."""
     rows = np.flatnonzero(item.faces.expression >= 0)
     return item.subset(rows[np.linspace(0, len(rows) - 1, count).astype(int)] if 0 < count < len(rows) else rows)
 

@@ -6,7 +6,7 @@ What ``personal.py`` is held against. A multinomial regression with an L2 penalt
 from *all* training and validation faces of FER+, basic and compound, near-duplicates of test faces aside. Basic faces
 keep the model's own probabilities among themselves, as on the device. Then three of the six compounds compete with the
 eight basic expressions, in each of the 20 ways to choose them, and the readiness to call a face new is chosen *on the
-test faces*, so that basic ones lose 1 point of plain accuracy (or 2, or 4), and the best penalty as well. No enrolment
+test faces*, so that basic ones lose 1 point of plain accuracy (or 2, or 4), and the best penalty as well. No enrollment
 from a few examples can know that much. Writes ``benchmarks/results/ceiling.json``.
 """
 

@@ -1,4 +1,4 @@
-"""Enrolment of five crops, embeddings included, over one ``predict`` of the demo picture: one thread, in turns.
+"""Enrollment of five crops, embeddings included, over one ``predict`` of the demo picture: one thread, in turns.
 
     python -m benchmarks.enrollment.enroll_time
 
@@ -50,9 +50,9 @@ def main() -> None:
         times = np.array([taken["predict"], taken["enroll"]]).T
         ratios = times[:, 1] / times[:, 0]
         low, middle, high = np.percentile(ratios, (25, 50, 75)).round(2).tolist()
-        predicts, enrols = (1000 * np.median(times, axis=0)).round(1).tolist()
-        report[name] = {"predict_ms": predicts, "enrol_ms": enrols, "ratio": middle, "quartiles": [low, high]}
-        print(f"{name}: predict {predicts} ms, enrolment of 5 crops {enrols} ms: {middle} times ({low} to {high})")
+        predicts, enrolls = (1000 * np.median(times, axis=0)).round(1).tolist()
+        report[name] = {"predict_ms": predicts, "enrol_ms": enrolls, "ratio": middle, "quartiles": [low, high]}
+        print(f"{name}: predict {predicts} ms, enrollment of 5 crops {enrolls} ms: {middle} times ({low} to {high})")
     write_report(args.out, report)
 
 

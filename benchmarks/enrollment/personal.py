@@ -1,4 +1,4 @@
-"""Compound expressions enrolled on the device from a few examples: what is recognised, and what basic ones lose.
+"""Compound expressions enrolled on the device from a few examples: what is recognized, and what basic ones lose.
 
     python -m benchmarks.enrollment.personal --data FACES
 
@@ -6,7 +6,7 @@ Examples are drawn from the training and validation images of FER+ (near-duplica
 its test images: 1, 3, 5 and 20 shots of 1 to 6 of six compounds, over 20 draws of compounds and examples. All figures
 are balanced accuracies over the new classes: ``all`` with every basic and new class competing, ``new`` among the new
 ones alone. ``loss`` is plain accuracy that basic test images lose. One part runs with the limit of one point that is
-the default, the other over limits, for the trade between the two. Refused enrolments (counted for three
+the default, the other over limits, for the trade between the two. Refused enrollments (counted for three
 classes) are learned all the same. Writes ``benchmarks/results/personal.json`` and ``personal.png``.
 """
 

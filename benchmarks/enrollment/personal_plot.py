@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-COLOURS = {1: "#999999", 3: "#56b4e9", 5: "#d55e00", 20: "#0072b2"}
+COLORS = {1: "#999999", 3: "#56b4e9", 5: "#d55e00", 20: "#0072b2"}
 TARGET = 0.60
 
 
@@ -29,12 +29,12 @@ def plot(report: dict[str, Any], path: Path) -> None:
 
 
 def _trade(axis: Axes, rows: list[dict[str, Any]]) -> None:
-    for shots, colour in COLOURS.items():
+    for shots, color in COLORS.items():
         mine = [row for row in rows if row["shots"] == shots]
         x = [100 * row["loss_plain_ferplus"]["mean"] for row in mine]
         y = [row["all"]["mean"] for row in mine]
         wide = [100 * row["loss_plain_ferplus"]["sd"] for row in mine]
-        axis.errorbar(x, y, [row["all"]["sd"] for row in mine], wide, "o-", color=colour, ms=4, lw=1.5, elinewidth=0.6)
+        axis.errorbar(x, y, [row["all"]["sd"] for row in mine], wide, "o-", color=color, ms=4, lw=1.5, elinewidth=0.6)
     axis.axvline(1, color="#555", lw=1, ls=":")
     axis.axhline(TARGET, color="#555", lw=1, ls=":")
     axis.set(ylim=(0, 1), xlabel="points of accuracy that basic faces of FER+ lose", ylabel="balanced accuracy")
@@ -43,12 +43,12 @@ def _trade(axis: Axes, rows: list[dict[str, Any]]) -> None:
 
 
 def _by_classes(axis: Axes, rows: list[dict[str, Any]], key: str, title: str) -> None:
-    for shots, colour in COLOURS.items():
+    for shots, color in COLORS.items():
         mine = [row for row in rows if row["shots"] == shots]
-        x = [row["classes"] + 0.05 * (list(COLOURS).index(shots) - 1.5) for row in mine]
+        x = [row["classes"] + 0.05 * (list(COLORS).index(shots) - 1.5) for row in mine]
         means, spread = [row[key]["mean"] for row in mine], [row[key]["sd"] for row in mine]
         label = f"{shots} example{'s' * (shots > 1)}"
-        axis.errorbar(x, means, spread, fmt="o-", color=colour, ms=4, lw=1.5, elinewidth=0.8, label=label)
+        axis.errorbar(x, means, spread, fmt="o-", color=color, ms=4, lw=1.5, elinewidth=0.8, label=label)
     axis.set(ylim=(0, 1.03), xlabel="new classes", ylabel="balanced accuracy")
     axis.set_title(title, fontsize=10)
     axis.legend(fontsize=8, loc="lower left" if key == "new" else "upper right")

@@ -2,7 +2,7 @@
 
     python -m benchmarks.reliability.kills FACES/clips/pexels_crying_to_smiling.mp4
 
-The writer loops over the clip, with faces that the recogniser really found in it, through the sinks of ``fer-run``;
+The writer loops over the clip, with faces that the recognizer really found in it, through the sinks of ``fer-run``;
 every fourth run is killed around the moment at which it closes its files. ``--command`` kills another program, as in
 ``--command 'fer-run --source {clip} --loop --json {json} --csv {csv} --save {video}'``.
 """

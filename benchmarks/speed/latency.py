@@ -5,7 +5,7 @@
 
 All as ONNX files through ONNX Runtime and OpenVINO, 1 and 2 threads, 1 and 8 pictures, float32 and INT8; everything of
 one precision and thread count in turn in this process, matrix products for the peak among it; medians. The peers have
-random weights, and latency does not depend on them. Ours take uint8 crops and cast and normalise in the graph; theirs
+random weights, and latency does not depend on them. Ours take uint8 crops and cast and normalize in the graph; theirs
 take float32, which leaves that work out. The first run makes their files, in about five minutes.
 
 Writes ``benchmarks/results/latency.json``, ``latency.png`` and ``roofline.png``.
@@ -88,7 +88,7 @@ def main() -> None:
         **heading(f"{parser.prog} {named} --budget {args.budget:g}", "onnxruntime", "openvino", "torch", "timm"),
         "load average at the end": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "note": "peers: architectures with random weights, on which latency does not depend; their INT8 is ONNX "
-        "Runtime's static QDQ quantisation, calibrated on random pictures. ms of a whole call, median; tenth: what a "
+        "Runtime's static QDQ quantization, calibrated on random pictures. ms of a whole call, median; tenth: what a "
         "tenth of the calls stay under; of_peak: MACs a second over the fastest matrix product of that precision and "
         "thread count on either engine, measured in turn; bandwidth: GB/s read and written; layers: "
         f"{first.name} on ONNX Runtime, one thread, one crop",
@@ -117,7 +117,7 @@ def ours(name: str) -> Network:
 
 
 def peers(starts: list[str]) -> list[Network]:
-    """The others' networks, exported and quantised where that is not done yet."""
+    """The others' networks, exported and quantized where that is not done yet."""
     made = []
     for peer in PEERS:
         if peer.name.startswith(tuple(starts)):

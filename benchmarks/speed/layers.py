@@ -26,7 +26,7 @@ import matplotlib.pyplot as plt
 from matplotlib.collections import PathCollection
 
 WIDTHS = {"float": 4, "float16": 2, "int8": 1, "uint8": 1, "int32": 4, "int64": 8}
-COLOURS = {"stem": "#8e44ad", "depthwise": "#2980b9", "pointwise": "#c0392b", "other products": "#16a085"}
+COLORS = {"stem": "#8e44ad", "depthwise": "#2980b9", "pointwise": "#c0392b", "other products": "#16a085"}
 REST = "layout, casts, clips"
 
 
@@ -109,7 +109,7 @@ def _size(tensors: Sequence[tuple[str, tuple[int, ...]]]) -> int:
 
 def by_kind(layers: Sequence[Layer], peak: float, near: float, shared: float) -> dict[str, dict[str, float]]:
     """Of each kind of layer, and of all: how much of the time, how fast, and the time by the roofline over it."""
-    kinds = [*COLOURS, REST]
+    kinds = [*COLORS, REST]
     groups = {kind: [layer for layer in layers if layer.kind == kind] for kind in kinds}
     total = sum(layer.seconds for layer in layers)
     rows = {}
@@ -138,7 +138,7 @@ def plot(layers: Sequence[Layer], peak: float, near: float, shared: float, title
     for speed, style, name in ((near, "-", "a core's own cache"), (shared, "--", "shared cache")):
         axis.plot(along, np.minimum(peak, along * speed) / 1e9, style, color="#7f8c8d", label=f"roof, {name}")
     total = sum(layer.seconds for layer in layers)
-    for kind, colour in COLOURS.items():
+    for kind, color in COLORS.items():
         part = [layer for layer in layers if layer.kind == kind and layer.macs]
         if not part:
             continue
@@ -147,7 +147,7 @@ def plot(layers: Sequence[Layer], peak: float, near: float, shared: float, title
             [layer.macs / (layer.weights + layer.moved) for layer in part],
             [layer.macs / layer.seconds / 1e9 for layer in part],
             s=[4000 * layer.seconds / total for layer in part],
-            color=colour,
+            color=color,
             alpha=0.6,
             label=f"{kind}, {share:.0%} of the time",
         )

@@ -37,7 +37,7 @@ def peer_file(peer: Peer, precision: str, folder: Path = FOLDER) -> Path:
             if precision == "fp32":
                 export(peer, partial)
             else:
-                quantise(exact, partial, peer.example(2).numpy())
+                quantize(exact, partial, peer.example(2).numpy())
         partial.replace(path)
     return path
 
@@ -47,8 +47,8 @@ def export(peer: Peer, path: Path) -> None:
     quiet_export(settled(peer), peer.example(2), path, INPUT, (), OPSET)
 
 
-def quantise(exact: Path, path: Path, pictures: np.ndarray[Any, Any]) -> None:
-    """ONNX Runtime's own static quantisation, as it advises for CPUs with VNNI: QDQ, uint8 activations with a zero
+def quantize(exact: Path, path: Path, pictures: np.ndarray[Any, Any]) -> None:
+    """ONNX Runtime's own static quantization, as it advises for CPUs with VNNI: QDQ, uint8 activations with a zero
     point (a ReLU then costs nothing), int8 weights by channel, every kind of layer that it knows.
 
     Calibrated on random pictures: the labels are worth nothing, and cost exactly as much time.
@@ -85,7 +85,7 @@ def _made_by() -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter and the quantiser print their progress and their advice."""
+    """The exporter and the quantizer print their progress and their advice."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -43,7 +43,7 @@ NAMES = {"crop": "align"}
 SMALL = ("align", "smooth", "draw", "write")
 SHARE = "share of align, smooth, draw and write, encoding aside"
 LIMIT = 0.15  # of the time of one face at 640 x 360, encoding aside, for SMALL together
-COLOURS = ("#8d99ae", "#264653", "#2a9d8f", "#c0392b", "#e9c46a", "#f4a261", "#e76f51", "#b9c0c9", "#e3e6ea")
+COLORS = ("#8d99ae", "#264653", "#2a9d8f", "#c0392b", "#e9c46a", "#f4a261", "#e76f51", "#b9c0c9", "#e3e6ea")
 Case = tuple[int, int]
 """Faces, and lines of the picture."""
 
@@ -165,7 +165,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
 
 def _bars(axis: Axes, title: str, bars: list[tuple[str, dict[str, Any]]]) -> None:
     floor = np.zeros(len(bars))
-    for stage, colour in zip(STAGES, COLOURS, strict=True):
+    for stage, color in zip(STAGES, COLORS, strict=True):
         heights = np.array([row["ms a frame"][stage] for _, row in bars])
         hatch = "///" if stage == "encode" else None
         axis.bar(
@@ -173,7 +173,7 @@ def _bars(axis: Axes, title: str, bars: list[tuple[str, dict[str, Any]]]) -> Non
             heights,
             0.7,
             floor,
-            color=colour,
+            color=color,
             label=stage,
             hatch=hatch,
             edgecolor="white",

@@ -177,18 +177,18 @@ def on_clip(path: Path, model: str, ways: dict[str, Any]) -> dict[str, Any]:
     return rows
 
 
-def lag(curve: np.ndarray, centred: np.ndarray, times: np.ndarray) -> float | None:
-    """Seconds by which ``curve`` fits best behind the centred mean of the raw one; None for too short a clip."""
+def lag(curve: np.ndarray, centered: np.ndarray, times: np.ndarray) -> float | None:
+    """Seconds by which ``curve`` fits best behind the centered mean of the raw one; None for too short a clip."""
     steps = range(-5, SHIFTS)
     inner = slice(SHIFTS, len(curve) - SHIFTS)
     if len(curve) < 3 * SHIFTS:
         return None
-    errors = [float(((np.roll(curve, -k) - centred)[inner] ** 2).mean()) for k in steps]
+    errors = [float(((np.roll(curve, -k) - centered)[inner] ** 2).mean()) for k in steps]
     return round(steps[int(np.argmin(errors))] * float(np.median(np.diff(times))), 3)
 
 
 def tremble(part: Sequences) -> float:
-    """Distance of an embedding from the mean of its neighbours, over the length of an embedding."""
+    """Distance of an embedding from the mean of its neighbors, over the length of an embedding."""
     e = part.embedding[0]
     gap = e[1:-1] - (e[:-2] + e[2:]) / 2
     return round(float(np.linalg.norm(gap, axis=1).mean() / 1.5**0.5 / np.linalg.norm(e, axis=1).mean()), 4)
