@@ -2,6 +2,8 @@
 #   make demo        lean install in an environment of its own, reads a portrait, writes demo.jpg
 #   make test        .venv with everything, then the tests: minutes on a CPU, no data needed
 #   make lint        ruff, ruff format, mypy (strict)
+#   make docs        the documentation as a site, in build/docs
+#   make readme      the README's table of figures, anew from benchmarks/results
 #   make coverage    which lines the tests reach, in build/coverage; processes that they start do not count
 #   make hooks       ruff and mypy before each commit, by pre-commit
 #   make dist        wheel and sdist in dist/, checked, and tried in an empty environment
@@ -11,7 +13,7 @@ PYTHON ?= python3
 DEMO := .venv-demo
 DEV := .venv
 
-.PHONY: demo test lint coverage hooks dist clean help
+.PHONY: demo test lint docs readme coverage hooks dist clean help
 
 # Lean install, no framework. scikit-image only lends its public-domain portrait, so its own dependencies stay out.
 demo: $(DEMO)/installed
@@ -24,6 +26,14 @@ lint: $(DEV)/installed
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
+
+# A broken link, an unknown option or a figure that is not there is an error.
+docs: $(DEV)/installed
+	NO_MKDOCS_2_WARNING=1 $(DEV)/bin/mkdocs build --strict --quiet
+	@echo "look at it: $(DEV)/bin/python -m http.server --directory build/docs"
+
+readme: $(DEV)/installed
+	$(DEV)/bin/python docs/hooks/readme.py
 
 coverage: $(DEV)/installed
 	$(DEV)/bin/python -m pytest --cov --cov-report=term:skip-covered --cov-report=html
@@ -51,7 +61,7 @@ $(DEMO)/installed: pyproject.toml hatch_build.py $(shell find runtime -name '*.p
 
 $(DEV)/installed: pyproject.toml hatch_build.py
 	$(PYTHON) -m venv $(DEV)
-	$(DEV)/bin/pip install --quiet -e ".[cpu,train,export,dev]"
+	$(DEV)/bin/pip install --quiet -e ".[cpu,train,export,dev,docs]"
 	touch $@
 
 clean:

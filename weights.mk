@@ -59,3 +59,4 @@ package: weights
 figures: CARD := --card
 figures: benchmark-accuracy benchmark-encoder benchmark-personal benchmark-ceiling
 	cp $(STUDENT)/MODEL_CARD.md MODEL_CARD.md
+	$(DEV)/bin/python docs/hooks/readme.py

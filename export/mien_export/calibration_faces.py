@@ -51,9 +51,9 @@ def read_faces(sources: Sequence[str], spec: CropSpec, limit: int = LIMIT, *, cl
     """Crops of the faces in ``sources``, at most ``limit`` (0: all), evenly spread over each source.
 
     A source is a folder of pictures (folders named after expressions give labels), parquet files or a glob of them with
-    the columns of the README, a video, or a camera's number; none is the portrait that scikit-image brings, mirrored,
-    turned, and in other light. ``clear`` leaves out rows whose votes are split between two expressions. Raises
-    InputError where one is missing or holds no face.
+    the columns of docs/reference/formats.md, a video, or a camera's number; none is the portrait that scikit-image
+    brings, mirrored, turned, and in other light. ``clear`` leaves out rows whose votes are split between two
+    expressions. Raises InputError where one is missing or holds no face.
     """
     if not sources:
         return _portrait(spec)
@@ -102,7 +102,7 @@ def _parquet(paths: Sequence[str], spec: CropSpec, detector: Detector, limit: in
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {paths[0]}: {error}") from error
     if rows and not {"image", "expression"} <= set(rows[0]):
-        raise InputError(f"{paths[0]} needs the columns image and expression; see the README")
+        raise InputError(f"{paths[0]} needs the columns image and expression; see docs/reference/formats.md")
     if clear:
         rows = [row for row in rows if int(row["expression"]) >= 0 and not is_blend(row.get("votes"))]
     for row in _spread(rows, limit):

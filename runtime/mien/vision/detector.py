@@ -146,7 +146,7 @@ def load_detector(
     at_once: int = 1,
     turned: bool = True,
 ) -> Detector:
-    """The packaged YuNet. One thread by default: on its small layers two are slower (``benchmarks/detector.py``)."""
+    """The packaged YuNet. One thread by default: on its small layers two are slower."""
     path = Path(str(files("mien") / "models" / "yunet" / "yunet.onnx"))
     if not path.is_file():
         raise ModelNotFound(f"the face detector {path} is missing; install mien with pip, which builds it")

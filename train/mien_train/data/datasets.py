@@ -93,7 +93,7 @@ def load_faces(name: str, root: Path | None = None) -> FaceSet:
     rows = datasets.load_dataset("parquet", data_files=shards, split="train")
     missing = {"image", "expression"} - set(rows.column_names)
     if missing:
-        raise InputError(f"{shards[0]} has no column {sorted(missing)[0]}; see the README for the columns")
+        raise InputError(f"{shards[0]} has no column {sorted(missing)[0]}; see docs/reference/formats.md")
     rows = rows.cast_column("image", datasets.Image(decode=False))
     count = len(rows)
     expression = np.array(rows["expression"], dtype=np.int64)

@@ -32,7 +32,8 @@ def load_teacher(path: str | Path) -> Teacher:
     if path.suffix == ".pt":
         return CheckpointTeacher(path)
     if path.suffix in (".onnx", ".pth"):
-        raise InputError(f"{path} alone says nothing of its classes and crop; describe it in a TOML file (see README)")
+        told = "alone says nothing of its classes and crop; describe it in a TOML file (see docs/how-to/distilling.md)"
+        raise InputError(f"{path} {told}")
     if path.exists() and not (path / CARD).is_file():
         raise InputError(f"{path} is no teacher: give a checkpoint (.pt), a bundle's folder or a TOML file")
     return BundleTeacher(str(path))
