@@ -109,7 +109,8 @@ def test_the_runtime_imports_downward_only() -> None:
         if name == "__init__":
             continue
         package, _, module = name.partition(".")
-        assert package in PACKAGES, f"{package} has no place yet: add it to PACKAGES and to docs/explanation/architecture.md"
+        told = f"{package} has no place yet: add it to PACKAGES and to docs/explanation/architecture.md"
+        assert package in PACKAGES, told
         inside = PACKAGES[package]
         assert not module or module in inside, f"{name} has no place yet: add it to PACKAGES"
         for used in imports(path):
