@@ -101,6 +101,18 @@ def test_links_out_of_the_pages_lead_to_copies_in_the_site() -> None:
     ]
 
 
+def test_tests_that_the_table_of_faults_names_are_there() -> None:
+    table = (ROOT / "benchmarks/results/faults.md").read_text(encoding="utf-8")
+    there = {
+        f"{path.name}::{name}"
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8"))
+    }
+    named = set(re.findall(r"(test_\w+\.py::test_\w+)", table))
+    assert named
+    assert not named - there
+
+
 def test_options_of_all_commands_are_in_the_reference() -> None:
     from commands import COMMANDS, filled
 
