@@ -14,19 +14,12 @@ from pathlib import Path
 
 import cv2
 import pytest
-from code_blocks import PAGES, ROOT, Block, blocks, commands
+from code_blocks import PAGES, ROOT, Block, blocks, commands_of
+from commands import COMMANDS
 from tiny_conv import write_conv_bundle
 
 from mien.types import EXPRESSIONS, Image
 
-COMMANDS = {
-    "fer-run": "mien.cli.options",
-    "fer-enroll": "mien.cli.enroll",
-    "fer-doctor": "mien.cli.doctor",
-    "fer-bench": "mien.bench",
-    "fer-train": "mien_train.cli",
-    "fer-export": "mien_export.cli",
-}
 PROGRAMS = {
     "fer-run": "from mien.cli import main as main",
     "fer-enroll": "from mien.cli.programs import fer_enroll as main",
@@ -107,7 +100,7 @@ HOW: dict[str, Callable[[Block, dict[str, object]], None]] = {"python": run_pyth
 @pytest.mark.parametrize("block", [block for block in ALL if block.language == "sh"], ids=str)
 def test_commands_are_understood(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also those that cannot run here: their options are parsed, their modules and targets are there."""
-    for words in commands(block.text):
+    for words in commands_of(block.text):
         while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):  # variables of the environment
             words = words[1:]
         if "-m" in words:

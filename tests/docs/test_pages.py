@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from code_blocks import PAGES, ROOT, without_blocks
+from commands import COMMANDS, filled
+from figures import CARD, FigureMissing, gain, interval, number, percent, points, render, spread
+from linked_files import links, place
+from readme import BEGIN, END, README, table
 
 import mien
 
@@ -17,21 +19,8 @@ DOCS = ROOT / "docs"
 SITE = [page for page in PAGES if page.is_relative_to(DOCS)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def hooks() -> Iterator[None]:
-    """The modules of docs/hooks, as MkDocs imports them."""
-    pytest.importorskip("jinja2")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(DOCS / "hooks"))
-        yield
-    for name in ("figures", "readme", "commands", "linked_files"):
-        sys.modules.pop(name, None)
-
-
 @pytest.mark.parametrize("page", SITE, ids=lambda page: page.relative_to(DOCS).as_posix())
 def test_every_figure_is_there(page: Path) -> None:
-    from figures import render
-
     text = render(page.read_text(encoding="utf-8"), page.name)
     assert "{{" not in text
     assert "{%" not in text
@@ -47,15 +36,11 @@ def test_every_figure_is_there(page: Path) -> None:
     ],
 )
 def test_a_figure_that_is_not_there_is_named_with_page_and_line(text: str, told: str) -> None:
-    from figures import FigureMissing, render
-
     with pytest.raises(FigureMissing, match=f"page.md, {told}"):
         render(text, "page.md")
 
 
 def test_figures_are_written_as_people_write_them() -> None:
-    from figures import gain, interval, number, percent, points, spread
-
     space = "\N{NO-BREAK SPACE}"
     assert number(-0.284, 2) == "−0.28"
     assert percent(0.8572, 1) == f"85.7{space}%"
@@ -66,8 +51,6 @@ def test_figures_are_written_as_people_write_them() -> None:
 
 
 def test_the_table_of_the_readme_is_that_of_the_results() -> None:
-    from readme import BEGIN, END, README, table
-
     text = README.read_text(encoding="utf-8")
     assert text.split(BEGIN)[1].split(END)[0] == table(), "make readme"
 
@@ -90,8 +73,6 @@ def test_links_lead_to_files(page: Path) -> None:
 
 
 def test_links_out_of_the_pages_lead_to_copies_in_the_site() -> None:
-    from linked_files import links, place
-
     page = DOCS / "how-to/training.md"
     text = (
         "[a](../../train/mien_train/recipe.py) [b](../quickstart.md) [c](https://x.org/a.md)\n```\n[d](../../x)\n```\n"
@@ -114,8 +95,6 @@ def test_tests_that_the_table_of_faults_names_are_there() -> None:
 
 
 def test_options_of_all_commands_are_in_the_reference() -> None:
-    from commands import COMMANDS, filled
-
     page = filled((DOCS / "reference/commands.md").read_text(encoding="utf-8"))
     assert "<!-- command" not in page
     for command, option in {
@@ -134,8 +113,6 @@ def test_every_public_name_is_in_the_reference() -> None:
 
 def test_no_figure_of_accuracy_is_typed() -> None:
     """What the packaged student reaches is read: its accuracies as three digits stand nowhere in the pages."""
-    from figures import CARD
-
     metrics = json.loads(CARD.read_text(encoding="utf-8"))["metrics"]
     typed = {f"{row['accuracy']:.3f}" for row in metrics.values() if "accuracy" in row}
     for page in SITE:

@@ -44,7 +44,7 @@ def without_blocks(text: str) -> str:
     return BLOCK.sub("", text)
 
 
-def commands(text: str) -> Iterator[list[str]]:
+def commands_of(text: str) -> Iterator[list[str]]:
     """The commands of a shell block as lists of words, those joined by ``&&`` or ``|`` one by one."""
     for line in text.replace("\\\n", " ").splitlines():
         words = shlex.shlex(line, posix=True, punctuation_chars=True)
