@@ -65,9 +65,7 @@ def _commands(action: Any, level: int) -> Iterator[str]:
 
 
 def _name(action: argparse.Action) -> str:
-    value = action.metavar or (
-        "{" + ",".join(map(str, action.choices)) + "}" if action.choices else action.dest.upper()
-    )
+    value = action.metavar or action.dest.upper()
     shown = " ".join(value) if isinstance(value, tuple) else str(value)
     if not action.option_strings:
         return f"`{shown}`"
@@ -77,7 +75,9 @@ def _name(action: argparse.Action) -> str:
 
 def _help(action: argparse.Action, prog: str) -> str:
     text = (action.help or "").replace("%(default)s", str(action.default)).replace("%(prog)s", prog)
-    return text.replace("%%", "%").replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+    text = text.replace("%%", "%").replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+    choices = ", ".join(f"`{choice}`" for choice in action.choices or ())
+    return f"{text}{'; ' if text else ''}one of {choices}" if choices else text
 
 
 def filled(markdown: str) -> str:
