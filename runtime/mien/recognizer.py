@@ -65,7 +65,7 @@ class Recognizer:
             min_face: Smallest face to report, in px of the frame. 0 searches the frame at 640 px, which finds faces
                 from about a fortieth of its longer side; a larger value is faster, a smaller one slower.
             min_score: Threshold of the face detector, in (0, 1).
-            min_confidence: In [0, 1). An expression whose calibrated probability is lower is labelled ``uncertain``.
+            min_confidence: In [0, 1). An expression whose calibrated probability is lower is labeled ``uncertain``.
             exclude: Classes to leave out, such as ``("contempt",)``; the others share their probability. Labels of the
                 card, or of expressions in ``personal``.
             personal: File of ``fer-enroll`` or ``save_personal``, learned with this model.
