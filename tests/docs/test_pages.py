@@ -111,6 +111,16 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert set(mien.__all__) <= names
 
 
+def test_every_package_and_module_is_in_the_architecture() -> None:
+    page = (DOCS / "explanation/architecture.md").read_text(encoding="utf-8")
+    for base in ("runtime/mien", "train/mien_train", "export/mien_export"):
+        for path in (ROOT / base).iterdir():
+            if path.suffix == ".py" and path.stem != "__init__":
+                assert f"`{path.stem}`" in page, path
+            elif path.is_dir() and path.name != "__pycache__":
+                assert f"`{path.name}/`" in page, path
+
+
 def test_no_figure_of_accuracy_is_typed() -> None:
     """What the packaged student reaches is read: its accuracies as three digits stand nowhere in the pages."""
     metrics = json.loads(CARD.read_text(encoding="utf-8"))["metrics"]
