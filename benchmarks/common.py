@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import cv2
 
-from mien.engines.selection import processor
+from mien.engines.cores import processor
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"

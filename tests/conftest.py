@@ -1,4 +1,4 @@
-"""Fixtures that several wings use."""
+"""Fixtures that tests of several packages use."""
 
 from __future__ import annotations
 

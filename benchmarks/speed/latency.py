@@ -33,7 +33,7 @@ from benchmarks.speed.peers import PEERS, Peer
 from benchmarks.speed.roofline import SIZES, Taken, bandwidths, left_matrix, product, timed
 from mien.bundle import find_bundle
 from mien.engines import has_library, load_engine
-from mien.engines.selection import processor
+from mien.engines.cores import processor
 
 ENGINES, THREADS, BATCHES, PRECISIONS = ("cpu", "openvino"), (1, 2), (1, 8), ("fp32", "int8")
 NAMES = {"cpu": "ONNX Runtime", "openvino": "OpenVINO"}
