@@ -20,13 +20,7 @@ from tiny_conv import write_conv_bundle
 
 from mien.types import EXPRESSIONS, Image
 
-PROGRAMS = {
-    "fer-run": "from mien.cli import main as main",
-    "fer-enroll": "from mien.cli.programs import fer_enroll as main",
-    "fer-doctor": "from mien.cli.programs import fer_doctor as main",
-    "fer-train": "from mien_train.cli import main as main",
-    "fer-export": "from mien_export.cli import main as main",
-}
+SCRIPT = re.compile(r'^(fer-\w+) = "([\w.]+):(\w+)"$', re.M)
 MAKEFILES = ("Makefile", "weights.mk", "benchmarks.mk")
 QUICK = ("optim.steps=1", "optim.batch=8", "workers=0", "data.near_duplicates=-1")
 MORE = {"fer-train": [word for change in QUICK for word in ("--set", change)], "fer-export": ["--force"]}
@@ -58,10 +52,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory, portrait: Image) -> Path:
         writer.release()
     write_conv_bundle(here / "my-bundle")
     (here / "bin").mkdir()
-    for name, start in PROGRAMS.items():
-        program = here / "bin" / name
-        more = MORE.get(name, [])
-        program.write_text(f"#!{sys.executable}\nimport sys\n{start}\nsys.argv += {more}\nmain()\n")
+    for name, module, start in SCRIPT.findall((ROOT / "pyproject.toml").read_text(encoding="utf-8")):
+        program, more = here / "bin" / name, MORE.get(name, [])
+        program.write_text(
+            f"#!{sys.executable}\nimport sys\nfrom {module} import {start}\nsys.argv += {more}\n{start}()\n"
+        )
         program.chmod(0o755)
     return here
 
