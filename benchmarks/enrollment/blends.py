@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.bundle import Bundle, cache_folder
+from mien.bundle import Bundle
 from mien.engines import load_engine
+from mien.files import cache_folder
 from mien.types import EXPRESSIONS
 from mien_train.continual.classes import blends
 from mien_train.data.duplicates import difference_hashes

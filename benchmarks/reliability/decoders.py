@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.common import add_out, command_parser, heading, in_turn, write_report
 from mien.engines.cores import usable_cores
-from mien.sources.decoders import TIMEOUT, open_capture
+from mien.sources.decoders import TIMEOUT_SECONDS, open_capture
 from mien.sources.decoders.opencv import CvDecoder
 from mien.sources.decoders.pyav import AvDecoder
 from mien.sources.demo import demo_picture
@@ -68,7 +68,7 @@ def compare(clip: Path, turns: int) -> dict[str, Any]:
     """Medians over the turns. The ratio is taken turn by turn, whose order changes each time."""
     ways: dict[str, Callable[[], Iterator[np.ndarray]]] = {
         "OpenCV": lambda: read(CvDecoder(open_capture(str(clip)), clip.name, lambda: open_capture(str(clip)))),
-        "PyAV": lambda: read(AvDecoder(str(clip), clip.name, TIMEOUT)),
+        "PyAV": lambda: read(AvDecoder(str(clip), clip.name, TIMEOUT_SECONDS)),
         "OpenCV alone": lambda: bare(clip),
     }
     frames, difference = same(ways["OpenCV"](), ways["PyAV"]())

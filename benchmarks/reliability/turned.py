@@ -57,7 +57,7 @@ class Reader:
             return None
         spec = self.model.card.crop
         matrix = crop_matrix(spec, found[0].box, found[0].landmarks)
-        return found[0], self.model.read(crop(picture, matrix, spec.size)[None])[0][0]
+        return found[0], self.model.predict(crop(picture, matrix, spec.size)[None])[0][0]
 
 
 def scene(face: Image) -> Image:

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.bundle import FILES, IR_FILES, Bundle, find_bundle, sha256
+from mien.bundle import FILES, IR_FILES, Bundle, find_bundle
 from mien.bundle.card import CARD, ModelCard, read_card
 from mien.diagnostics.golden import GOLDEN, golden_crops, golden_text
 from mien.engines import Engine, load_engine
 from mien.engines.cores import processor
 from mien.errors import InputError, MienError, OutputError
+from mien.files import sha256
 from mien.types import EXPRESSIONS
 from mien_export.calibration_faces import LIMIT, FaceCrops, read_faces
 from mien_export.exemplars import write_exemplars

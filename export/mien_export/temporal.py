@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from mien.bundle import FILES, sha256
+from mien.bundle import FILES
 from mien.engines.graph import OrtGraph
 from mien.errors import ModelInvalid
+from mien.files import sha256
 from mien.tracking.temporal import FILE
 from mien.types import Floats
 from mien_export.checkpoint import quiet_export

@@ -1,4 +1,4 @@
-"""Landmarks or box -> crop. The one definition that training and runtime share, so that they cannot drift apart."""
+"""Landmarks or box -> crop. Training and runtime share this one definition, so that they cannot drift apart."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from mien.types import Floats, Image
 Anchor = Literal["box", "landmarks"]
 Matrix: TypeAlias = NDArray[np.float64]
 
-# Median YuNet landmarks over the training sets, made symmetric, as fractions of a square around the centre of the box
+# Median YuNet landmarks over the training sets, made symmetric, as fractions of a square around the center of the box
 # whose side is the mean of the box's width and height: right eye, left eye, nose tip, mouth corners.
 TEMPLATE = np.array([[0.295, 0.375], [0.705, 0.375], [0.5, 0.6], [0.33, 0.775], [0.67, 0.775]], dtype=np.float32)
 _TARGET_MIDDLE = complex(*TEMPLATE.mean(0, dtype=np.float64))
 _TARGET = [complex(x, y) - _TARGET_MIDDLE for x, y in TEMPLATE.tolist()]
 
-FAINT = 64
-"""Difference of the 1st and 99th percentile of grey values below which a picture is stretched."""
+LOW_CONTRAST = 64
+"""Gray levels between the 1st and 99th percentile below which the contrast of a picture is stretched."""
 
 
 @dataclass(frozen=True)
 class CropSpec:
     """How a face becomes the square that the network sees.
 
-    ``size``: side of the crop in px. ``scale``: side of the square cut from the picture, in face sides (1 cuts the
-    face box, 1.2 leaves a margin of 10 % on each side). ``anchor``: what places the square, the detector's box or a
-    least-squares fit to the five landmarks. ``rotate``: turn the line between the eyes level.
+    ``size``: side of the crop in px. ``scale``: side of the square cut from the picture, in sides of the face (1 cuts
+    out the face box, 1.2 leaves a margin of 10 % on each side). ``anchor``: what determines the square, the detector's
+    box or a least-squares fit to the five landmarks. ``rotate``: whether to turn the line between the eyes level.
     """
 
     size: int
@@ -51,51 +51,52 @@ class CropSpec:
 def crop_matrix(spec: CropSpec, box: Floats, landmarks: Floats | None) -> NDArray[np.float64]:
     """The (2, 3) similarity transform from picture px to crop px. Without landmarks: upright, around the box."""
     if landmarks is not None and spec.anchor == "landmarks":
-        linear, centre = _fit(landmarks, spec.rotate)
+        linear, center = _fit(landmarks, spec.rotate)
     else:
-        centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2], dtype=np.float64)
+        center = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2], dtype=np.float64)
         side = float(box[2] - box[0] + box[3] - box[1]) / 2
         angle = roll(landmarks) if landmarks is not None and spec.rotate else 0.0
         cos, sin = np.cos(angle) / side, np.sin(angle) / side
         linear = np.array([[cos, sin], [-sin, cos]])
     linear = linear * (spec.size / spec.scale)
-    # Pixel centres lie at whole numbers, so the middle of the crop is at (size - 1) / 2.
-    offset = (spec.size - 1) / 2 - linear @ centre
+    # Pixel centers have whole-number coordinates, so the middle of the crop is at (size - 1) / 2.
+    offset = (spec.size - 1) / 2 - linear @ center
     return np.column_stack([linear, offset])
 
 
 def crop(image: Image, matrix: NDArray[np.float64], size: int, out: Image | None = None) -> Image:
     """Cut one crop: uint8 BGR (H, W, 3) -> uint8 RGB (size, size, 3). Outside of the picture its border repeats.
 
-    A crop of little contrast is stretched (``lit``). ``out``: where to write it, for example a row of a batch.
+    A crop with little contrast is stretched. ``out``: where to write the crop, for example a row of a batch.
     """
-    made = np.empty((size, size, 3), np.uint8) if out is None else out
-    cv2.cvtColor(lit(warp(image, matrix, size)), cv2.COLOR_BGR2RGB, dst=made)
-    return made
+    result = np.empty((size, size, 3), np.uint8) if out is None else out
+    cv2.cvtColor(stretch_contrast(warp(image, matrix, size)), cv2.COLOR_BGR2RGB, dst=result)
+    return result
 
 
-def lit(image: Image) -> Image:
-    """A picture of little contrast, as in dim light or fog, stretched to the full range; any other as it is.
+def stretch_contrast(image: Image) -> Image:
+    """Stretch a picture with little contrast, as in dim light or fog, to the full range; others are returned unchanged.
 
-    Where grey values span less than a tenth of the range YuNet finds next to nothing, and networks trained on web
-    pictures lose a third of their accuracy.
+    If the values span less than a tenth of the range, YuNet finds almost nothing, and networks trained on pictures from
+    the web lose a third of their accuracy.
     """
     rows, columns = (max(1, size // 40) for size in image.shape[:2])
-    some = np.ascontiguousarray(image[::rows, ::columns])
-    if float(cv2.meanStdDev(some)[1].max()) > FAINT / 2:  # what spans less hardly deviates more; quicker to see
+    sample = np.ascontiguousarray(image[::rows, ::columns])
+    # A picture whose values span so little has a small standard deviation, which is quicker to compute.
+    if float(cv2.meanStdDev(sample)[1].max()) > LOW_CONTRAST / 2:
         return image
-    low, high = np.percentile(some, (1, 99))
-    if high - low >= FAINT or high == low:
+    low, high = np.percentile(sample, (1, 99))
+    if high - low >= LOW_CONTRAST or high == low:
         return image
     table = np.clip((np.arange(256) - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(image, table), dtype=np.uint8)
 
 
 def window(image: Image, middle: Floats, side: float, size: int) -> tuple[Image, Floats, np.float32]:
-    """An upright square of the picture (H, W, 3), ``side`` px around ``middle`` (2,), as (size, size, 3).
+    """Cut an upright square of ``side`` px around ``middle`` (2,) from a picture (H, W, 3) -> (size, size, 3).
 
-    Also where its corner lies in the picture, (2,) px, and how much it was enlarged. A warp would do the same, several
-    times as slowly. Outside of the picture its border repeats.
+    Also returns the position of its corner in the picture, (2,) px, and the factor by which it was enlarged. A warp
+    gives the same, several times slower. Outside of the picture its border repeats.
     """
     factor = max(1, int(side / size))
     blocks = max(1, round(side / factor))
@@ -105,7 +106,7 @@ def window(image: Image, middle: Floats, side: float, size: int) -> tuple[Image,
         for place, room in zip(middle, image.shape[1::-1], strict=True)
     )
     part: cv2.typing.MatLike = image[max(top, 0) : top + length, max(left, 0) : left + length]
-    if factor > 1:  # whole blocks first, so that nothing is skipped
+    if factor > 1:  # average whole blocks first, so that no pixel is skipped
         columns, rows = max(1, part.shape[1] // factor), max(1, part.shape[0] // factor)
         part = cv2.resize(part[: rows * factor, : columns * factor], (columns, rows), interpolation=cv2.INTER_AREA)
     if part.shape[:2] != (blocks, blocks):
@@ -117,10 +118,10 @@ def window(image: Image, middle: Floats, side: float, size: int) -> tuple[Image,
 
 
 def turned_window(image: Image, middle: Floats, side: float, size: int, angle: float) -> tuple[Image, Matrix]:
-    """A square of the picture (H, W, 3), ``side`` px around ``middle`` (2,), turned back by ``angle`` radians, so that
-    a face that ``roll`` finds turned by as much stands upright in it.
+    """Cut a square of ``side`` px around ``middle`` (2,) from a picture (H, W, 3), turned back by ``angle`` radians, so
+    that a face whose ``roll`` is that angle stands upright in it.
 
-    As (size, size, 3), with the transform (2, 3) from the picture to it. Outside of the picture its border repeats.
+    Returns (size, size, 3) and the transform (2, 3) from the picture to it. Outside of the picture its border repeats.
     """
     cos, sin = np.cos(angle) * size / side, np.sin(angle) * size / side
     linear = np.array([[cos, sin], [-sin, cos]])
@@ -129,8 +130,8 @@ def turned_window(image: Image, middle: Floats, side: float, size: int, angle: f
 
 
 def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
-    """The picture (H, W, 3) under a similarity transform (2, 3) -> (size, size, 3), its channels in their order."""
-    # Bilinear sampling skips pixels when it shrinks; averaging down by a whole factor first keeps the detail honest.
+    """A picture (H, W, 3) under a similarity transform (2, 3) -> (size, size, 3), with its channels in the same order."""
+    # Bilinear sampling skips pixels when it shrinks, so average down by a whole factor first.
     factor = int(1 / max(np.hypot(matrix[0, 0], matrix[1, 0]), 1e-6))
     if factor >= 2:
         image, matrix = _shrink(image, matrix, size, factor)
@@ -141,44 +142,45 @@ def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
 
 
 def _shrink(image: Image, matrix: NDArray[np.float64], size: int, factor: int) -> tuple[Image, NDArray[np.float64]]:
-    """Cut out the part that the crop needs, average ``factor`` x ``factor`` blocks, and move the matrix along."""
+    """Cut out the part that the crop needs, average ``factor`` x ``factor`` blocks, and adapt the matrix."""
     inverse = cv2.invertAffineTransform(matrix)
     corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]]) @ inverse.T
     height, width = image.shape[:2]
     x1, y1 = np.clip(np.floor(corners.min(0)).astype(int) - factor, 0, [width - 1, height - 1])
     x2, y2 = np.clip(np.ceil(corners.max(0)).astype(int) + factor, [x1 + 1, y1 + 1], [width, height])
-    # Whole blocks only: OpenCV averages them ten times as fast as others.
+    # Only whole blocks: OpenCV averages them ten times faster than others.
     columns, rows = max(1, (x2 - x1) // factor), max(1, (y2 - y1) // factor)
     part = image[y1 : min(y2, y1 + rows * factor), x1 : min(x2, x1 + columns * factor)]
     small = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
     step = np.array([part.shape[1] / columns, part.shape[0] / rows])
-    # Small pixel p has its centre at step * (p + 0.5) - 0.5 + (x1, y1) of the picture.
+    # The center of small pixel p is at step * (p + 0.5) - 0.5 + (x1, y1) in the picture.
     linear = matrix[:, :2] * step
     offset = matrix[:, :2] @ (step * 0.5 - 0.5 + np.array([x1, y1])) + matrix[:, 2]
     return np.asarray(small, dtype=np.uint8), np.column_stack([linear, offset])
 
 
 def roll(landmarks: Floats) -> float:
-    """By how much a face is turned clockwise in the plane of the picture, in radians from -pi to pi: from the lines
-    between the eyes and between the mouth corners, landmarks (5, 2)."""
+    """The angle by which a face is turned clockwise in the picture plane, in radians from -pi to pi, measured on the
+    lines between the eyes and between the mouth corners of its landmarks (5, 2)."""
     across = (landmarks[1] - landmarks[0]) + (landmarks[4] - landmarks[3])
     return float(np.arctan2(across[1], across[0]))
 
 
 def _fit(landmarks: Floats, rotate: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Least-squares similarity of the landmarks to TEMPLATE (Umeyama 1991, here in its closed form in the plane).
+    """Least-squares similarity from the landmarks to TEMPLATE (Umeyama 1991, in its closed form for the plane).
 
-    Returns the (2, 2) linear part into face sides and the picture point that becomes the middle of the crop.
+    Returns the (2, 2) linear part, in sides of the face, and the point of the picture that becomes the middle of the
+    crop.
     """
-    # Five points: Python's own numbers are several times as quick as arrays.
+    # For five points, Python's own numbers are several times faster than arrays.
     points = [complex(x, y) for x, y in landmarks.tolist()]
     middle = sum(points) / len(points)
     spread = sum(abs(point - middle) ** 2 for point in points)
     ratio = sum((p - middle).conjugate() * t for p, t in zip(points, _TARGET, strict=True)) / max(spread, 1e-12)
     if not rotate:
         ratio = complex(max(ratio.real, 1e-6))
-    if abs(ratio) < 1e-6:  # points in no order of a face, such as mirrored ones
+    if abs(ratio) < 1e-6:  # points that are not in the order of a face, such as mirrored ones
         ratio = complex(1e-6)
-    centre = middle + (0.5 + 0.5j - _TARGET_MIDDLE) / ratio
+    center = middle + (0.5 + 0.5j - _TARGET_MIDDLE) / ratio
     linear = np.array([[ratio.real, -ratio.imag], [ratio.imag, ratio.real]])
-    return linear, np.array([centre.real, centre.imag])
+    return linear, np.array([center.real, center.imag])

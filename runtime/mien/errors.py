@@ -1,4 +1,4 @@
-"""What can go wrong. Each error is also a builtin one, and its message says what to do next."""
+"""The errors that mien raises. Each is also a builtin error, and its message says what to do next."""
 
 
 class MienError(Exception):
@@ -6,7 +6,7 @@ class MienError(Exception):
 
 
 class InputError(MienError, ValueError):
-    """An argument, image or frame that cannot be used as it is."""
+    """An argument, image or frame that cannot be used."""
 
 
 class SourceError(MienError, OSError):
@@ -18,24 +18,20 @@ class OutputError(MienError, OSError):
 
 
 class ModelNotFound(MienError, FileNotFoundError):
-    """No model bundle of that name or at that path."""
+    """There is no model bundle of that name or at that path."""
 
 
 class ModelInvalid(MienError, ValueError):
-    """A bundle whose card or files are incomplete, altered or not understood."""
-
-
-class TrainingStopped(MienError, RuntimeError):
-    """A training that was told when to stop early, and came to it."""
+    """A bundle whose card or files are incomplete, altered or not supported."""
 
 
 class EngineUnavailable(MienError, ImportError):
-    """The engine, device or precision that was asked for cannot be had on this machine."""
+    """The requested engine, device or precision is not available on this machine."""
 
 
 class LibraryBroken(MienError, ImportError):
-    """A library that mien cannot do without is missing, or only half there."""
+    """A library that mien needs is missing or incomplete."""
 
 
 class EnrolmentRefused(MienError, ValueError):
-    """Examples of an expression that cannot be learned, or not without harm to those that are known."""
+    """Examples from which an expression cannot be learned, or only at the expense of known expressions."""

@@ -1,4 +1,4 @@
-"""Packages that mien needs: which are installed, whether OpenCV is whole, and what to run where it is not."""
+"""Packages that mien needs: which are installed, whether OpenCV is complete, and what to run if it is not."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ REMEDIES = {
     OPENCV: "pip install opencv-python-headless (or opencv-python, for windows on a screen)",
     ONNXRUNTIME: 'pip install "mien[cpu]" (or "mien[gpu]")',
 }
-"""Packages of which only one may be installed, and what to run when all of them are removed."""
+"""Packages of which only one may be installed, and what to run once all of them are removed."""
 NEEDED = ("__version__", "imdecode", "resize", "VideoCapture", "VideoWriter", "videoio_registry", "setNumThreads")
-"""Some of what every whole OpenCV has."""
+"""Some names that every complete OpenCV has."""
 
 
 def installed(packages: Sequence[str]) -> list[str]:
-    """Those of ``packages`` that are installed, each with its version."""
+    """The names of ``packages`` that are installed, each followed by its version."""
     found = []
     for name in packages:
         with suppress(PackageNotFoundError):
@@ -30,40 +30,40 @@ def installed(packages: Sequence[str]) -> list[str]:
 
 
 def clashes() -> list[str]:
-    """Packages that are installed side by side although they are one module, and what to run."""
+    """Messages about packages that are installed side by side although they provide the same module."""
     wrong = []
     for packages, remedy in REMEDIES.items():
         names = [found.split()[0] for found in installed(packages)]
         if len(names) > 1:
             wrong.append(
-                f"{' and '.join(names)} are installed, but they are one module and overwrite each other; "
+                f"{' and '.join(names)} are installed, but they provide the same module and overwrite each other; "
                 f"run: pip uninstall -y {' '.join(names)} && {remedy}"
             )
     return wrong
 
 
 def broken(name: str, why: str) -> str:
-    """What to say of the module ``name``, which is there and does not work, because of ``why``."""
+    """The message about the module ``name``, which is installed but does not work, because of ``why``."""
     remedy = f'pip install --force-reinstall "mien[{name}]"'
     for module, packages in (("cv2", OPENCV), ("onnxruntime", ONNXRUNTIME)):
-        if name == module:  # often what remains where one of two packages was uninstalled
+        if name == module:  # often what remains after one of two packages was uninstalled
             names = " ".join(package.split()[0] for package in installed(packages))
             remedy = (f"pip uninstall -y {names} && " if names else "") + REMEDIES[packages]
     return f"{name} is installed, but does not work ({why}); run: {remedy}"
 
 
 def check_numpy() -> None:
-    """LibraryBroken, with the remedy, where numpy is missing or only half there: OpenCV and all engines need it."""
+    """Raise LibraryBroken, with the remedy, if numpy is missing or incomplete: OpenCV and all engines need it."""
     try:
         getattr(import_module("numpy"), "ndarray")  # noqa: B009
     except Exception as error:
-        said = str(error).strip() or "nothing more is known"
-        why = f"{type(error).__name__}: {said.splitlines()[0]}"
+        message = str(error).strip() or "no details are known"
+        why = f"{type(error).__name__}: {message.splitlines()[0]}"
         raise LibraryBroken(f"numpy does not work ({why}); run: pip install --force-reinstall numpy") from error
 
 
 def check_opencv() -> None:
-    """LibraryBroken, with the remedy, where OpenCV (or numpy) is missing or only half there."""
+    """Raise LibraryBroken, with the remedy, if OpenCV (or numpy) is missing or incomplete."""
     check_numpy()
     try:
         module = import_module("cv2")
@@ -71,7 +71,7 @@ def check_opencv() -> None:
         if error.name == "cv2":
             raise LibraryBroken(f"OpenCV (the module cv2) is not installed; run: {REMEDIES[OPENCV]}") from error
         raise LibraryBroken(broken("cv2", str(error))) from error
-    except Exception as error:  # what is half there fails in its own ways
+    except Exception as error:  # an incomplete package may raise anything
         raise LibraryBroken(broken("cv2", f"{type(error).__name__}: {error}")) from error
     missing = [name for name in NEEDED if not hasattr(module, name)]
     if missing:

@@ -1,7 +1,6 @@
-"""What has threads of its own, such as a pool or an engine: made in each process that uses it.
+"""Objects with threads of their own, such as a pool or an engine: created separately in each process.
 
-A fork copies the memory and not the threads: whoever waits for one of them in the child waits for ever, at work and at
-exit.
+A fork copies the memory but not the threads, so waiting for one of them in the child would never end.
 """
 
 from __future__ import annotations
@@ -14,22 +13,22 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 NO_FORK = (
-    "does not survive a fork, as CUDA does not; make the recognizer in each process, or start processes by "
+    "does not survive a fork, because CUDA does not; create the recognizer in each process, or start processes with "
     "multiprocessing's method 'spawn'"
 )
-"""What is wrong with a GPU's engine in a forked process."""
+"""The problem of a GPU engine in a forked process; the engine's name goes before it."""
 
 
 class PerProcess(Generic[T]):
-    """The value that ``make`` gives, made at once, and anew when a forked process first asks.
+    """A value that ``make`` creates: at once, and again when a forked process first asks for it.
 
-    A pickle holds ``make``, so the value is made anew there too; copies share it.
+    A pickle holds ``make``, so unpickling creates the value again too; copies share it.
     """
 
     def __init__(self, make: Callable[[], T]):
         self._make = make
         self._value, self._process = make(), os.getpid()
-        _MADE.add(self)
+        _INSTANCES.add(self)
 
     def __call__(self) -> T:
         if self._process != os.getpid():
@@ -46,16 +45,16 @@ class PerProcess(Generic[T]):
         return self
 
     def leave(self) -> None:
-        """Never let go of the value: its end would wait for threads that a fork did not copy."""
+        """Never destroy the value: its destructor would wait for threads that the fork did not copy."""
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._value))
 
 
-_MADE: weakref.WeakSet[PerProcess[Any]] = weakref.WeakSet()
+_INSTANCES: weakref.WeakSet[PerProcess[Any]] = weakref.WeakSet()
 
 
 def _leave_all() -> None:
-    for made in list(_MADE):
-        made.leave()
+    for instance in list(_INSTANCES):
+        instance.leave()
 
 
 if hasattr(os, "register_at_fork"):

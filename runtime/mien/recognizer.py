@@ -1,4 +1,4 @@
-"""The public face: frames in, faces with expression and affect out."""
+"""The main class: frames in, faces with expression and affect out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mien.align import crop, crop_matrix
 from mien.bundle import MODELS, find_bundle
 from mien.bundle.card import ModelCard
 from mien.engines.cores import usable_cores
-from mien.engines.selection import choose, open_way
+from mien.engines.selection import open_backend, select_backend
 from mien.enrollment.classes import Personal
 from mien.enrollment.learn import MAX_LOSS, Enrolment, learn
 from mien.enrollment.neutral import Baseline
@@ -24,21 +24,22 @@ from mien.enrollment.reference_faces import read_exemplars
 from mien.enrollment.storage import load_personal, save_personal
 from mien.errors import InputError
 from mien.tracking.offline import Offline
-from mien.tracking.stream import Stream, StreamOptions
+from mien.tracking.options import StreamOptions
+from mien.tracking.stream import Stream
 from mien.tracking.temporal import TemporalEncoder, load_temporal
 from mien.types import Detection, Face, Image
-from mien.validation import check_boxes, check_exclude, check_landmarks, check_number, check_threads
+from mien.validation import check_boxes, check_exclude, check_landmarks, check_number, check_range, check_threads
 from mien.vision.detector import load_detector
 from mien.vision.examples import read_examples, rest_of
-from mien.vision.expression import ExpressionModel, Labeling, Said
+from mien.vision.expression import ExpressionModel, Labeling
 from mien.vision.frames import check_frame
 
 
 class Recognizer:
-    """Reads facial expression from pictures. Share it between threads.
+    """Recognizes facial expression in pictures. Threads may share it.
 
-    Only ``personal``, what was learned on this device, ever changes, and that as a whole: a call that has begun and a
-    stream that was made before go on with the classes that they began with.
+    Only ``personal``, what was learned on this device, ever changes, and only as a whole: calls that are running and
+    streams that exist already continue with the classes they started with.
     """
 
     def __init__(
@@ -54,43 +55,41 @@ class Recognizer:
         exclude: Sequence[str] = (),
         personal: str | Path | None = None,
     ):
-        """Load a model and choose what runs it.
+        """Load a model.
 
         Args:
             model: ``default``, the name of a packaged model, or the folder of a bundle.
-            device: ``auto``, ``cpu``, ``cuda``, ``openvino``, ``tensorrt``, ``ort-tensorrt``, ``dla:0`` or ``dla:1``.
-                ``auto`` takes what is fastest here: the first call measures for about a second and remembers.
-            precision: ``auto``, ``fp32``, ``fp16`` or ``int8``.
-            threads: Threads of the expression model; None for all cores but one, which decodes and looks for faces.
-            min_face: Smallest face to report, in px of the frame. 0 searches the frame at 640 px, which finds faces
-                from about a fortieth of its longer side; a larger value is faster, a smaller one slower.
-            min_score: Threshold of the face detector, in (0, 1).
+            device: auto, cpu, cuda, openvino, tensorrt, ort-tensorrt, dla:0 or dla:1. ``auto`` takes the fastest here,
+                which the first call on a machine measures for about a second and then remembers; ``engine`` says what
+                was selected. A device given by name never falls back to another one.
+            precision: auto, fp32, fp16 or int8.
+            threads: Threads of the expression model. None for all cores but one, which decodes and searches for faces.
+            min_face: Smallest face to report, in px of the frame. 0 searches the frame at 640 px, which finds faces from
+                about a fortieth of its longer side. A larger value makes the search cheaper, a smaller one slower.
+            min_score: Minimum score of the face detector, in (0, 1).
             min_confidence: In [0, 1). An expression whose calibrated probability is lower is labeled ``uncertain``.
             exclude: Classes to leave out, such as ``("contempt",)``; the others share their probability. Labels of the
                 card, or of expressions in ``personal``.
-            personal: File of ``fer-enroll`` or ``save_personal``, learned with this model.
+            personal: File of ``fer-enroll`` or ``save_personal``, with expressions that were learned for this model.
 
         Raises:
-            ModelNotFound: No bundle of that name or at that path.
-            ModelInvalid: The bundle is incomplete, altered or not understood.
-            EngineUnavailable: The device or precision that was asked for by name cannot be had.
-            InputError: An argument is out of range.
+            ModelNotFound: There is no such model.
+            ModelInvalid: The bundle is incomplete or altered.
+            EngineUnavailable: The device or precision is not available here.
+            InputError: An argument is out of range, or the personal file is broken or of another model.
             SourceError: The personal file cannot be read.
         """
         min_score, min_face = check_number(min_score, "min_score"), check_number(min_face, "min_face")
         min_confidence, threads = check_number(min_confidence, "min_confidence"), check_threads(threads)
-        if not 0.0 < min_score < 1.0:
-            raise InputError(f"min_score is {min_score}; use a value between 0 and 1")
-        if not 0.0 <= min_confidence < 1.0:
-            raise InputError(f"min_confidence is {min_confidence}; use 0, or a probability below 1")
-        if min_face < 0.0:
-            raise InputError(f"min_face is {min_face}; use 0 or a number of px")
+        check_range(min_score, "min_score", 0.0 < min_score < 1.0, "a value between 0 and 1")
+        check_range(min_confidence, "min_confidence", 0.0 <= min_confidence < 1.0, "0, or a probability below 1")
+        check_range(min_face, "min_face", min_face >= 0.0, "0 or a number of px")
         bundle = self._bundle = find_bundle(model)
         learned = None if personal is None else load_personal(personal, bundle.card)
-        self._choice = choose(bundle, device, precision, threads)
-        engine = open_way(bundle, (self._choice.device, self._choice.precision), threads)
-        left_out = check_exclude(exclude, (*bundle.card.labels, *(learned.labels if learned else ())))
-        self._model = ExpressionModel(bundle.card, engine, Labeling(min_confidence, left_out))
+        self._selection = select_backend(bundle, device, precision, threads)
+        engine = open_backend(bundle, (self._selection.device, self._selection.precision), threads)
+        excluded = check_exclude(exclude, (*bundle.card.labels, *(learned.labels if learned else ())))
+        self._model = ExpressionModel(bundle.card, engine, Labeling(min_confidence, excluded))
         if learned:
             self._model = self._model.with_personal(learned)
         own = bundle.folder.parent != MODELS
@@ -102,7 +101,7 @@ class Recognizer:
             "min_face": min_face,
             "min_score": min_score,
             "min_confidence": min_confidence,
-            "exclude": left_out,
+            "exclude": excluded,
         }
         self._learning = threading.Lock()
         self._temporal: TemporalEncoder | None = None
@@ -111,12 +110,12 @@ class Recognizer:
         )
 
     def __reduce__(self) -> tuple[Callable[..., Recognizer], tuple[dict[str, Any], Personal]]:
-        """A pickle holds the arguments and what was learned: the model is loaded, and ``auto`` chosen, where it is
-        unpickled. A bundle of one's own has to be there, too."""
-        return _again, (self._arguments, self.personal)
+        """A pickle holds the arguments and what was learned. Unpickling loads the model and resolves ``auto`` again; a
+        bundle that is not packaged must exist there too."""
+        return _rebuild, (self._arguments, self.personal)
 
     def __copy__(self) -> Recognizer:
-        """Shares the model; what either learns from now on is its own."""
+        """The copy shares the model; what either of them learns from now on stays separate."""
         other = object.__new__(Recognizer)
         other.__dict__.update(self.__dict__)
         other._learning = threading.Lock()
@@ -127,13 +126,13 @@ class Recognizer:
 
     @property
     def card(self) -> ModelCard:
-        """What the model is: labels, crop, training data and their terms, held-out metrics."""
+        """The model's card: labels, crop, training data and their terms, held-out metrics."""
         return self._model.card
 
     @property
     def engine(self) -> str:
-        """What really executes the expression model, and in which precision: for example ``onnxruntime/cpu fp32``."""
-        return f"{self._model.engine.name} {self._choice.precision}"
+        """What executes the expression model, and in which precision: for example ``onnxruntime/cpu fp32``."""
+        return f"{self._model.engine.name} {self._selection.precision}"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -142,11 +141,8 @@ class Recognizer:
 
     @property
     def personal(self) -> Personal:
-        """What was learned on this device. Set it to go back to an earlier state, or after ``renamed`` and ``removed``.
-
-        Raises:
-            InputError: It was learned with another model.
-        """
+        """What was learned on this device. Set it to restore an earlier state, or to the result of its ``renamed`` or
+        ``removed``; InputError if it was learned with another model."""
         return self._model.personal
 
     @personal.setter
@@ -156,28 +152,24 @@ class Recognizer:
     def enroll(
         self, label: str, pictures: Sequence[ArrayLike], *, max_loss: float = MAX_LOSS, skip_faceless: bool = False
     ) -> Enrolment:
-        """Learn an expression from examples.
-
-        From the next call on ``predict`` knows the class, and so do streams made from then on. A label that was
-        learned before gets these examples too.
+        """Learn an expression from examples. ``predict`` knows it from the next call on, and new streams do too.
 
         Args:
-            label: Name of the expression.
-            pictures: uint8 BGR frames or crops (H, W, 3), of one face each.
-            max_loss: Accuracy, of 1, that the basic expressions may lose to all learned ones together.
-            skip_faceless: Leave out pictures without a face instead of refusing them.
+            label: Name of the expression. One that was learned before gets these examples in addition.
+            pictures: uint8 BGR frames or crops (H, W, 3), with one face each.
+            max_loss: Accuracy that the basic expressions may lose to all learned ones; 0.01 is a percentage point.
+            skip_faceless: Leave out pictures without a face, instead of raising InputError.
 
         Returns:
-            What was learned and what it costs.
+            What was learned, and what it costs.
 
         Raises:
-            InputError: A label or picture cannot be used.
-            EnrolmentRefused: The examples disagree, look like another class or would cost too much.
-            ModelInvalid: The bundle has no exemplars. Nothing changes when an error is raised.
+            InputError: The label or a picture cannot be used.
+            EnrolmentRefused: The examples disagree, look like another class, or would cost too much accuracy.
+            ModelInvalid: The bundle holds no exemplars.
         """
         max_loss = check_number(max_loss, "max_loss")
-        if not 0.0 < max_loss <= 1.0:
-            raise InputError(f"max_loss is {max_loss}; use a share of 1, such as 0.01 for a point in a hundred")
+        check_range(max_loss, "max_loss", 0.0 < max_loss <= 1.0, "a share above 0 and up to 1, such as 0.01 for 1 %")
         examples, _, skipped = read_examples(pictures, self._detector, self._model, skip_faceless)
         with self._learning:
             learned, report = learn(self.personal, label, examples, read_exemplars(self._bundle), max_loss, skipped)
@@ -185,31 +177,26 @@ class Recognizer:
         return report
 
     def save_personal(self, path: str | Path) -> None:
-        """Write what was learned as one small file, for ``personal=``.
-
-        Args:
-            path: The file, usually ``personal.npz``.
-
-        Raises:
-            OutputError: The file cannot be written.
-        """
+        """Write what was learned to a small file, for the argument ``personal``. OutputError if that fails; an existing
+        file then stays as it was."""
         save_personal(self.personal, path)
 
     def enroll_neutral(self, pictures: Sequence[ArrayLike], *, skip_faceless: bool = False) -> Baseline:
-        """Learn how a person looks at rest, for a recognizer that one person uses.
+        """Learn how a person looks at rest, which is subtracted from then on, also from valence and arousal.
 
-        It is taken off from then on, from affect too. ``replace(personal, rest=None)`` forgets it.
+        This is for a recognizer that only one person uses. Set ``personal`` to ``replace(personal, rest=None)`` to
+        forget it.
 
         Args:
-            pictures: uint8 BGR frames or crops (H, W, 3), of one face each.
-            skip_faceless: Leave out pictures without a face instead of refusing them.
+            pictures: uint8 BGR frames or crops (H, W, 3), with one face each.
+            skip_faceless: Leave out pictures without a face, instead of raising InputError.
 
         Returns:
-            The mean of what these faces show.
+            How the person looks at rest.
 
         Raises:
             InputError: A picture cannot be used.
-            EnrolmentRefused: The face is not at rest.
+            EnrolmentRefused: The face is clearly not at rest.
         """
         examples, affect, _ = read_examples(pictures, self._detector, self._model, skip_faceless)
         with self._learning:
@@ -218,13 +205,14 @@ class Recognizer:
         return rest
 
     def predict(self, frame: ArrayLike) -> list[Face]:
-        """Read the faces of one picture. To read a file use ``open_source``.
+        """The faces in a picture.
 
         Args:
-            frame: uint8 BGR (H, W, 3), as cv2 gives it; a Pillow picture, converted by its mode; or a ``cv2.UMat``.
+            frame: uint8 BGR (H, W, 3), as OpenCV returns it; or a Pillow picture or ``cv2.UMat``, which are converted.
+                Read files with ``open_source``.
 
         Returns:
-            The faces, the largest first; none gives an empty list.
+            The faces, the largest first; an empty list if there is none.
 
         Raises:
             InputError: The frame is not such a picture.
@@ -232,34 +220,24 @@ class Recognizer:
         return self.predict_batch([frame])[0]
 
     def predict_batch(self, frames: Sequence[ArrayLike]) -> list[list[Face]]:
-        """Read the faces of several pictures with one call of the engine.
-
-        Args:
-            frames: Pictures as for ``predict``; their sizes may differ.
-
-        Returns:
-            For each frame its faces, the largest first.
-
-        Raises:
-            InputError: A frame is not a picture.
-        """
+        """Like ``predict`` for several pictures: a list of faces for each. One engine call processes all faces."""
         images = [check_frame(frame) for frame in frames]
         return self._read(images, [self._detector.detect(image) for image in images])
 
     def predict_boxes(self, frame: ArrayLike, boxes: ArrayLike, landmarks: ArrayLike | None = None) -> list[Face]:
-        """Read faces that another detector found.
+        """The expressions of faces that another detector found.
 
         Args:
             frame: A picture as for ``predict``.
-            boxes: (N, 4) x1 y1 x2 y2 px.
-            landmarks: (N, 5, 2) px: the person's right eye, left eye, nose tip, right and left corner of the mouth.
-                With them the crop is turned level.
+            boxes: (N, 4), x1 y1 x2 y2 in px.
+            landmarks: (N, 5, 2) in px: the person's right eye, left eye, nose tip, right and left mouth corner. With
+                them, crops are turned level.
 
         Returns:
-            The faces in the order of ``boxes``, with a score of 1.
+            The faces, in the order of ``boxes``, with a score of 1.
 
         Raises:
-            InputError: A box is not finite, has no size, or lies outside of the frame.
+            InputError: A box is not finite, has no size, or is outside of the frame.
         """
         image = check_frame(frame)
         checked = check_boxes(boxes, image.shape)
@@ -267,72 +245,77 @@ class Recognizer:
         detections = [Detection(box, None if points is None else points[i], 1.0) for i, box in enumerate(checked)]
         return self._read([image], [detections])[0]
 
-    def stream(self, *, temporal: bool | None = None, **options: float) -> Stream:
-        """Make the state of one camera or video: ids that stay, values that do not flicker.
+    def stream(
+        self,
+        *,
+        temporal: bool | None = None,
+        search_every: float = StreamOptions.search_every,
+        max_gap: float = StreamOptions.max_gap,
+        smoothing: float = StreamOptions.smoothing,
+        baseline: float = StreamOptions.baseline,
+    ) -> Stream:
+        """Start a stream for one camera or video, with stable ids and values that do not flicker.
 
         Args:
-            temporal: Whether the bundle's temporal encoder reads each face from its last frames, in place of the
-                filters. None: where the bundle has one, ``smoothing`` is not 0 and no expressions were learned here,
+            temporal: Whether the bundle's temporal encoder recognizes each face from its last frames, in place of the
+                filters. None: if the bundle has one, ``smoothing`` is not 0, and no expressions were learned here,
                 which an encoder does not know.
-            **options: Seconds, as in ``StreamOptions``: ``search_every``, ``max_gap``, ``smoothing``, ``baseline``.
+            search_every: Seconds between searches of the whole frame for new faces.
+            max_gap: Seconds for which a face may be out of sight and keep its id.
+            smoothing: Time constant of the smoothing in seconds; 0 turns it off.
+            baseline: Seconds at the start of each track during which the person is at rest; how the face looks then is
+                subtracted afterwards. 0 for none.
 
         Returns:
-            A stream, which is not for several threads at once.
+            The stream. Give its frames to ``update`` or ``read``.
 
         Raises:
             InputError: An option is out of range, or there is no such encoder.
+            EngineUnavailable: The encoder needs ONNX Runtime, which is not installed.
         """
-        made = StreamOptions(**options)
-        model, encoder = self._model, self._encoder(temporal if made.smoothing or temporal else False)
-        return Stream(self._detector, model, made, encoder)
+        options = StreamOptions(search_every, max_gap, smoothing, baseline)
+        encoder = self._encoder(temporal if smoothing or temporal else False)
+        return Stream(self._detector, self._model, options, encoder)
 
     def offline(self, *, temporal: bool | None = None, baseline: float = 0.0) -> Offline:
-        """Make what reads the faces of a recorded stream again, with the frames that come after each.
+        """What reads the faces of a stream again, for recorded video, with the frames that come after each.
 
         Args:
-            temporal: As for ``stream``. The stream itself should be ``stream(temporal=False)``.
-            baseline: Seconds at the start of each track that show the person at rest; 0 for none.
+            temporal: As for ``stream``.
+            baseline: As for ``stream``.
 
         Returns:
-            An ``Offline``, which gives frames back about a second later.
+            An object whose ``push`` takes the frames and faces of ``stream(temporal=False)``.
 
         Raises:
-            InputError: ``baseline`` is out of range, or there is no such encoder.
+            InputError: An option is out of range, or there is no such encoder.
         """
         encoder = self._encoder(temporal)
         return Offline(encoder, self._model.labeling, StreamOptions(baseline=baseline).baseline)
 
     def _encoder(self, wanted: bool | None) -> TemporalEncoder | None:
-        if wanted not in (None, True, False):
-            raise InputError(f"temporal is {wanted!r}; use True, False or None")
+        check_range(wanted, "temporal", wanted in (None, True, False), "True, False or None")
         learned = self._model.personal.labels
         if wanted and learned:
             raise InputError(f"a temporal encoder does not know {learned[0]!r}; leave temporal out, or that expression")
         if wanted is False or learned:
             return None
-        with self._learning:  # one for all streams
+        with self._learning:  # all streams share one encoder
             self._temporal = self._temporal or load_temporal(self._bundle, wanted)
         return self._temporal
 
     def _read(self, images: Sequence[Image], found: Sequence[Sequence[Detection]]) -> list[list[Face]]:
-        spec = self._model.card.crop
+        spec, labeling = self._model.card.crop, self._model.labeling
         crops = np.empty((sum(map(len, found)), spec.size, spec.size, 3), np.uint8)
         places = iter(crops)
         for image, faces in zip(images, found, strict=True):
             for face in faces:
                 crop(image, crop_matrix(spec, face.box, face.landmarks), spec.size, next(places))
-        results = map(self._labelled, self._model.read(crops))
-        return [[Face(face.box, face.landmarks, face.score, *next(results)) for face in faces] for faces in found]
-
-    def _labelled(self, said: Said) -> Said:
-        expression, affect, embedding = said
-        labeling = self._model.labeling
-        if labeling.exclude:
-            expression = labeling.expression(labeling.kept(expression.probabilities))
-        return expression, affect, embedding
+        predictions = map(labeling.apply, self._model.predict(crops))
+        return [[Face(face.box, face.landmarks, face.score, *next(predictions)) for face in faces] for faces in found]
 
 
-def _again(arguments: dict[str, Any], personal: Personal) -> Recognizer:
-    made = Recognizer(**arguments)
-    made.personal = personal
-    return made
+def _rebuild(arguments: dict[str, Any], personal: Personal) -> Recognizer:
+    recognizer = Recognizer(**arguments)
+    recognizer.personal = personal
+    return recognizer

@@ -1,4 +1,4 @@
-"""The value types that the floors of the runtime pass to each other. Frozen, and numpy only."""
+"""The value types that the packages of the runtime pass to each other. They are frozen and need only numpy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Floats: TypeAlias = NDArray[np.float32]
 EXPRESSIONS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
 """The canonical classes, in AffectNet's and EmoNet's order."""
 UNCERTAIN = "uncertain"
-"""The label of an expression whose probability is lower than what was asked for."""
+"""The label of an expression whose probability is below the requested minimum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +36,10 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """A face found: ``box`` (4,) x1 y1 x2 y2 px, ``landmarks`` (5, 2) px or None, ``score`` in [0, 1].
+    """A detected face: ``box`` (4,) x1 y1 x2 y2 px, ``landmarks`` (5, 2) px or None, ``score`` in [0, 1].
 
-    Landmarks come in the order right eye, left eye, nose tip, right and left mouth corner, right and left being the
-    person's own (so the right eye is on the left of the picture).
+    Landmarks are in the order right eye, left eye, nose tip, right and left mouth corner. Right and left are the
+    person's own, so the right eye is on the left of the picture.
     """
 
     box: Floats

@@ -1,4 +1,4 @@
-"""What callers hand in, looked at before anything works on it: boxes, landmarks, numbers."""
+"""Checks of what callers pass in: boxes, landmarks, numbers, threads."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from mien.errors import InputError
 from mien.types import Floats
 
-FARTHEST = 1e6
-"""Px from the corner of a frame within which boxes and landmarks make sense; far beyond, float32 loses single px."""
-MOST_THREADS = 256
-"""More only take seconds to start."""
+FARTHEST_PX = 1e6
+"""Largest coordinate of a box or landmark that makes sense; far beyond it, float32 cannot resolve single px."""
+MAX_THREADS = 256
+"""More threads gain nothing and take seconds to start."""
 
 
 def check_boxes(boxes: ArrayLike, shape: tuple[int, ...]) -> Floats:
-    """(N, 4) float32 boxes that overlap the picture, or InputError."""
+    """Boxes as (N, 4) float32. InputError unless each overlaps the picture."""
     array = _floats(boxes, "boxes")
     if array.size == 0:
         return np.zeros((0, 4), dtype=np.float32)
@@ -36,13 +36,15 @@ def check_boxes(boxes: ArrayLike, shape: tuple[int, ...]) -> Floats:
 
 
 def check_landmarks(landmarks: ArrayLike, boxes: Floats) -> Floats:
-    """(N, 5, 2) float32 landmarks that belong to ``boxes`` (N, 4), or InputError."""
+    """Landmarks as (N, 5, 2) float32. InputError unless they belong to ``boxes`` (N, 4)."""
     array = _floats(landmarks, "landmarks")
     if array.shape != (len(boxes), 5, 2):
-        raise InputError(f"landmarks have shape {array.shape}, expected ({len(boxes)}, 5, 2): five points a box, in px")
+        raise InputError(
+            f"landmarks have shape {array.shape}, expected ({len(boxes)}, 5, 2): five points per box, in px"
+        )
     for i, (points, box) in enumerate(zip(array, boxes, strict=True)):
         if np.ptp(points, axis=0).max() < 1:
-            raise InputError(f"the landmarks of box {i} fall on one spot; leave landmarks out if there are none")
+            raise InputError(f"the landmarks of box {i} are all at one point; leave landmarks out if there are none")
         middle = points.mean(axis=0)
         if (middle < box[:2]).any() or (middle > box[2:]).any():
             raise InputError(f"the landmarks of box {i} lie outside of it; give both in px of the frame")
@@ -50,7 +52,7 @@ def check_landmarks(landmarks: ArrayLike, boxes: Floats) -> Floats:
 
 
 def check_number(value: object, name: str, use: str = "a finite number") -> float:
-    """A finite number as a float, or InputError, which says to ``use`` something else."""
+    """``value`` as a float. InputError unless it is a finite number; ``use`` describes what is allowed."""
     number = math.nan
     if not isinstance(value, (str, bytes)):
         with suppress(TypeError, ValueError, OverflowError):
@@ -61,8 +63,14 @@ def check_number(value: object, name: str, use: str = "a finite number") -> floa
     return number
 
 
+def check_range(value: object, name: str, allowed: bool, use: str) -> None:
+    """InputError unless ``allowed``; ``use`` describes what is."""
+    if not allowed:
+        raise InputError(f"{name} is {value!r}; use {use}")
+
+
 def check_exclude(exclude: object, labels: Sequence[str]) -> tuple[str, ...]:
-    """Names of ``labels``, each once, of which one at least is left over, or InputError."""
+    """``exclude`` as a tuple without repetitions. InputError unless all are in ``labels`` and at least one remains."""
     if isinstance(exclude, (str, bytes)) or not isinstance(exclude, Iterable):
         raise InputError(f"exclude is {exclude!r}; use a tuple of labels, such as ('contempt',)")
     names = tuple(dict.fromkeys(exclude))
@@ -70,33 +78,33 @@ def check_exclude(exclude: object, labels: Sequence[str]) -> tuple[str, ...]:
         if name not in labels:
             raise InputError(f"exclude has {name!r}, not a label of this model; it has {', '.join(labels)}")
     if len(names) == len(labels):
-        raise InputError("exclude leaves no expression; leave out fewer")
+        raise InputError("exclude leaves no expression; exclude fewer")
     return names
 
 
 def check_threads(threads: object) -> int | None:
-    """None, or a whole number from 1 to MOST_THREADS, or InputError."""
+    """``threads`` as an int, or None for the default. InputError unless it is a whole number from 1 to MAX_THREADS."""
     if threads is None:
         return None
     try:
         number = operator.index(threads)  # type: ignore[arg-type]
     except TypeError:
         number = 0
-    if not 1 <= number <= MOST_THREADS:
+    if not 1 <= number <= MAX_THREADS:
         shown = f"{threads!r}"[:40]
         raise InputError(
-            f"threads is {shown}; use a whole number from 1 to {MOST_THREADS}, or None for all cores but one"
+            f"threads is {shown}; use a whole number from 1 to {MAX_THREADS}, or None for all cores but one"
         )
     return number
 
 
 def _floats(values: ArrayLike, what: str) -> NDArray[np.float32]:
     try:
-        array = np.asarray(values, dtype=np.float64)  # in which large numbers do not overflow
+        array = np.asarray(values, dtype=np.float64)  # large numbers would overflow float32
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{what} must be numbers in one regular array: {error}") from error
     if not np.isfinite(array).all():
         raise InputError(f"{what} hold values that are not finite; drop those detections first")
-    if (np.abs(array) > FARTHEST).any():
-        raise InputError(f"{what} reach more than {FARTHEST:g} px away from the frame; give them in px of the frame")
+    if (np.abs(array) > FARTHEST_PX).any():
+        raise InputError(f"{what} reach more than {FARTHEST_PX:g} px away from the frame; give them in px of the frame")
     return array.astype(np.float32)

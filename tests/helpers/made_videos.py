@@ -14,7 +14,7 @@ from mien.types import Image
 
 
 def moving(portrait: Image, frames: int, size: tuple[int, int] = (320, 180)) -> list[Image]:
-    """A face that goes from side to side over a grey ground."""
+    """A face that goes from side to side over a gray ground."""
     width, height = size
     side = min(size)
     person = cv2.resize(portrait, (side, side), interpolation=cv2.INTER_AREA)

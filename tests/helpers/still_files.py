@@ -36,9 +36,9 @@ def still_files(picture: np.ndarray) -> Iterator[StillFile]:
     color = Image.fromarray(np.ascontiguousarray(picture[..., ::-1]))
     ramp = np.linspace(30, 255, color.width).astype(np.uint8)
     alpha = Image.fromarray(np.tile(ramp, (color.height, 1)))
-    see_through, grey = color.copy(), color.convert("L")
+    see_through, gray = color.copy(), color.convert("L")
     see_through.putalpha(alpha)
-    modes = {"rgb": color, "rgba": see_through, "grey": grey, "la": Image.merge("LA", (grey, alpha))}
+    modes = {"rgb": color, "rgba": see_through, "gray": gray, "la": Image.merge("LA", (gray, alpha))}
     modes |= {"palette": color.quantize(128), "one": color.convert("1")}
     yield from _turned(modes)
     yield from _deep(picture)
@@ -47,14 +47,14 @@ def still_files(picture: np.ndarray) -> Iterator[StillFile]:
     for mode in ("CMYK", "L", "RGB"):
         yield _made(f"{mode}.jpg", color.convert(mode), "JPEG", quality=95)
     yield _made("progressive.jpg", color, "JPEG", quality=95, progressive=True)
-    for name in ("rgb", "rgba", "grey", "palette", "one"):
+    for name in ("rgb", "rgba", "gray", "palette", "one"):
         yield _made(f"{name}.bmp", modes[name], "BMP")
     rows = b"".join(row.tobytes() + bytes(-row.nbytes % 4) for row in picture[::-1])
     head = struct.pack("<2sIIIIHHHH", b"BM", 26 + len(rows), 0, 26, 12, color.width, color.height, 1, 24)
     yield StillFile("os2.bmp", head + rows, picture)
-    yield from _clear_grey(grey)
+    yield from _clear_grey(gray)
     if features.check("jpg_2000"):
-        for name in ("rgb", "rgba", "grey"):
+        for name in ("rgb", "rgba", "gray"):
             yield _made(f"{name}.jp2", modes[name], "JPEG2000")
 
 
@@ -98,9 +98,9 @@ def _turned(modes: dict[str, Image.Image]) -> Iterator[StillFile]:
         yield _made(f"rgb-{turn}.jpg", modes["rgb"], "JPEG", quality=95, exif=exif(turn))
 
 
-def _clear_grey(grey: Image.Image) -> Iterator[StillFile]:
-    """PNG in which one tone of grey is transparent."""
-    pixels = np.array(grey)
+def _clear_grey(gray: Image.Image) -> Iterator[StillFile]:
+    """PNG in which one tone of gray is transparent."""
+    pixels = np.array(gray)
     pixels[:9] = 7
     over = np.where(pixels == 7, 255, pixels).astype(np.uint8)
     data = encode(Image.fromarray(pixels), "PNG", transparency=7)
@@ -141,17 +141,17 @@ def tiff(
 
 
 def _tiff(pixels: np.ndarray) -> Iterator[StillFile]:
-    """``pixels``: RGBA. Alpha of each kind, in 8 and 16 bits; grey in which 0 is white."""
+    """``pixels``: RGBA. Alpha of each kind, in 8 and 16 bits; gray in which 0 is white."""
     cover = pixels[..., 3:].astype(np.float64) / 255
     over = (pixels[..., :3] * cover + 255 * (1 - cover)).round().astype(np.uint8)[..., ::-1]
     multiplied = np.concatenate([(pixels[..., :3] * cover).round().astype(np.uint8), pixels[..., 3:]], axis=2)
-    grey = np.ascontiguousarray(pixels[..., 1])
+    gray = np.ascontiguousarray(pixels[..., 1])
     for bits, scale, form in ((8, 1, np.uint8), (16, 257, np.uint16)):
         yield StillFile(f"straight{bits}.tif", tiff(pixels.astype(form) * form(scale), 2, extra=2), over)
         yield StillFile(f"multiplied{bits}.tif", tiff(multiplied.astype(form) * form(scale), 2, extra=1), over)
         yield StillFile(f"fourth{bits}.tif", tiff(pixels.astype(form) * form(scale), 2, extra=0), pixels[..., 2::-1])
-        white = np.dstack([grey] * 3)
-        yield StillFile(f"white-is-0-{bits}.tif", tiff((255 - grey).astype(form) * form(scale), 0), white)
+        white = np.dstack([gray] * 3)
+        yield StillFile(f"white-is-0-{bits}.tif", tiff((255 - gray).astype(form) * form(scale), 0), white)
 
 
 def _pnm(pixels: np.ndarray, see_through: np.ndarray) -> Iterator[StillFile]:
@@ -164,8 +164,8 @@ def _pnm(pixels: np.ndarray, see_through: np.ndarray) -> Iterator[StillFile]:
         yield StillFile(f"{white}.ppm", b"P6\n" + head + values.tobytes(), pixels[..., ::-1])
         text = b" ".join(b"%d" % value for value in values.ravel())
         yield StillFile(f"{white}t.ppm", b"P3\n" + head + text, pixels[..., ::-1])
-        grey = np.dstack([pixels[..., 1]] * 3)
-        yield StillFile(f"{white}.pgm", b"P5\n" + head + values[..., 1].tobytes(), grey)
+        gray = np.dstack([pixels[..., 1]] * 3)
+        yield StillFile(f"{white}.pgm", b"P5\n" + head + values[..., 1].tobytes(), gray)
     head = f"P7\nWIDTH {width}\nHEIGHT {height}\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n".encode()
     cover = see_through[..., 3:].astype(np.float64) / 255
     over = (see_through[..., :3] * cover + 255 * (1 - cover)).round().astype(np.uint8)[..., ::-1]

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny_bundle import write_tiny_bundle
 
 from mien.align import CropSpec
-from mien.bundle import sha256
 from mien.bundle.card import CARD, read_card
+from mien.files import sha256
 
 SIZE, WIDTH = 32, 16
 

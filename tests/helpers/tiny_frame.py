@@ -1,4 +1,4 @@
-"""A small grey frame, for tests that need one but not what is on it."""
+"""A small gray frame, for tests that need one but not what is on it."""
 
 from __future__ import annotations
 

@@ -2,16 +2,16 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.align import TEMPLATE, CropSpec, crop, crop_matrix, lit, warp, window
+from mien.align import TEMPLATE, CropSpec, crop, crop_matrix, stretch_contrast, warp, window
 from mien.errors import InputError
 from mien.types import Image
 
 BOX = np.array([100, 80, 200, 200], dtype=np.float32)
 
 
-def landmarks(angle: float = 0.0, side: float = 110.0, centre: tuple[float, float] = (150, 140)) -> np.ndarray:
+def landmarks(angle: float = 0.0, side: float = 110.0, center: tuple[float, float] = (150, 140)) -> np.ndarray:
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return ((TEMPLATE - 0.5) * side @ turn + centre).astype(np.float32)
+    return ((TEMPLATE - 0.5) * side @ turn + center).astype(np.float32)
 
 
 def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -100,7 +100,7 @@ def test_a_faint_crop_is_stretched_and_another_stays_as_it_is(portrait: Image, g
 @pytest.mark.parametrize("shade", [0, 7, 255])
 def test_a_blank_picture_is_not_stretched(shade: int) -> None:
     blank = np.full((90, 90, 3), shade, np.uint8)
-    assert (lit(blank) == blank).all()
+    assert (stretch_contrast(blank) == blank).all()
 
 
 @pytest.mark.parametrize("side", [40, 100, 160, 333, 1000])
@@ -109,7 +109,7 @@ def test_a_window_shows_what_a_warp_would(portrait: Image, side: int, middle: tu
     part, corner, zoom = window(portrait, np.array(middle, np.float32), side, 160)
     assert part.shape == (160, 160, 3)
     assert zoom == pytest.approx(160 / side, rel=0.02)
-    # Pixel centres: px p of the window has its middle at (p + 0.5) / zoom - 0.5 of the picture.
+    # Pixel centers: px p of the window has its middle at (p + 0.5) / zoom - 0.5 of the picture.
     offset = 0.5 * zoom - 0.5 - zoom * corner
     expected = warp(portrait, np.array([[zoom, 0, offset[0]], [0, zoom, offset[1]]]), 160)
     assert np.abs(part.astype(float) - expected).mean() < 6

@@ -85,7 +85,7 @@ def _offline(recognizer: Recognizer, frames: list[np.ndarray]) -> dict[str, floa
 
 
 def test_nothing_left_of_the_others_is_no_division_by_zero() -> None:
-    assert Labeling(exclude=("fear",)).kept({"fear": 1.0, "anger": 0.0, "disgust": 0.0}) == {
+    assert Labeling(exclude=("fear",)).without_excluded({"fear": 1.0, "anger": 0.0, "disgust": 0.0}) == {
         "anger": 0.5,
         "disgust": 0.5,
     }

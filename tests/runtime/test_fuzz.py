@@ -146,7 +146,7 @@ def test_what_never_ends_is_no_picture(tmp_path: Path, monkeypatch: pytest.Monke
         with pytest.raises(SourceError, match="pipe or device"):
             read_image(tmp_path / name)
     (tmp_path / "large.jpg").write_bytes(b"\xff\xd8\xff")
-    monkeypatch.setattr("mien.sources.images.LARGEST", 2)
+    monkeypatch.setattr("mien.sources.images.MAX_BYTES", 2)
     with pytest.raises(SourceError, match="1 GiB"):
         read_image(tmp_path / "large.jpg")
     with pytest.raises(SourceError, match="directory"):

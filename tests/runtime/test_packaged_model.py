@@ -12,7 +12,7 @@ from mien.tracking.temporal import TemporalEncoder
 from mien.types import Affect, Expression
 
 
-def test_the_smiling_astronaut_is_happy_in_colour_and_mirrored(portrait: np.ndarray) -> None:
+def test_the_smiling_astronaut_is_happy_in_color_and_mirrored(portrait: np.ndarray) -> None:
     recognizer = Recognizer(threads=1)
     for picture in (portrait, portrait[:, ::-1]):
         (face,) = recognizer.predict(picture)

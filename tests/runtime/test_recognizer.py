@@ -135,9 +135,9 @@ def test_views_and_read_only_frames_work(recognizer: Recognizer, portrait: np.nd
     assert_same(recognizer.predict(window), recognizer.predict(portrait))
 
 
-def test_grey_portrait_in_colour_format(recognizer: Recognizer, portrait: np.ndarray) -> None:
-    grey = cv2.cvtColor(cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-    assert len(recognizer.predict(grey)) == 1
+def test_grey_portrait_in_color_format(recognizer: Recognizer, portrait: np.ndarray) -> None:
+    gray = cv2.cvtColor(cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    assert len(recognizer.predict(gray)) == 1
 
 
 @pytest.mark.parametrize(

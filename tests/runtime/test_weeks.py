@@ -107,7 +107,7 @@ def test_a_stream_forgets_who_has_left(tiny_bundle: Path, portrait: Image, monke
         for i in range(250):
             faces = stream.update(portrait, i / 25)
             latest = max(latest, *(face.track_id or 0 for face in faces))
-            known.append((len(stream._persons), len(stream._tracker.tracks), len(stream.hidden)))
+            known.append((len(stream._states), len(stream._tracker.tracks), len(stream.hidden)))
     assert latest > 200
     assert max(max(counts) for counts in known) < 80
     assert max(map(len, stream._crops)) <= 4

@@ -22,7 +22,8 @@ from mien.diagnostics.machine import Facts
 from mien.drawing.plot import save_png
 from mien.engines import DEVICES
 from mien.errors import EngineUnavailable, InputError, MienError, ModelInvalid, OutputError, SourceError
-from mien.files import check_folder, write_whole
+from mien.files import write_whole
+from mien.sinks.paths import check_folder
 from mien.sources.video import quiet_opencv
 
 EPILOG = """What is compared is measured in turn. cores, and figures a core, come from the processor time that the

@@ -23,7 +23,7 @@ from mien.errors import InputError, MienError, SourceError
 from mien.sources.factory import open_source
 
 WAYS = ("stream", "predict")
-FEWEST = 100
+MIN_FRAMES = 100
 """Frames after the first turn, from which on growth of memory tells something."""
 TURNS = 4
 """How often each way has its turn."""
@@ -125,7 +125,7 @@ def _way_facts(turns: Sequence[Facts], fps: float | None) -> Facts:
     held = [turn["held_mb"] for turn in turns]
     peak = turns[-1]["peak_mb"]
     later = sum(len(turn["seconds"]) for turn in turns[1:])
-    known = None not in held and later >= FEWEST
+    known = None not in held and later >= MIN_FRAMES
     return {
         "engine": turns[-1]["engine"],
         **numbers,

@@ -16,17 +16,17 @@ from mien.diagnostics.golden import golden_crops
 from mien.diagnostics.machine import Facts
 from mien.diagnostics.selftest import words
 from mien.engines import EXTRAS, Engine, has_library
-from mien.engines.selection import AUTOMATIC, Way, open_way
+from mien.engines.selection import AUTOMATIC, Backend, open_backend
 from mien.errors import EngineUnavailable, ModelInvalid
 from mien.types import Floats, Image
-from mien.vision.detector import WINDOW, Detector, load_detector
+from mien.vision.detector import WINDOW_PX, Detector, load_detector
 
 THREADED = ("cpu", "openvino")
 """Devices whose speed depends on the number of threads."""
 FRAMES = ((640, 360), (1280, 720), (1920, 1080))
-SMALL_FACE = 24.0
+SMALL_FACE_PX = 24.0
 """Px: what the search of the largest frame for small faces is asked for."""
-BARE = ((640, 384), (WINDOW, WINDOW), (128, 128), (96, 96))
+BARE = ((640, 384), (WINDOW_PX, WINDOW_PX), (128, 128), (96, 96))
 """Width and height in px of what the detector's engine is given without anything around it."""
 
 Work = Callable[[], object]
@@ -64,8 +64,8 @@ def model_works(
     works: dict[Row, Work] = {}
     errors: list[Exception] = []
 
-    def add(way: Way, count: int | None, rows: Sequence[Row]) -> None:
-        engine = open_way(bundle, way, count)
+    def add(way: Backend, count: int | None, rows: Sequence[Row]) -> None:
+        engine = open_backend(bundle, way, count)
         engine.run(inputs[1])  # some libraries tell only now that they cannot
         works.update((row, partial(engine.run, inputs[row.batch])) for row in rows)
 
@@ -89,7 +89,7 @@ def model_works(
     return {row: works[row] for row in sorted(works, key=lambda row: row != REFERENCE)}, skipped
 
 
-def _wanted(bundle: Bundle, device: str, precision: str, skipped: Skipped) -> list[Way]:
+def _wanted(bundle: Bundle, device: str, precision: str, skipped: Skipped) -> list[Backend]:
     """``auto`` is every installed device but those that build for minutes, and every precision of the bundle."""
     devices = [device]
     if device == "auto":
@@ -148,10 +148,10 @@ def detector_works() -> tuple[dict[str, Work], dict[str, Facts], str]:
     pictures = {size: scene(size) for size in FRAMES}
     for (width, height), (picture, _) in pictures.items():
         add(f"frame {width}x{height}", detector, partial(_detect, picture=picture))
-    small = Detector(detector.engine, min_face=SMALL_FACE)
+    small = Detector(detector.engine, min_face=SMALL_FACE_PX)
     width, height = FRAMES[-1]
     add(
-        f"frame {width}x{height}, faces from {SMALL_FACE:.0f} px",
+        f"frame {width}x{height}, faces from {SMALL_FACE_PX:.0f} px",
         small,
         partial(_detect, picture=pictures[FRAMES[-1]][0]),
     )

@@ -44,7 +44,7 @@ from mien.bench.timing import Samples, Steps, doubts, failures, turns
 from mien.bundle import Bundle
 from mien.diagnostics.machine import Facts, machine
 from mien.diagnostics.selftest import words
-from mien.engines.selection import BLOCKS, LIBRARIES, choose
+from mien.engines.selection import BLOCKS, LIBRARIES, select_backend
 from mien.errors import MienError
 from mien.packages import installed
 
@@ -122,7 +122,7 @@ def _detector(report: Facts, args: argparse.Namespace) -> None:
 def _clip(report: Facts, args: argparse.Namespace, bundle: Bundle, clip: Facts, path: Path) -> None:
     # One number of threads is meant for all; of a list the best for a stream is not known, so it takes its default.
     threads = args.threads[0] if len(args.threads) == 1 else None
-    choice = choose(bundle, args.device, args.precision, threads)
+    choice = select_backend(bundle, args.device, args.precision, threads)
     job = {"clip": str(path), "model": str(bundle.folder), "threads": threads}
     job |= {"device": choice.device, "precision": choice.precision}
     answers: dict[str, list[Facts]] = {way: [] for way in WAYS}

@@ -13,10 +13,10 @@ import numpy as np
 
 from mien.diagnostics.machine import Facts
 from mien.diagnostics.selftest import words
-from mien.engines.selection import BLOCKS, PAUSE, WARM_UP, K
+from mien.engines.selection import BLOCKS, PAUSE_SECONDS, WARM_UP, K
 
 STATUS = Path("/proc/self/status")
-BUSY = 0.5
+BUSY_LOAD_PER_CORE = 0.5
 """Load average a core, above which the machine is called busy."""
 
 Steps = Generator[None, None, None]
@@ -39,7 +39,7 @@ def turns(works: Mapping[K, Callable[[], object]], samples: Mapping[K, Samples],
     for _ in range(BLOCKS):
         for key, work in works.items():
             if not samples[key].failed:
-                time.sleep(PAUSE)
+                time.sleep(PAUSE_SECONDS)
                 try:
                     _turn(work, samples[key], seconds / BLOCKS)
                 except Exception as error:  # the engines' errors share no class
@@ -113,7 +113,7 @@ def memory() -> tuple[float | None, float | None]:
 def doubts(cores: int, usable: float, load: float | None) -> list[str]:
     """Why timings may tell little here: a ``load`` average of all ``cores``, and how many the process may use."""
     found = []
-    if load is not None and load > BUSY * cores:
+    if load is not None and load > BUSY_LOAD_PER_CORE * cores:
         found.append(f"other programs keep this machine busy (load {load:g} on {cores} cores), so times are noisy")
     if usable < cores:
         found.append(f"only {usable:g} of {cores} cores may be used here (affinity, or the quota of a container)")

@@ -1,20 +1,19 @@
-"""Name or path -> a verified model bundle on disk."""
+"""Model bundles on disk: found by name or path, and verified."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from mien.bundle.card import CARD, ModelCard, read_card
 from mien.errors import EngineUnavailable, ModelInvalid, ModelNotFound
+from mien.files import sha256
 
 FILES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 IR_FILES = {"fp32": "model.openvino.xml", "int8": "model.int8.openvino.xml"}
-"""OpenVINO's own form of a model: this file, and one that ends in .bin beside it."""
+"""OpenVINO's own format of a model: this file, and one beside it that ends in .bin."""
 DEFAULT = "student"
 MODELS = Path(str(files("mien") / "models"))
 
@@ -28,13 +27,13 @@ class Bundle:
 
     @property
     def precisions(self) -> list[str]:
-        """Those it holds a file of, fp32 first."""
+        """The precisions of which it holds a model file, fp32 first."""
         return [key for key, file in FILES.items() if file in self.card.files]
 
     def model_file(self, precision: str = "fp32", device: str = "cpu") -> Path:
-        """The verified model file of a precision: ONNX, or for ``openvino`` its own form where the bundle holds it.
+        """The verified model file of a precision: ONNX or, for ``openvino``, OpenVINO's own format if the bundle has it.
 
-        Raises EngineUnavailable for a precision the bundle does not hold, ModelInvalid where the file was altered.
+        Raises EngineUnavailable for a precision that the bundle does not hold, ModelInvalid if the file was altered.
         """
         if precision not in FILES:
             raise EngineUnavailable(f"unknown precision {precision!r}; choose one of auto, {', '.join(FILES)}")
@@ -49,12 +48,12 @@ class Bundle:
         return self.verified(FILES[precision])
 
     def verified(self, name: str) -> Path:
-        """A file of the bundle, or ModelInvalid where it is missing or is not what the card says."""
+        """The path of a file of the bundle. ModelInvalid if it is missing or does not match its checksum in the card."""
         if name not in self.card.files:
-            raise ModelInvalid(f"{self.folder / name} is not named by its card; export the bundle again")
+            raise ModelInvalid(f"{self.folder / name} is not listed in its card; export the bundle again")
         path = self.folder / name
         if not path.is_file():
-            raise ModelInvalid(f"{path} is missing although the card names it; export or copy the bundle again")
+            raise ModelInvalid(f"{path} is missing although the card lists it; export or copy the bundle again")
         digest = sha256(path)
         if digest != self.card.files[name]:
             raise ModelInvalid(
@@ -64,21 +63,11 @@ class Bundle:
         return path
 
 
-def cache_folder() -> Path:
-    """Where what this machine measured or built is kept: ``$MIEN_CACHE``, or ``~/.cache/mien``; for a user without a
-    home, as in some containers, a temporary folder."""
-    try:
-        return Path(os.environ.get("MIEN_CACHE") or Path.home() / ".cache" / "mien")
-    except RuntimeError:
-        return Path(tempfile.gettempdir()) / "mien"
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def find_bundle(model: str | Path = "default") -> Bundle:
-    """``default``, the name of a packaged bundle, or a path to a folder with a card."""
+    """Find a bundle: ``default``, the name of a packaged bundle, or the path of a folder with a card.
+
+    Raises ModelNotFound, or ModelInvalid for a folder that is not a bundle.
+    """
     name = DEFAULT if str(model) == "default" else str(model)
     for folder in (MODELS / name, Path(name)):
         if os.path.isfile(folder / CARD):
@@ -90,5 +79,5 @@ def find_bundle(model: str | Path = "default") -> Bundle:
 
 
 def packaged_names() -> list[str]:
-    """What ``find_bundle`` knows by name."""
+    """The names that ``find_bundle`` knows."""
     return ["default", *sorted(path.parent.name for path in MODELS.glob(f"*/{CARD}"))]

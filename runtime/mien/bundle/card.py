@@ -1,4 +1,4 @@
-"""The model card: what a bundle is. The only source of labels, input size, crop and calibration."""
+"""The model card describes a bundle. It is the only source of labels, input size, crop and calibration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CARD = "card.json"
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """One data set that the weights learned from. ``terms``: the licence or terms that its owners state."""
+    """One data set that the weights were trained on. ``terms``: the license or terms that its owners state."""
 
     name: str
     images: int
@@ -27,10 +27,10 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Temperature scaling (Guo et al. 2017), inside the graph already; it may depend on the face.
+    """Temperature scaling (Guo et al. 2017), which is part of the graph; the temperature may depend on the face.
 
     ``temperature``: its geometric mean over the validation images, for information.
-    ``error_before`` and ``error_after``: expected calibration error, 15 bins, of each test set.
+    ``error_before`` and ``error_after``: expected calibration error, 15 bins, by test set.
     """
 
     temperature: float
@@ -43,11 +43,11 @@ class ModelCard:
     """The content of ``card.json``.
 
     ``labels``: classes in the order of the ``expression`` output. ``crop``: how a face becomes the input, whose side
-    is ``crop.size``. ``embedding``: D of the ``embedding`` output. ``macs``: multiply-accumulates for one crop.
-    ``metrics``: held-out figures by test set. ``files``: sha256 of each model file, by file name. ``origin``: what the
-    weights started from, and the teacher. ``proofs``: by precision or engine (int8, fp16, openvino ...), how much that
-    artefact differs from fp32, as ``fer-export`` measured it; ``passed`` in it says whether it kept its limits.
-    ``fairness``: what the model says of portraits by who is seen, as ``benchmarks/accuracy/strangers.py`` measured it.
+    is ``crop.size``. ``embedding``: width D of the ``embedding`` output. ``macs``: multiply-accumulates for one crop.
+    ``metrics``: held-out metrics by test set. ``files``: sha256 of each model file, by file name. ``origin``: the
+    initial weights and the teacher. ``proofs``: by precision or engine (int8, fp16, openvino ...), how much that file
+    differs from fp32, as measured by ``fer-export``; ``passed`` says whether it stayed within its limits.
+    ``fairness``: predictions for portraits, by group of people, as measured by the benchmark ``strangers``.
     ``temporal``: of a bundle with a temporal encoder, its shape (``mien.tracking.temporal.TemporalSpec``),
     cost and training.
     """
@@ -73,24 +73,26 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
-            raise ModelInvalid(f"the card has format {self.format}, this mien reads {FORMAT}; update mien or the file")
+            raise ModelInvalid(
+                f"the card has format {self.format}, but this mien reads format {FORMAT}; update mien or the file"
+            )
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise ModelInvalid("the card's labels must be at least two different names")
         for name in self.files:
             if Path(name).name != name:
-                raise ModelInvalid(f"the card names the file {name!r}; files must lie beside the card")
+                raise ModelInvalid(f"the card lists the file {name!r}; files must be in the card's folder")
         for name, proof in self.proofs.items():
             if not isinstance(proof, dict):
                 raise ModelInvalid(f"proofs.{name} must be an object")
 
     @property
     def has_affect(self) -> bool:
-        """Whether valence and arousal were learned: then the card holds their figures, beside those of the classes."""
+        """Whether the model was trained on valence and arousal: then the card holds metrics of them too."""
         return any("accuracy" not in values for values in self.metrics.values())
 
     @property
     def outputs(self) -> dict[str, int]:
-        """The outputs of the graph that were learned, and their widths. What else it may give means nothing."""
+        """The trained outputs of the graph and their widths. Other outputs mean nothing."""
         affect = {"affect": 2} if self.has_affect else {}
         return {"expression": len(self.labels), **affect, "embedding": self.embedding}
 
@@ -99,7 +101,7 @@ class ModelCard:
 
 
 def read_card(folder: Path) -> ModelCard:
-    """Read ``folder/card.json``. Raises ModelInvalid where it is missing, broken or not understood."""
+    """Read ``folder/card.json``. Raises ModelInvalid if it is missing, broken or not supported."""
     path = folder / CARD
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -114,7 +116,7 @@ def read_card(folder: Path) -> ModelCard:
 
 
 def card_from_dict(values: Any) -> ModelCard:
-    """A card from its JSON object. Raises ModelInvalid, naming the key, where it is incomplete or not understood."""
+    """A card from its JSON object. Raises ModelInvalid, which names the key, if it is incomplete or not supported."""
     try:
         return build(ModelCard, values, _Complaints())
     except InputError as error:
@@ -134,4 +136,4 @@ class _Complaints:
         return ModelInvalid(f"key {where}{name} is missing")
 
     def wrong_type(self, key: str, hint: object, value: object) -> ModelInvalid:
-        return ModelInvalid(f"{key} has a value of the wrong kind: {value!r}")
+        return ModelInvalid(f"{key} has a value of the wrong type: {value!r}")

@@ -14,11 +14,11 @@ from mien.bundle import find_bundle
 from mien.cli.options import Parser, add_turning
 from mien.engines import DEVICES
 from mien.enrollment.classes import Personal
-from mien.enrollment.learn import MAX_LOSS, MOST_EXAMPLES
+from mien.enrollment.learn import MAX_EXAMPLES, MAX_LOSS
 from mien.enrollment.storage import load_personal, save_personal
 from mien.errors import InputError, MienError
-from mien.files import check_output
 from mien.recognizer import Recognizer
+from mien.sinks.paths import check_output
 from mien.sources.base import Source
 from mien.sources.factory import open_source
 from mien.sources.privacy import without_secrets
@@ -26,9 +26,9 @@ from mien.sources.video import quiet_opencv
 from mien.terminal import entry, failed, say, tell
 from mien.types import Affect, Image
 
-FROM_CLIP = 20
+FRAMES_FROM_CLIP = 20
 """Frames that are taken of a video, evenly spread."""
-APART = 0.4
+SHOT_INTERVAL_SECONDS = 0.4
 """Seconds between two pictures of a camera."""
 
 EXAMPLES = """examples:
@@ -151,8 +151,8 @@ def _pictures(source: Source, args: argparse.Namespace) -> list[Image]:
         return _from_camera(source, args.shots, args.countdown)
     if source.kind == "video":
         return _from_clip(source)
-    if (source.count or 0) > MOST_EXAMPLES:
-        raise InputError(f"{source.name} holds {source.count} pictures; {MOST_EXAMPLES} are enough, give fewer")
+    if (source.count or 0) > MAX_EXAMPLES:
+        raise InputError(f"{source.name} holds {source.count} pictures; {MAX_EXAMPLES} are enough, give fewer")
     return [frame.image for frame in source]
 
 
@@ -164,9 +164,9 @@ def _from_clip(source: Source) -> list[Image]:
     for i, frame in enumerate(source):
         if i % step == 0:
             kept.append(frame.image.copy())
-        if len(kept) >= 2 * FROM_CLIP:
+        if len(kept) >= 2 * FRAMES_FROM_CLIP:
             kept, step = kept[::2], 2 * step
-    chosen = np.unique(np.linspace(0, len(kept) - 1, min(len(kept), FROM_CLIP)).astype(int))
+    chosen = np.unique(np.linspace(0, len(kept) - 1, min(len(kept), FRAMES_FROM_CLIP)).astype(int))
     return [kept[i] for i in chosen]
 
 
@@ -182,7 +182,7 @@ def _from_camera(source: Source, shots: int, countdown: float) -> list[Image]:
         if left > 0 and left <= told - 1:
             told = float(np.ceil(left))
             tell(f"hold the expression in {told:.0f} ...")
-        if left <= -APART * len(kept):
+        if left <= -SHOT_INTERVAL_SECONDS * len(kept):
             kept.append(frame.image.copy())
             tell(f"picture {len(kept)} of {shots}")
         if len(kept) == shots:
@@ -191,9 +191,9 @@ def _from_camera(source: Source, shots: int, countdown: float) -> list[Image]:
 
 
 def _shots(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= MOST_EXAMPLES):
+    if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= MAX_EXAMPLES):
         raise argparse.ArgumentTypeError(
-            f"{without_secrets(text)[:40]!r} is not a whole number from 1 to {MOST_EXAMPLES}"
+            f"{without_secrets(text)[:40]!r} is not a whole number from 1 to {MAX_EXAMPLES}"
         )
     return int(text)
 

@@ -24,7 +24,8 @@ from mien.sources.demo import demo_picture
 from mien.sources.factory import open_source
 from mien.terminal import failed, say, tell
 from mien.tracking.offline import Item, Offline
-from mien.tracking.stream import Stream, StreamOptions, engine_failed
+from mien.tracking.options import StreamOptions
+from mien.tracking.stream import Stream, engine_failed
 from mien.types import Face, Frame
 
 log = logging.getLogger(__name__)

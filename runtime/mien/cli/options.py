@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 from mien.bundle import FILES
 from mien.engines import DEVICES
 from mien.sources.privacy import without_secrets
-from mien.tracking.stream import StreamOptions
-from mien.validation import MOST_THREADS
+from mien.tracking.options import StreamOptions
+from mien.validation import MAX_THREADS
 
 EXAMPLES = """examples:
   fer-run --demo                                      try it: prints a table, writes demo.jpg
@@ -201,7 +201,7 @@ def _positive(text: str) -> int:
 
 
 def _threads(text: str) -> int:
-    return _whole(text, 1, MOST_THREADS, f"a whole number from 1 to {MOST_THREADS}")
+    return _whole(text, 1, MAX_THREADS, f"a whole number from 1 to {MAX_THREADS}")
 
 
 def _whole(text: str, least: int, most: int, what: str) -> int:

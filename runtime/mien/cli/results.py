@@ -13,7 +13,10 @@ from pathlib import Path
 
 from mien.drawing.faces import blur_faces, draw_faces
 from mien.errors import InputError, OutputError
-from mien.files import (
+from mien.paths import for_system
+from mien.recognizer import Recognizer
+from mien.sinks.media import PictureSink, Window, save_to
+from mien.sinks.paths import (
     Inputs,
     check_distinct,
     check_into,
@@ -22,11 +25,8 @@ from mien.files import (
     make_folder,
     names_folder,
 )
-from mien.paths import for_system
-from mien.recognizer import Recognizer
-from mien.sinks.media import PictureSink, Window, save_to
 from mien.sinks.records import Csv, JsonLines, Sink
-from mien.sinks.summary import Journal, check_summary, summary_paths
+from mien.sinks.summary import Summary, check_summary, summary_paths
 from mien.sources.base import Source
 from mien.terminal import tell
 from mien.types import Face, Frame
@@ -145,7 +145,7 @@ class Outputs:
             for sink in self._shared:
                 all_.callback(sink.close)
         summary = self._summary
-        journal: list[Sink] = [Deferred(partial(Journal, summary, source.name, source.fps))] if summary else []
+        journal: list[Sink] = [Deferred(partial(Summary, summary, source.name, source.fps))] if summary else []
         for opened in (page, *journal, *self._pictures, self._window):
             if opened:
                 own.callback(opened.close)

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from mien.sources.base import Source
 from mien.sources.video import quiet_opencv
-from mien.terminal import LEFT, tell
+from mien.terminal import ABANDONED, tell
 from mien.types import Frame
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ def aside(work: Callable[[], T], undo: Callable[[T], object]) -> T:
         thread.start()  # which waits for the thread, so that a signal may come within it
         return done.result()
     except Stopped:
-        LEFT.append(thread)
+        ABANDONED.append(thread)
         done.add_done_callback(lambda late: late.exception() or undo(late.result()))
         raise
 

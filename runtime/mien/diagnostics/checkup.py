@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from mien.bundle import IR_FILES, MODELS, Bundle, find_bundle
 from mien.diagnostics.golden import GOLDEN
 from mien.diagnostics.machine import Facts, Problems
-from mien.diagnostics.selftest import try_picture, try_way, words
-from mien.engines.selection import Choice, Way, choose, ways
+from mien.diagnostics.selftest import try_backend, try_picture, words
+from mien.engines.selection import Backend, Selection, candidates, select_backend
 from mien.errors import MienError
 
 
@@ -21,10 +21,10 @@ def check_up(args: argparse.Namespace, problems: Problems) -> Iterator[tuple[str
         problems[str(error)] = True
         return
     yield "bundle", _bundle(bundle, problems)
-    tried: list[Way] = []
+    tried: list[Backend] = []
     chosen = _choose(bundle, "auto", "auto", args, problems)
     if chosen is not None:
-        tried += [way for way in ways(bundle, "auto", "auto") if " ".join(way) not in chosen.refused]
+        tried += [way for way in candidates(bundle, "auto", "auto") if " ".join(way) not in chosen.refused]
         yield "auto", _reasons(chosen)
     needed = [(chosen.device, chosen.precision)] if chosen else []
     if (args.device, args.precision) != ("auto", "auto"):
@@ -34,7 +34,7 @@ def check_up(args: argparse.Namespace, problems: Problems) -> Iterator[tuple[str
             tried += [way for way in needed if way not in tried]
             yield "asked", _reasons(asked)
     if tried:
-        yield "ways", {" ".join(way): try_way(bundle, way, way in needed, args.threads, problems) for way in tried}
+        yield "ways", {" ".join(way): try_backend(bundle, way, way in needed, args.threads, problems) for way in tried}
         yield "predict", try_picture(args.model, args.device, args.precision, args.threads, problems)
 
 
@@ -64,14 +64,16 @@ def _bundle(bundle: Bundle, problems: Problems) -> Facts:
     }
 
 
-def _choose(bundle: Bundle, device: str, precision: str, args: argparse.Namespace, problems: Problems) -> Choice | None:
+def _choose(
+    bundle: Bundle, device: str, precision: str, args: argparse.Namespace, problems: Problems
+) -> Selection | None:
     try:
-        return choose(bundle, device, precision, args.threads, fresh=args.fresh)
+        return select_backend(bundle, device, precision, args.threads, fresh=args.fresh)
     except Exception as error:
         problems[words(error)] = True
         return None
 
 
-def _reasons(choice: Choice) -> Facts:
+def _reasons(choice: Selection) -> Facts:
     way = f"{choice.device} {choice.precision}"
     return {"way": way, "why": choice.why, "milliseconds": choice.times, "refused": choice.refused}

@@ -131,8 +131,8 @@ def _ellipse(u: Ints, v: Ints, middle: tuple[int, int], half: tuple[int, int]) -
     return weight
 
 
-def _paint(picture: Ints, weight: Ints, colour: Ints | tuple[int, int, int]) -> Ints:
-    return picture + (np.asarray(colour, np.int64) - picture) * weight[..., None] // 256
+def _paint(picture: Ints, weight: Ints, color: Ints | tuple[int, int, int]) -> Ints:
+    return picture + (np.asarray(color, np.int64) - picture) * weight[..., None] // 256
 
 
 def _wave(phase: Ints, length: int) -> Ints:

@@ -17,7 +17,7 @@ import numpy as np
 from mien.bundle import Bundle
 from mien.diagnostics.golden import GOLDEN, TOLERANCES, agrees, check
 from mien.diagnostics.machine import Facts, Problems
-from mien.engines.selection import Way, open_way
+from mien.engines.selection import Backend, open_backend
 from mien.errors import MienError, ModelInvalid, SourceError
 from mien.recognizer import Recognizer
 from mien.sources.demo import demo_picture
@@ -27,7 +27,7 @@ from mien.types import Image
 ROUNDS, WARM_UP = 15, 3
 
 
-def try_way(bundle: Bundle, way: Way, needed: bool, threads: int | None, problems: Problems) -> Facts:
+def try_backend(bundle: Bundle, way: Backend, needed: bool, threads: int | None, problems: Problems) -> Facts:
     """Whether a way runs, its time for one crop, and whether it gives the bundle's golden outputs.
 
     ``needed``: it is what was asked for or what auto takes, so that it is serious where it fails. Raises nothing.
@@ -35,7 +35,7 @@ def try_way(bundle: Bundle, way: Way, needed: bool, threads: int | None, problem
     name, size = " ".join(way), bundle.card.crop.size
     crop = np.full((1, size, size, 3), 128, np.uint8)
     try:
-        engine = open_way(bundle, way, threads)
+        engine = open_backend(bundle, way, threads)
         facts: Facts = {"engine": engine.name, "milliseconds": _milliseconds(lambda: engine.run(crop))}
         if needed and way[0] in ("cpu", "cuda"):
             with suppress(Exception):  # good to know, and no more

@@ -1,4 +1,4 @@
-"""Faces on a picture: box, label with confidence, and a dial of valence and arousal; or faces made unrecognisable."""
+"""Faces on a picture: box, label with confidence, and a dial of valence and arousal; or faces made unrecognizable."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.drawing.sprites import COLOURS as COLOURS
+from mien.drawing.sprites import COLORS as COLORS
 from mien.drawing.sprites import LINES as LINES
-from mien.drawing.sprites import OTHER as OTHER
 from mien.drawing.sprites import (
-    SMALLEST_DIAL,
+    MIN_DIAL_PX,
     Sprite,
-    colour_of,
+    color_of,
     corner_sprites,
     dial_sprite,
     draw_needle,
     label_sprite,
 )
+from mien.drawing.sprites import OTHER as OTHER
 from mien.drawing.sprites import WHITE as WHITE
-from mien.drawing.sprites import Colour as Colour
+from mien.drawing.sprites import Color as Color
 from mien.types import Face, Floats, Image
 
 Rect = tuple[int, int, int, int]
 """x1 y1 x2 y2, whole px."""
 
-COVER = (1.5, 1.65)
+BLUR_REACH = (1.5, 1.65)
 """Half axes of what blurring covers, over those of the box: ears, hair and chin stand out of a face's box."""
-GRAINS = 8
-"""Colours that are left along the longer side of a blurred face, margin included."""
+BLUR_CELLS = 8
+"""Colors that are left along the longer side of a blurred face, margin included."""
 
 
 def draw_faces(image: Image, faces: Sequence[Face]) -> Image:
@@ -45,7 +45,7 @@ def draw_faces(image: Image, faces: Sequence[Face]) -> Image:
     short = min(height, width)
     boxes = [_rect(face.box) for face in faces]
     for face, box in zip(faces, boxes, strict=True):
-        _draw_box(canvas, box, colour_of(face), short)
+        _draw_box(canvas, box, color_of(face), short)
     taken: list[Rect] = []
     for face, box in zip(faces, boxes, strict=True):
         letters = float(np.clip(0.075 * _side(box), max(8, 0.011 * short), max(8, 0.026 * short)))
@@ -54,7 +54,7 @@ def draw_faces(image: Image, faces: Sequence[Face]) -> Image:
             taken.append(_place(label, box, boxes, taken, (width, height), beside=False)[0])
             _blend(canvas, label, taken[-1])
     for face, box in zip(faces, boxes, strict=True):
-        radius = round(float(np.clip(0.19 * _side(box), SMALLEST_DIAL, max(SMALLEST_DIAL, 0.07 * short))))
+        radius = round(float(np.clip(0.19 * _side(box), MIN_DIAL_PX, max(MIN_DIAL_PX, 0.07 * short))))
         if face.affect is None:
             continue
         dial = dial_sprite(radius)
@@ -62,14 +62,14 @@ def draw_faces(image: Image, faces: Sequence[Face]) -> Image:
         if free:
             taken.append(rect)
             _blend(canvas, dial, rect)
-            draw_needle(canvas, rect[:2], face.affect, colour_of(face), radius)
+            draw_needle(canvas, rect[:2], face.affect, color_of(face), radius)
     return canvas
 
 
 def blur_faces(image: Image, faces: Sequence[Face]) -> Image:
-    """uint8 BGR (H, W, 3) and its faces -> a new picture of the same size on which nobody can be recognised.
+    """uint8 BGR (H, W, 3) and its faces -> a new picture of the same size on which nobody can be recognized.
 
-    Around each box, with a margin for hair, ears and chin, at most GRAINS x GRAINS colours are left, under a soft edge;
+    Around each box, with a margin for hair, ears and chin, at most BLUR_CELLS x BLUR_CELLS colors are left, under a soft edge;
     what was there cannot be had back from this picture. A box that lags behind a moving face covers ``face.raw`` too.
     Only faces that are given are covered: a face that the detector overlooks stays visible, so give those that a stream
     still expects. Clothes, posture and place are not hidden.
@@ -86,13 +86,13 @@ def blur_faces(image: Image, faces: Sequence[Face]) -> Image:
 
 def _blur(canvas: Image, box: NDArray[np.float64]) -> None:
     middle, half = (box[:2] + box[2:]) / 2, np.maximum((box[2:] - box[:2]) / 2, 1)
-    reach = half * COVER
+    reach = half * BLUR_REACH
     corner = np.concatenate([np.floor(middle - 1.2 * reach), np.ceil(middle + 1.2 * reach)])
     part, left, top = _part(canvas, _rect(corner))
     if part.size == 0:
         return
     height, width = part.shape[:2]
-    grain = float(max(corner[2:] - corner[:2])) / GRAINS  # of the whole face, also where the border cuts it
+    grain = float(max(corner[2:] - corner[:2])) / BLUR_CELLS  # of the whole face, also where the border cuts it
     few = max(1, round(width / grain)), max(1, round(height / grain))
     coarse = cv2.resize(part, few, interpolation=cv2.INTER_AREA)
     smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -104,13 +104,13 @@ def _blur(canvas: Image, box: NDArray[np.float64]) -> None:
     part[:] = cv2.blendLinear(smooth, part, cover, 1 - cover)
 
 
-def _draw_box(canvas: Image, box: Rect, colour: Colour, short: int) -> None:
+def _draw_box(canvas: Image, box: Rect, color: Color, short: int) -> None:
     """A thin frame with strong round corners, which a dark line parts from a bright picture."""
     x1, y1, x2, y2 = box
     side = _side(box)
     thick = max(1, round(min(short / 260, side / 28)))
     reach, margin = round(0.22 * side), thick + 2
-    for sprite, x, y in zip(corner_sprites(reach, thick, colour), (x1, x2, x2, x1), (y1, y1, y2, y2), strict=True):
+    for sprite, x, y in zip(corner_sprites(reach, thick, color), (x1, x2, x2, x1), (y1, y1, y2, y2), strict=True):
         # Each corner lies inside of the box but for the margin.
         left, top = (x - margin if x == x1 else x - reach), (y - margin if y == y1 else y - reach)
         size = reach + margin + 1
@@ -121,11 +121,11 @@ def _draw_box(canvas: Image, box: Rect, colour: Colour, short: int) -> None:
         ((x1, y1 + reach), (x1, y2 - reach)),
         ((x2, y1 + reach), (x2, y2 - reach)),
     ):
-        cv2.line(canvas, start, end, _darker(colour), max(1, thick // 2))
+        cv2.line(canvas, start, end, _darker(color), max(1, thick // 2))
 
 
-def _darker(colour: Colour) -> Colour:
-    blue, green, red = (round(0.6 * value) for value in colour)
+def _darker(color: Color) -> Color:
+    blue, green, red = (round(0.6 * value) for value in color)
     return blue, green, red
 
 
@@ -134,7 +134,7 @@ def _place(
 ) -> tuple[Rect, bool]:
     """Where a sprite fits best around its box, inside of the picture, and whether it covers nothing there."""
     x1, y1, x2, y2 = box
-    height, width = sprite.colours.shape[:2]
+    height, width = sprite.colors.shape[:2]
     gap = max(3, min(room) // 100)
     left, right, above, below = x1 - gap - width, x2 + gap, y1 - gap - height, y2 + gap
     places = [(x1, above), (x2 - width, above), (x1, below), (x2 - width, below), (right, y1), (left, y1)]
@@ -155,10 +155,10 @@ def _place(
 def _blend(canvas: Image, sprite: Sprite, rect: Rect) -> None:
     part, left, top = _part(canvas, rect)
     if part.size:
-        colours, cover, rest = (
+        colors, cover, rest = (
             layer[top - rect[1] :, left - rect[0] :][: part.shape[0], : part.shape[1]] for layer in sprite
         )
-        part[:] = cv2.blendLinear(colours, part, cover, rest)
+        part[:] = cv2.blendLinear(colors, part, cover, rest)
 
 
 def _part(canvas: Image, rect: Rect) -> tuple[Image, int, int]:

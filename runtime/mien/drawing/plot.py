@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mien.drawing.faces import LINES, WHITE, Colour
+from mien.drawing.faces import LINES, WHITE, Color
 from mien.files import write_whole
 from mien.types import Image
 
@@ -19,8 +19,8 @@ Points = NDArray[np.float64]
 
 WIDTH = 900
 """Of a plot, in units of its layout; the picture has twice as many px."""
-FINE, SHRINK, MARGIN, LETTERS = 4, 2, 24, 9
-TEXT, FAINT, GRID = (45, 45, 45), (120, 120, 120), (228, 228, 228)
+DRAWN_PX, FINAL_PX, MARGIN, LETTERS = 4, 2, 24, 9
+TEXT, DIM, GRID = (45, 45, 45), (120, 120, 120), (228, 228, 228)
 TIMES = ((2 * 86400.0, 86400.0, "days"), (2 * 3600.0, 3600.0, "h"), (120.0, 60.0, "min"), (0.0, 1.0, "s"))
 """From which span on times are told in which unit: seconds, seconds a unit, name."""
 
@@ -47,10 +47,10 @@ class Panel:
 def line_plot(panels: Sequence[Panel], path: Path | None = None, *, title: str) -> Image:
     """Panels below each other, over one axis of time -> uint8 BGR picture, saved as PNG where there is a ``path``.
 
-    Lines of one name have one colour in all panels. OutputError where ``path`` cannot be written.
+    Lines of one name have one color in all panels. OutputError where ``path`` cannot be written.
     """
     names = list(dict.fromkeys(series.name for panel in panels for series in panel.series))
-    colours = {name: LINES[i % len(LINES)] for i, name in enumerate(names)}
+    colors = {name: LINES[i % len(LINES)] for i, name in enumerate(names)}
     times = np.concatenate([np.zeros(0), *(s.x[np.isfinite(s.x)] for p in panels for s in p.series)])
     start, end = (float(times.min()), float(times.max())) if len(times) else (0.0, 1.0)
     end = end if end > start else start + 1
@@ -59,7 +59,7 @@ def line_plot(panels: Sequence[Panel], path: Path | None = None, *, title: str) 
     canvas = _Canvas(round(top + len(panels) * (tall + gap) + 28))
     canvas.text((MARGIN, 36), title, 1.3, TEXT, bold=True)
     for x, y, name in ((x, legend + 22 * i, name) for i, row in enumerate(rows) for x, name in row):
-        canvas.line([(x, y), (x + 20, y)], colours[name], 3)
+        canvas.line([(x, y), (x + 20, y)], colors[name], 3)
         canvas.text((x + 27, y + LETTERS / 2), name, 1, TEXT)
     seconds, unit = next((size, name) for span, size, name in TIMES if end - start >= span)
     left, right = MARGIN + 46.0, WIDTH - MARGIN - 8.0
@@ -75,15 +75,15 @@ def line_plot(panels: Sequence[Panel], path: Path | None = None, *, title: str) 
         for tick, name in zip(ticks, marks, strict=True):
             x = left + (tick - start) * across
             canvas.line([(x, upper), (x, lower)], GRID, 1)
-            canvas.text((x, lower + 19), name, 1, FAINT, align=0.5)
+            canvas.text((x, lower + 19), name, 1, DIM, align=0.5)
         for value, name in zip(heights, tick_names(heights), strict=True):
             y = lower - (value - low) * down
-            canvas.line([(left, y), (right, y)], FAINT if value == 0 else GRID, 1)
-            canvas.text((left - 9, y + LETTERS / 2), name, 1, FAINT, align=1)
+            canvas.line([(left, y), (right, y)], DIM if value == 0 else GRID, 1)
+            canvas.text((left - 9, y + LETTERS / 2), name, 1, DIM, align=1)
         for series in panel.series:
             places = left + (series.x - start) * across, lower - (np.clip(series.y, low, high) - low) * down
-            _draw_series(canvas, *places, colours[series.name])
-    canvas.text((right, canvas.height - 16), f"time ({unit})", 1, FAINT, align=1)
+            _draw_series(canvas, *places, colors[series.name])
+    canvas.text((right, canvas.height - 16), f"time ({unit})", 1, DIM, align=1)
     return canvas.finish(path)
 
 
@@ -109,7 +109,7 @@ def bar_plot(
     ticks = ticks_of(0, most, 7)
     for tick, name in zip(ticks, tick_names(ticks), strict=True):
         canvas.line([(left + tick * scale, top), (left + tick * scale, bottom)], GRID, 1)
-        canvas.text((left + tick * scale, bottom + 18), name, 1, FAINT, align=0.5)
+        canvas.text((left + tick * scale, bottom + 18), name, 1, DIM, align=0.5)
     for i, ((_, value, upper), name, words) in enumerate(zip(rows, names, values, strict=True)):
         middle = top + step * (i + 0.5)
         canvas.text((left - 12, middle + LETTERS / 2), name, 1, TEXT, align=1)
@@ -124,7 +124,7 @@ def bar_plot(
             tip = reach
         canvas.box((tip + 5, middle - 8), (tip + 13 + text_width(words), middle + 8), WHITE)
         canvas.text((tip + 9, middle + LETTERS / 2), words, 1, TEXT)
-    canvas.line([(left, top), (left, bottom)], FAINT, 1)
+    canvas.line([(left, top), (left, bottom)], DIM, 1)
     return canvas.finish(path)
 
 
@@ -168,7 +168,7 @@ def shorten(text: str, room: float, size: float = 1, *, bold: bool = False) -> s
 
 def text_width(text: str, size: float = 1, *, bold: bool = False) -> float:
     """In units of the layout."""
-    return float(cv2.getTextSize(text, _font(bold), _scale(size), _thick(size))[0][0]) / FINE
+    return float(cv2.getTextSize(text, _font(bold), _scale(size), _thick(size))[0][0]) / DRAWN_PX
 
 
 def _legend_rows(names: Sequence[str]) -> list[list[tuple[float, str]]]:
@@ -184,41 +184,41 @@ def _legend_rows(names: Sequence[str]) -> list[list[tuple[float, str]]]:
     return rows
 
 
-def _draw_series(canvas: _Canvas, x: Points, y: Points, colour: Colour) -> None:
+def _draw_series(canvas: _Canvas, x: Points, y: Points, color: Color) -> None:
     known = np.isfinite(x) & np.isfinite(y)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]]).astype(np.int8)))
     for first, end in zip(edges[::2], edges[1::2], strict=True):
         if end - first == 1:
-            canvas.dot((x[first], y[first]), 2, colour)
+            canvas.dot((x[first], y[first]), 2, color)
         else:
-            canvas.line(np.column_stack([x[first:end], y[first:end]]), colour, 1.6)
+            canvas.line(np.column_stack([x[first:end], y[first:end]]), color, 1.6)
 
 
 class _Canvas:
-    """White paper that is drawn on in units of the layout, FINE px each, and shrunk at the end."""
+    """White paper that is drawn on in units of the layout, DRAWN_PX px each, and shrunk at the end."""
 
     def __init__(self, height: int):
         self.height = height
-        self._image: Image = np.full((height * FINE, WIDTH * FINE, 3), 255, dtype=np.uint8)
+        self._image: Image = np.full((height * DRAWN_PX, WIDTH * DRAWN_PX, 3), 255, dtype=np.uint8)
 
-    def line(self, points: ArrayLike, colour: Colour, width: float) -> None:
-        fixed = np.round(np.asarray(points, dtype=np.float64) * FINE * 16).astype(np.int32)
-        cv2.polylines(self._image, [fixed], False, colour, max(1, round(width * FINE)), cv2.LINE_AA, 4)
+    def line(self, points: ArrayLike, color: Color, width: float) -> None:
+        fixed = np.round(np.asarray(points, dtype=np.float64) * DRAWN_PX * 16).astype(np.int32)
+        cv2.polylines(self._image, [fixed], False, color, max(1, round(width * DRAWN_PX)), cv2.LINE_AA, 4)
 
-    def dot(self, middle: tuple[float, float], radius: float, colour: Colour) -> None:
-        x, y = (round(float(value) * FINE) for value in middle)
-        cv2.circle(self._image, (x, y), round(radius * FINE), colour, -1, cv2.LINE_AA)
+    def dot(self, middle: tuple[float, float], radius: float, color: Color) -> None:
+        x, y = (round(float(value) * DRAWN_PX) for value in middle)
+        cv2.circle(self._image, (x, y), round(radius * DRAWN_PX), color, -1, cv2.LINE_AA)
 
-    def box(self, first: tuple[float, float], last: tuple[float, float], colour: Colour) -> None:
-        (x1, y1), (x2, y2) = (tuple(round(value * FINE) for value in point) for point in (first, last))
-        cv2.rectangle(self._image, (x1, y1), (max(x1, x2 - 1), y2 - 1), colour, -1)
+    def box(self, first: tuple[float, float], last: tuple[float, float], color: Color) -> None:
+        (x1, y1), (x2, y2) = (tuple(round(value * DRAWN_PX) for value in point) for point in (first, last))
+        cv2.rectangle(self._image, (x1, y1), (max(x1, x2 - 1), y2 - 1), color, -1)
 
     def text(
         self,
         start: tuple[float, float],
         text: str,
         size: float,
-        colour: Colour,
+        color: Color,
         *,
         bold: bool = False,
         align: float = 0,
@@ -226,11 +226,11 @@ class _Canvas:
         """On the base line at ``start``, which is the text's left, middle (``align`` 0.5) or right (1)."""
         text = shorten(text, WIDTH - 2 * MARGIN, size, bold=bold)
         x, y = start[0] - align * text_width(text, size, bold=bold), start[1]
-        place = round(x * FINE), round(y * FINE)
-        cv2.putText(self._image, text, place, _font(bold), _scale(size), colour, _thick(size), cv2.LINE_AA)
+        place = round(x * DRAWN_PX), round(y * DRAWN_PX)
+        cv2.putText(self._image, text, place, _font(bold), _scale(size), color, _thick(size), cv2.LINE_AA)
 
     def finish(self, path: Path | None) -> Image:
-        size = (WIDTH * SHRINK, self.height * SHRINK)
+        size = (WIDTH * FINAL_PX, self.height * FINAL_PX)
         image = np.asarray(cv2.resize(self._image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
         if path is not None:
             save_png(image, path)
@@ -243,8 +243,10 @@ def _font(bold: bool) -> int:
 
 def _scale(size: float) -> float:
     """So that capitals of size 1 are LETTERS units high."""
-    return size * LETTERS * FINE / cv2.getTextSize("H", _font(False), 1.0, 1)[0][1]
+    return size * LETTERS * DRAWN_PX / cv2.getTextSize("H", _font(False), 1.0, 1)[0][1]
 
 
 def _thick(size: float) -> int:
-    return max(1, round(size * LETTERS * FINE / 12)) if cv2.__version__ < "5" else 1  # cv2 4 draws letters as strokes
+    return (
+        max(1, round(size * LETTERS * DRAWN_PX / 12)) if cv2.__version__ < "5" else 1
+    )  # cv2 4 draws letters as strokes

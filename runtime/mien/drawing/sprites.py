@@ -1,4 +1,4 @@
-"""Label and dial of a face as small pictures with an alpha channel, and the colours of all that is drawn."""
+"""Label and dial of a face as small pictures with an alpha channel, and the colors of all that is drawn."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from mien.paths import readable
 from mien.types import Affect, Face, Floats, Image
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Mask = NDArray[np.uint8]
 
-# After Okabe & Ito (2008), whose colours people with any colour vision tell apart; BGR.
-COLOURS: dict[str, Colour] = {
+# After Okabe & Ito (2008), whose colors people with any color vision tell apart; BGR.
+COLORS: dict[str, Color] = {
     "neutral": (226, 226, 226),
     "happiness": (66, 228, 240),
     "sadness": (240, 190, 96),
@@ -27,9 +27,9 @@ COLOURS: dict[str, Colour] = {
     "anger": (50, 95, 235),
     "contempt": (205, 125, 40),
 }
-OTHER: Colour = (160, 160, 160)
+OTHER: Color = (160, 160, 160)
 """For other classes, and for a face whose expression is uncertain."""
-LINES: tuple[Colour, ...] = (
+LINES: tuple[Color, ...] = (
     (178, 114, 0),
     (0, 94, 213),
     (115, 158, 0),
@@ -39,31 +39,31 @@ LINES: tuple[Colour, ...] = (
     (90, 90, 90),
     (20, 150, 175),
 )
-"""For lines and bars on white: their palette, with a grey for its black and a darker yellow; BGR."""
-INK: Colour = (26, 22, 20)
-WHITE: Colour = (255, 255, 255)
+"""For lines and bars on white: their palette, with a gray for its black and a darker yellow; BGR."""
+INK: Color = (26, 22, 20)
+WHITE: Color = (255, 255, 255)
 
 BOLD, PLAIN = cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_SIMPLEX
-SMALLEST_LETTERS = 5
-SMALLEST_DIAL = 11
+MIN_LETTER_PX = 5
+MIN_DIAL_PX = 11
 """Height of capitals and radius, in px, below which label and dial are left out."""
 
 
 class Sprite(NamedTuple):
-    """A small picture to lay on another: ``colours`` BGR (H, W, 3), ``cover`` (H, W) in [0, 1], ``rest`` 1 - cover."""
+    """A small picture to lay on another: ``colors`` BGR (H, W, 3), ``cover`` (H, W) in [0, 1], ``rest`` 1 - cover."""
 
-    colours: Image
+    colors: Image
     cover: Floats
     rest: Floats
 
     def flipped(self, axis: int) -> Sprite:
         """Upside down (0) or left to right (1)."""
-        colours, cover, rest = (np.ascontiguousarray(np.flip(layer, axis)) for layer in self)
-        return Sprite(colours.astype(np.uint8), cover.astype(np.float32), rest.astype(np.float32))
+        colors, cover, rest = (np.ascontiguousarray(np.flip(layer, axis)) for layer in self)
+        return Sprite(colors.astype(np.uint8), cover.astype(np.float32), rest.astype(np.float32))
 
 
-def colour_of(face: Face) -> Colour:
-    return COLOURS.get(face.expression.label, OTHER)
+def color_of(face: Face) -> Color:
+    return COLORS.get(face.expression.label, OTHER)
 
 
 def label_sprite(face: Face, letters: float, room: int) -> Sprite | None:
@@ -75,18 +75,18 @@ def label_sprite(face: Face, letters: float, room: int) -> Sprite | None:
     words = (left,) if face.track_id is None else ((f"#{face.track_id}", PLAIN), left)
     share = ((f"{100 * face.expression.confidence:.0f}%", PLAIN),)
     letters = round(letters * 2) / 2
-    while letters >= SMALLEST_LETTERS:
+    while letters >= MIN_LETTER_PX:
         # Two pieces that are kept: the first hardly changes from frame to frame, and the second has a hundred forms.
-        pieces = [_half_pill(part, colour_of(face), letters, i == 0) for i, part in enumerate((words, share))]
+        pieces = [_half_pill(part, color_of(face), letters, i == 0) for i, part in enumerate((words, share))]
         joined = Sprite(*(np.concatenate(layers, axis=1) for layers in zip(*pieces, strict=True)))
-        if joined.colours.shape[1] <= room:
+        if joined.colors.shape[1] <= room:
             return joined
-        letters *= 0.98 * room / joined.colours.shape[1]
+        letters *= 0.98 * room / joined.colors.shape[1]
     return None
 
 
 @lru_cache(maxsize=512)
-def _half_pill(words: tuple[tuple[str, int], ...], colour: Colour, letters: float, first: bool) -> Sprite:
+def _half_pill(words: tuple[tuple[str, int], ...], color: Color, letters: float, first: bool) -> Sprite:
     """The left (``first``) or right half of a pill, with words, each in its font. Not to be changed: it is kept."""
     # Small ones are drawn larger and averaged down, which smooths better than cv2 does.
     fine = 4 if letters < 16 else 1
@@ -112,8 +112,8 @@ def _half_pill(words: tuple[tuple[str, int], ...], colour: Colour, letters: floa
     for (word, font), wide in zip(words, widths, strict=True):
         cv2.putText(text, readable(word), (round(place), base), font, wanted / unit, 255, thick, cv2.LINE_AA)
         place += wide + gap
-    ink = INK if _luminance(colour) > 0.3 else WHITE
-    return _layers([(pill, colour, 0.95), (text, ink, 1.0)], fine)
+    ink = INK if _luminance(color) > 0.3 else WHITE
+    return _layers([(pill, color, 0.95), (text, ink, 1.0)], fine)
 
 
 @lru_cache(maxsize=16)
@@ -131,7 +131,7 @@ def dial_sprite(radius: int) -> Sprite:
 
 
 @lru_cache(maxsize=128)
-def corner_sprites(reach: int, thick: int, colour: Colour) -> tuple[Sprite, Sprite, Sprite, Sprite]:
+def corner_sprites(reach: int, thick: int, color: Color) -> tuple[Sprite, Sprite, Sprite, Sprite]:
     """Round corners over a dark line: left top, right top, right bottom, left bottom.
 
     Their legs go ``reach`` px along the sides, and their points are ``thick`` + 2 px away from the sprite's border.
@@ -144,37 +144,37 @@ def corner_sprites(reach: int, thick: int, colour: Colour) -> tuple[Sprite, Spri
     dark, strong = np.zeros((size, size), np.uint8), np.zeros((size, size), np.uint8)
     for mask, width in ((dark, thick + 2), (strong, thick)):
         cv2.polylines(mask, [np.round(16 * line).astype(np.int32)], False, 255, width, cv2.LINE_AA, 4)
-    first = _layers([(dark, INK, 0.55), (strong, colour, 1.0)], 1)
+    first = _layers([(dark, INK, 0.55), (strong, color, 1.0)], 1)
     second = first.flipped(1)
     return first, second, second.flipped(0), first.flipped(0)
 
 
-def draw_needle(canvas: Image, corner: tuple[int, int], affect: Affect, colour: Colour, radius: int) -> None:
+def draw_needle(canvas: Image, corner: tuple[int, int], affect: Affect, color: Color, radius: int) -> None:
     """Lay valence and arousal on the picture, where ``dial_sprite`` of this radius has its upper left ``corner``."""
     middle = np.array(corner) + radius - 0.5
     reach = 0.8 * 0.88 * radius * np.clip([affect.valence, -affect.arousal], -1, 1)
     start, end = (tuple(round(16 * value) for value in point) for point in (middle.tolist(), (middle + reach).tolist()))
     thick = max(1, round(0.072 * radius))
-    cv2.line(canvas, start, end, colour, thick, cv2.LINE_AA, 4)
+    cv2.line(canvas, start, end, color, thick, cv2.LINE_AA, 4)
     cv2.circle(canvas, end, round(16 * 0.21 * radius), WHITE, -1, cv2.LINE_AA, 4)
-    cv2.circle(canvas, end, round(16 * 0.16 * radius), colour, -1, cv2.LINE_AA, 4)
+    cv2.circle(canvas, end, round(16 * 0.16 * radius), color, -1, cv2.LINE_AA, 4)
 
 
-def _layers(layers: Sequence[tuple[Mask, Colour, float]], fine: int) -> Sprite:
-    """Shrink (mask, colour, opacity) by ``fine`` and lay them on each other."""
+def _layers(layers: Sequence[tuple[Mask, Color, float]], fine: int) -> Sprite:
+    """Shrink (mask, color, opacity) by ``fine`` and lay them on each other."""
     height, width = (side // fine for side in layers[0][0].shape)
     result = np.zeros((height, width, 4), dtype=np.float32)
-    for mask, colour, opacity in layers:
+    for mask, color, opacity in layers:
         small = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA) if fine > 1 else mask
         alpha = small[..., None] * np.float32(opacity / 255)
         result *= 1 - alpha
-        result += alpha * np.array([*colour, 1], dtype=np.float32)
+        result += alpha * np.array([*color, 1], dtype=np.float32)
     cover = np.ascontiguousarray(result[..., 3])
-    colours = np.round(result[..., :3] / np.maximum(cover, 1e-6)[..., None]).astype(np.uint8)
-    return Sprite(colours, cover, 1 - cover)
+    colors = np.round(result[..., :3] / np.maximum(cover, 1e-6)[..., None]).astype(np.uint8)
+    return Sprite(colors, cover, 1 - cover)
 
 
-def _luminance(colour: Colour) -> float:
-    """Relative luminance of a BGR colour, gamma taken as 2."""
-    blue, green, red = (value / 255 for value in colour)
+def _luminance(color: Color) -> float:
+    """Relative luminance of a BGR color, gamma taken as 2."""
+    blue, green, red = (value / 255 for value in color)
     return 0.0722 * blue**2 + 0.7152 * green**2 + 0.2126 * red**2

@@ -1,4 +1,4 @@
-"""Engines execute a model file. One library each, imported only when asked for."""
+"""Engines execute a model file, each with one library, which is imported only when needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mien.types import Floats, Image
 
 
 class Engine(Protocol):
-    """What every engine offers. ``name`` says what really executes, for example ``onnxruntime/cpu``."""
+    """The interface of every engine. ``name`` says what actually executes, for example ``onnxruntime/cpu``."""
 
     name: str
 
@@ -24,16 +24,16 @@ class Engine(Protocol):
 
 
 DEVICES = ("cpu", "cuda", "openvino", "ort-tensorrt", "tensorrt", "dla:0", "dla:1")
-"""cpu, cuda and ort-tensorrt are ONNX Runtime's; dla:0 and dla:1 are TensorRT on a Jetson's accelerators."""
+"""cpu, cuda and ort-tensorrt run on ONNX Runtime; dla:0 and dla:1 are TensorRT on a Jetson's accelerators."""
 PRECISIONS = ("fp32", "fp16", "int8")
 LIBRARIES = {"cpu": "onnxruntime", "cuda": "onnxruntime", "ort-tensorrt": "onnxruntime", "openvino": "openvino"}
 OTHERS = ("cuda", "cuda.bindings")
-"""What an engine needs beside its library."""
+"""Modules that an engine needs besides its library."""
 EXTRAS = {"cpu": "cpu", "openvino": "openvino", "tensorrt": "tensorrt", "dla:0": "tensorrt", "dla:1": "tensorrt"}
 
 
 def has_library(device: str) -> bool:
-    """Whether the library of ``device`` is installed, told without importing it. It may still find no such device."""
+    """Whether the library of ``device`` is installed, without importing it. The device itself may still be missing."""
     try:
         return find_spec(LIBRARIES.get(device, "tensorrt")) is not None
     except ValueError:  # a module without a spec, or blocked
@@ -41,10 +41,10 @@ def has_library(device: str) -> bool:
 
 
 def load_engine(path: Path, *, device: str = "cpu", threads: int | None = None, precision: str = "fp32") -> Engine:
-    """Open the model file ``path``, which is of ``precision``, on ``device``. TensorRT builds a plan of it first, for
-    minutes, unless it has one. ``threads``: None for all cores but one.
+    """Open the model file ``path``, whose precision is ``precision``, on ``device``. TensorRT first builds a plan, which
+    takes minutes, unless it is cached. ``threads``: None for all cores but one.
 
-    Raises EngineUnavailable where the device or its library cannot be had: nothing falls back to another in silence.
+    Raises EngineUnavailable if the device or its library is missing: nothing falls back silently to another device.
     """
     if device not in DEVICES:
         raise EngineUnavailable(f"unknown device {device!r}; choose one of auto, {', '.join(DEVICES)}")
@@ -67,10 +67,10 @@ def load_engine(path: Path, *, device: str = "cpu", threads: int | None = None, 
         raise
     except (ImportError, AttributeError) as error:
         library = LIBRARIES.get(device, "tensorrt")
-        if has_library(device) and getattr(error, "name", "") not in OTHERS:  # a part of it is missing
+        if has_library(device) and getattr(error, "name", "") not in OTHERS:  # the library is incomplete
             raise EngineUnavailable(broken(library, f"{type(error).__name__}: {error}")) from error
         extra = EXTRAS.get(device, "gpu")
-        # The extra would lay another TensorRT over JetPack's.
+        # The extra would install another TensorRT over JetPack's.
         jetson = '; on a Jetson: pip install "cuda-bindings>=12.9,<12.10"' if extra == "tensorrt" else ""
         raise EngineUnavailable(
             f'the engine of device {device!r} is not installed ({error}); run: pip install "mien[{extra}]"{jetson}'

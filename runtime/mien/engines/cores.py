@@ -11,7 +11,8 @@ ROOT = Path("/")
 
 
 def usable_cores() -> float:
-    """What the process may use: its affinity, and the quota of a container or service, which may be part of a core."""
+    """How many cores the process may use: limited by its affinity and by the quota of a container or service, which may
+    be a fraction of a core."""
     count = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     group = next((line[3:] for line in read("proc/self/cgroup").splitlines() if line.startswith("0::")), "/")
     places = [place.strip("/") for place in (group, *map(str, PurePosixPath(group).parents), "/")]
@@ -22,12 +23,12 @@ def usable_cores() -> float:
 
 
 def model_threads() -> int:
-    """The threads of a model where none are asked for: all cores but one, which decodes and looks for faces."""
+    """Default number of threads for a model: all cores but one, which decodes frames and searches for faces."""
     return max(1, int(usable_cores()) - 1)
 
 
 def read(path: str) -> str:
-    """A file of the system as text, empty where there is none."""
+    """A system file as text; empty if it does not exist."""
     with suppress(OSError):
         return (ROOT / path).read_text(encoding="utf-8", errors="replace").strip("\0\n ")
     return ""

@@ -30,12 +30,12 @@ class OrtGraph:
 
 def _session(path: Path) -> ort.InferenceSession:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = 1  # more only wait for each other on so little
+    options.intra_op_num_threads = 1  # the graph is too small for more
     options.log_severity_level = 3
     try:
         with for_native(path) as name:
             return ort.InferenceSession(name, options, providers=["CPUExecutionProvider"])
     except MienError:
         raise
-    except Exception as error:  # its exceptions are generated from C++ and share no useful base class
+    except Exception as error:  # ONNX Runtime's exceptions come from C++ and share no useful base class
         raise ModelInvalid(f"onnxruntime {ort.__version__} cannot load {path}: {error}") from error

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from mien.bundle import cache_folder, sha256
-from mien.errors import EngineUnavailable, InputError, MienError, ModelInvalid, OutputError
+from mien.errors import EngineUnavailable, MienError, ModelInvalid, OutputError
+from mien.files import cache_folder, sha256
 from mien.paths import for_native
 from mien.per_process import NO_FORK, PerProcess
 from mien.types import Floats, Image
+from mien.validation import check_threads
 
-# For programs that had imported onnxruntime before mien; see mien/__init__.py.
+# For programs that imported onnxruntime before mien; see mien/__init__.py.
 ort.disable_telemetry_events()
 
 PROVIDERS = {
@@ -26,19 +27,18 @@ PROVIDERS = {
     "ort-tensorrt": "TensorrtExecutionProvider",
 }
 BATCHES = (1, 4, 16)
-"""Least, usual and largest batch that TensorRT prepares for; a larger one goes in several turns."""
+"""Smallest, usual and largest batch that TensorRT prepares for; a larger one is split."""
 
 
 class OrtEngine:
     """One ONNX file in one session. Its ``run`` may be called from several threads at once."""
 
     def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None):
-        """``threads``: for one operator; None leaves that to ONNX Runtime.
+        """``threads``: for one operator; None leaves the number to ONNX Runtime.
 
-        ``device``: cpu, cuda, or ort-tensorrt, which builds TensorRT engines in the first call, for some minutes.
+        ``device``: cpu, cuda, or ort-tensorrt, whose first call builds TensorRT engines for some minutes.
         """
-        if threads is not None and threads < 1:
-            raise InputError(f"threads is {threads}; use 1 or more, or leave it out for all cores but one")
+        threads = check_threads(threads)
         self._path, self._device, self._threads = path, device, threads
         self._session = PerProcess(partial(_session, path, device, threads, os.getpid()))
         self._most = BATCHES[-1] if device == "ort-tensorrt" else None
@@ -65,7 +65,7 @@ class OrtEngine:
 
 
 def _session(path: Path, device: str, threads: int | None, first: int) -> ort.InferenceSession:
-    """``first``: the process that made the engine."""
+    """``first``: id of the process that opened the engine."""
     if device != "cpu" and first != os.getpid():
         raise EngineUnavailable(f"device {device!r} {NO_FORK}")
     provider = PROVIDERS[device]
@@ -77,12 +77,12 @@ def _session(path: Path, device: str, threads: int | None, first: int) -> ort.In
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.log_severity_level = 3
-    # Its threads would spin after each call, on the cores that decode and look for faces meanwhile.
+    # Otherwise its threads spin after each call, on the cores that decode frames and search for faces meanwhile.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # fp32 means fp32: NVIDIA's newer GPUs would round it to TF32.
+    # Newer NVIDIA GPUs would round fp32 to TF32.
     providers: list[Any] = [(provider, {"use_tf32": "0"}) if device == "cuda" else provider]
     if device == "ort-tensorrt":
-        # TensorRT is to see Q and DQ as they stand; ONNX Runtime would fuse some of them before.
+        # TensorRT must see the Q and DQ nodes unchanged; ONNX Runtime would fuse some of them first.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         providers = [(provider, tensorrt_options(path)), PROVIDERS["cuda"]]  # CUDA for nodes TensorRT does not know
     try:
@@ -90,7 +90,7 @@ def _session(path: Path, device: str, threads: int | None, first: int) -> ort.In
             session = ort.InferenceSession(name, options, providers=providers)
     except MienError:
         raise
-    except Exception as error:  # its exceptions are generated from C++ and share no useful base class
+    except Exception as error:  # ONNX Runtime's exceptions come from C++ and share no useful base class
         raise ModelInvalid(f"onnxruntime {ort.__version__} cannot load {path}: {error}") from error
     active = session.get_providers()[0]
     if active != provider:
@@ -100,18 +100,18 @@ def _session(path: Path, device: str, threads: int | None, first: int) -> ort.In
 
 
 def tensorrt_options(path: Path) -> dict[str, Any]:
-    """How the TensorRT provider is to run ``path``, an ONNX file with a free batch and a fixed size.
+    """Options with which the TensorRT provider runs ``path``, an ONNX file with a free batch size and a fixed crop size.
 
-    Its names: https://onnxruntime.ai/docs/execution-providers/TensorRT-ExecutionProvider.html. ``trt_fp16_enable`` and
-    ``trt_int8_enable`` stay off: without them the types in the file count, so a float32 file is computed in float32,
-    and the bundle's fp16 and int8 files in theirs.
+    They are documented at https://onnxruntime.ai/docs/execution-providers/TensorRT-ExecutionProvider.html.
+    ``trt_fp16_enable`` and ``trt_int8_enable`` stay off, so that the types in the file decide: a float32 file is
+    computed in float32, and the bundle's fp16 and int8 files in their own types.
     """
     with for_native(path) as name:
         crops = ort.InferenceSession(name, providers=[PROVIDERS["cpu"]]).get_inputs()[0]
     if not all(isinstance(size, int) for size in crops.shape[1:]):
         raise ModelInvalid(f"device 'ort-tensorrt' runs models with an input of one size, not {path}; use 'tensorrt'")
     least, usual, most = (f"{crops.name}:{'x'.join(map(str, (n, *crops.shape[1:])))}" for n in BATCHES)
-    # It names a kept engine after the model's path, GPU and versions, but not its content: hence a folder for each.
+    # A cached engine is named after the model's path, GPU and versions, not after its content: hence one folder each.
     cache = cache_folder() / "ort-tensorrt"
     engines = cache / f"{sha256(path)[:16]}-{ort.__version__}"
     try:

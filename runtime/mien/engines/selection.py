@@ -16,35 +16,38 @@ from typing import TypeVar
 
 import numpy as np
 
-from mien.bundle import IR_FILES, Bundle, cache_folder
+from mien.bundle import IR_FILES, Bundle
 from mien.engines import DEVICES, Engine, has_library, load_engine
 from mien.engines.cores import processor, usable_cores
-from mien.errors import EngineUnavailable, InputError, ModelInvalid
+from mien.errors import EngineUnavailable, ModelInvalid
+from mien.files import cache_folder, write_whole
 from mien.types import Image
+from mien.validation import check_threads
 
 AUTOMATIC = ("cuda", "cpu", "openvino")
-"""Devices that ``auto`` looks at. TensorRT builds for minutes: it must be asked for, unless it is all there is."""
+"""Devices that ``auto`` considers. TensorRT builds for minutes, so it must be asked for unless nothing else exists."""
 BLOCKS, WARM_UP, CALLS = 5, 3, 5
-"""How often each way has its turn, and its calls in one: those that are not counted, and those that are."""
-PAUSE = 0.02
-"""Seconds before a turn: after a call the threads of some engines wait for more work in a busy loop, which slows down
-whatever runs next. With turns of one call OpenVINO came out three times as slow behind ONNX Runtime as alone."""
-GAIN = 1.1
-"""What is less exact, or comes later in the list, must be this many times as fast to be chosen."""
+"""How many turns each backend gets; in each turn, the calls to warm up and the calls that are timed."""
+PAUSE_SECONDS = 0.02
+"""Pause before a turn. After a call the threads of some engines wait for more work in a busy loop, which slows down
+whatever runs next: in turns of one call, OpenVINO measured three times as slow after ONNX Runtime as on its own."""
+MIN_SPEEDUP = 1.1
+"""A backend that is less exact, or later in the list, must be this many times as fast to be selected."""
 GPUS = ("/dev/nvidiactl", "/dev/nvhost-gpu", "/dev/dxg")
-"""What Linux shows of NVIDIA's GPUs: of cards, of Jetsons, and in WSL."""
+"""Device files of NVIDIA's GPUs on Linux: of cards, of Jetsons, and in WSL."""
 LIBRARIES = ("onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "mien")
 
 K = TypeVar("K")
-Way = tuple[str, str]
+Backend = tuple[str, str]
 """Device and precision."""
 
 
 @dataclass(frozen=True)
-class Choice:
-    """``times``: median milliseconds of one crop, by "device precision"; empty where there was nothing to choose.
+class Selection:
+    """The backend that was selected, and why.
 
-    ``refused``: why other ways could not be had.
+    ``times``: median milliseconds for one crop, by "device precision"; empty if there was only one candidate.
+    ``refused``: why other candidates cannot run here, by "device precision".
     """
 
     device: str
@@ -54,37 +57,38 @@ class Choice:
     refused: dict[str, str]
 
 
-def choose(
+def select_backend(
     bundle: Bundle, device: str = "auto", precision: str = "auto", threads: int | None = None, *, fresh: bool = False
-) -> Choice:
-    """The fastest way to run ``bundle`` within what was asked for; ``auto`` leaves it open.
+) -> Selection:
+    """The fastest backend for ``bundle`` that fits the request; ``auto`` leaves a part of the request open.
 
-    The first call on a machine measures for about a second; the result is kept in ``$MIEN_CACHE`` or
-    ``~/.cache/mien``. ``fresh``: measure in any case. Raises EngineUnavailable where nothing that fits is installed or
-    the bundle lacks the precision, ModelInvalid where no engine can use the bundle's files, InputError for ``threads``.
+    The first call on a machine measures for about a second. The result is stored in ``$MIEN_CACHE`` or
+    ``~/.cache/mien``; ``fresh`` ignores it and measures again.
+
+    Raises:
+        EngineUnavailable: nothing suitable is installed, or the bundle lacks the precision.
+        ModelInvalid: no engine can use the bundle's files.
+        InputError: ``threads`` is out of range.
     """
-    if threads is not None and threads < 1:
-        raise InputError(f"threads is {threads}; use 1 or more, or leave it out for all cores but one")
-    possible = ways(bundle, device, precision)
+    threads = check_threads(threads)
+    possible = candidates(bundle, device, precision)
     if len(possible) == 1:
         asked = device != "auto" and precision != "auto"
-        return Choice(*possible[0], "asked for" if asked else "nothing else is installed or in the bundle", {}, {})
-    kept = _kept_file(bundle, possible, threads)
-    known = None if fresh else _read(kept, possible)
-    if known is not None:
-        return known
-    made = _measure(bundle, possible, threads)
-    with suppress(OSError):  # a read-only home is no reason to fail: then it is measured anew each time
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(asdict(made)), encoding="utf-8")
-        partial.replace(kept)
-    return made
+        return Selection(*possible[0], "asked for" if asked else "nothing else is installed or in the bundle", {}, {})
+    cache = _cache_file(bundle, possible, threads)
+    cached = None if fresh else _read(cache, possible)
+    if cached is not None:
+        return cached
+    selection = _measure(bundle, possible, threads)
+    with suppress(OSError):  # without a writable cache, every start measures again
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(cache, json.dumps(asdict(selection)).encode())
+    return selection
 
 
-def ways(bundle: Bundle, device: str, precision: str) -> list[Way]:
-    """What may be tried: the exact before the quick. Half precision is for GPUs; an artefact that its proof did not
-    pass (``fer-export --force``) has to be asked for by name."""
+def candidates(bundle: Bundle, device: str, precision: str) -> list[Backend]:
+    """The backends to try, the most exact first. Half precision is for GPUs only. A file that failed its proof
+    (``fer-export --force``) must be asked for by name."""
     devices = [device]
     if device == "auto":
         devices = [name for name in AUTOMATIC if has_library(name)] or ["tensorrt"] * has_library("tensorrt")
@@ -94,62 +98,66 @@ def ways(bundle: Bundle, device: str, precision: str) -> list[Way]:
         raise EngineUnavailable(f"unknown device {device!r}; choose one of auto, {', '.join(DEVICES)}")
     if precision != "auto":
         return [(name, precision) for name in devices]
-    made = []
+    found = []
     for held in bundle.precisions or ["fp32"]:
         fit = [name for name in devices if held != "fp16" or name not in ("cpu", "openvino")]
-        made += [(name, held) for name in fit if _proven(bundle, name, held)]
-    if not made:
+        found += [(name, held) for name in fit if _proven(bundle, name, held)]
+    if not found:
         held = ", ".join(bundle.precisions)
         raise EngineUnavailable(f"bundle {bundle.folder} has only {held}, which auto does not take; name the precision")
-    return made
+    return found
 
 
 def _proven(bundle: Bundle, device: str, precision: str) -> bool:
-    """Whether all that the way uses beside the exported fp32 model, which is the reference, passed its proof."""
-    artefacts = [precision] if precision != "fp32" else []
+    """Whether every file that the backend uses passed its proof. The exported fp32 model is the reference."""
+    artifacts = [precision] if precision != "fp32" else []
     if device == "openvino" and IR_FILES.get(precision) in bundle.card.files:
-        artefacts.append(f"openvino {precision}")
-    return all(bundle.card.proofs.get(name, {}).get("passed") is True for name in artefacts)
+        artifacts.append(f"openvino {precision}")
+    return all(bundle.card.proofs.get(name, {}).get("passed") is True for name in artifacts)
 
 
-def open_way(bundle: Bundle, way: Way, threads: int | None) -> Engine:
+def open_backend(bundle: Bundle, backend: Backend, threads: int | None) -> Engine:
     """The engine for a device and precision. Raises EngineUnavailable or ModelInvalid."""
-    device, precision = way
+    device, precision = backend
     return load_engine(bundle.model_file(precision, device), device=device, threads=threads, precision=precision)
 
 
-def _measure(bundle: Bundle, possible: Sequence[Way], threads: int | None) -> Choice:
+def _measure(bundle: Bundle, possible: Sequence[Backend], threads: int | None) -> Selection:
     size = bundle.card.crop.size
     crop = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)
-    engines: dict[Way, Engine] = {}
-    refused: dict[Way, Exception] = {}
-    for way in possible:
+    engines: dict[Backend, Engine] = {}
+    refused: dict[Backend, Exception] = {}
+    for backend in possible:
         try:
-            engine = open_way(bundle, way, threads)
-            engine.run(crop)  # some libraries tell only now that they cannot
-            engines[way] = engine
-        except Exception as error:  # also of a library that is half there: it must not keep the others from being used
-            refused[way] = error
+            engine = open_backend(bundle, backend, threads)
+            engine.run(crop)  # some libraries fail only now
+            engines[backend] = engine
+        except Exception as error:  # a half-removed library must not keep the others from being used
+            refused[backend] = error
     if not engines:
         kind = ModelInvalid if any(isinstance(error, ModelInvalid) for error in refused.values()) else EngineUnavailable
         raise kind("; ".join(dict.fromkeys(str(error) or repr(error) for error in refused.values())))
     times = take_turns(engines, crop)
     best = next(iter(times))
-    for way, value in times.items():
-        if value * GAIN < times[best]:
-            best = way
-    shown = {" ".join(way): round(value, 3) for way, value in times.items()}
-    why = "the fastest here" if times[best] == min(times.values()) else f"nothing less exact is {GAIN - 1:.0%} faster"
-    why = why if len(times) > 1 else "the only one that runs here"
-    return Choice(*best, why, shown, {" ".join(way): str(error) or repr(error) for way, error in refused.items()})
+    for backend, value in times.items():
+        if value * MIN_SPEEDUP < times[best]:
+            best = backend
+    shown = {" ".join(backend): round(value, 3) for backend, value in times.items()}
+    why = "the fastest here"
+    if times[best] > min(times.values()):
+        why = f"nothing less exact is {MIN_SPEEDUP - 1:.0%} faster"
+    if len(times) == 1:
+        why = "the only one that runs here"
+    reasons = {" ".join(backend): str(error) or repr(error) for backend, error in refused.items()}
+    return Selection(*best, why, shown, reasons)
 
 
 def take_turns(engines: Mapping[K, Engine], crop: Image, blocks: int = BLOCKS) -> dict[K, float]:
-    """Median milliseconds of one crop (1, S, S, 3) on each engine, the engines in turn, ``blocks`` times."""
+    """Median milliseconds for one crop (1, S, S, 3) on each engine. The engines take turns, ``blocks`` times."""
     seconds: dict[K, list[float]] = {key: [] for key in engines}
     for _ in range(blocks):
         for key, engine in engines.items():
-            time.sleep(PAUSE)
+            time.sleep(PAUSE_SECONDS)
             for i in range(WARM_UP + CALLS):
                 start = time.perf_counter()
                 engine.run(crop)
@@ -158,23 +166,24 @@ def take_turns(engines: Mapping[K, Engine], crop: Image, blocks: int = BLOCKS) -
     return {key: 1000 * statistics.median(values) for key, values in seconds.items()}
 
 
-def _read(kept: Path, possible: Sequence[Way]) -> Choice | None:
-    """What was remembered; None where nothing was, or what stands there is not a choice among ``possible``."""
+def _read(cache: Path, possible: Sequence[Backend]) -> Selection | None:
+    """The cached selection; None if there is none, or if it is not one of ``possible``."""
     try:
-        choice = Choice(**json.loads(kept.read_text(encoding="utf-8")))
+        selection = Selection(**json.loads(cache.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-    whole = isinstance(choice.times, dict) and isinstance(choice.refused, dict)
-    return choice if whole and (choice.device, choice.precision) in possible else None
+    whole = isinstance(selection.times, dict) and isinstance(selection.refused, dict)
+    return selection if whole and (selection.device, selection.precision) in possible else None
 
 
-def _kept_file(bundle: Bundle, possible: Sequence[Way], threads: int | None) -> Path:
-    """Named by all that the result depends on, so that another machine, library or bundle is measured anew."""
+def _cache_file(bundle: Bundle, possible: Sequence[Backend], threads: int | None) -> Path:
+    """A file named after everything that the result depends on, so that another machine, library version or bundle is
+    measured again."""
     versions = []
     for name in LIBRARIES:
         with suppress(PackageNotFoundError):
             versions.append((name, version(name)))
-    # A home may be shared by machines, and a container may be started with or without a GPU, or with other cores.
+    # Machines may share a home, and a container may start with or without a GPU, or with other cores.
     gpus = [name for name in GPUS if Path(name).exists()], os.environ.get("CUDA_VISIBLE_DEVICES")
     parts = (processor(), usable_cores(), gpus, versions, sorted(bundle.card.files.items()), threads, list(possible))
     return cache_folder() / "choices" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:20]}.json"

@@ -26,13 +26,13 @@ TO_HOST = cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost
 
 
 class Buffer:
-    """The memory of one tensor, on the GPU and pinned on the host. It grows for a larger batch and never shrinks."""
+    """Memory for one tensor, on the GPU and pinned on the host. It grows for a larger batch and never shrinks."""
 
     def __init__(self) -> None:
         self.size = self.gpu = self.host = 0
 
     def grow(self, size: int) -> bool:
-        """To at least ``size`` bytes. Whether the addresses changed."""
+        """Grow to at least ``size`` bytes. Returns whether the addresses changed."""
         if size <= self.size:
             return False
         self.free()
@@ -42,7 +42,7 @@ class Buffer:
         return True
 
     def view(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
-        """The host's side as an array, without a copy."""
+        """The host memory as an array, without a copy."""
         count = int(np.prod(shape)) * np.dtype(kind).itemsize
         memory = (ctypes.c_ubyte * count).from_address(self.host)
         return np.ctypeslib.as_array(memory).view(kind).reshape(shape)
@@ -59,10 +59,10 @@ class TrtEngine:
     """One plan with one execution context. Its ``run`` may be called from several threads: they take turns."""
 
     def __init__(self, path: Path, *, device: str = "tensorrt", threads: int | None = None):
-        """``path``: a plan that ``trt_plan.plan_for`` gave on this machine. ``device``: tensorrt, dla:0 or dla:1.
+        """``path``: a plan that ``trt_plan.plan_for`` returned on this machine. ``device``: tensorrt, dla:0 or dla:1.
 
-        ``threads`` is there so that all engines are opened alike; a GPU has no use for it. Raises EngineUnavailable
-        for a plan of another GPU, TensorRT or core, or without a GPU; ModelInvalid for a file that is not such a plan.
+        ``threads`` exists so that all engines open alike; a GPU does not use it. Raises EngineUnavailable for a plan of
+        another GPU, TensorRT or core, or without a GPU; ModelInvalid for a file that is not such a plan.
         """
         core, self._process = core_of(device), os.getpid()
         self._path, self._device = path, device
@@ -87,9 +87,9 @@ class TrtEngine:
         weakref.finalize(self, _release, self._buffers, self._stream)
 
     def run(self, batch: Image) -> dict[str, Floats]:
-        """uint8 (N, H, W, 3) -> outputs by name, each float32. More crops than the plan takes go in several turns.
+        """uint8 (N, H, W, 3) -> outputs by name, each float32. A batch larger than the plan takes is split.
 
-        Raises InputError for another type or size than the plan's, EngineUnavailable where CUDA fails.
+        Raises InputError for a type or size that the plan does not take, EngineUnavailable if CUDA fails.
         """
         if self._process != os.getpid():
             raise EngineUnavailable(f"TensorRT {NO_FORK}")
@@ -113,7 +113,7 @@ class TrtEngine:
         return self
 
     def _turn(self, batch: Image) -> dict[str, Floats]:
-        """At most as many crops as the plan takes. The lock is held."""
+        """Run at most as many crops as the plan takes. The caller holds the lock."""
         context, source = self._context, self._buffers[self._input]
         if not context.set_input_shape(self._input, batch.shape):
             raise InputError(f"the plan does not take a batch of {batch.shape}: {LOG.take()}")
@@ -131,7 +131,7 @@ class TrtEngine:
             target = self._buffers[name]
             cuda(cudart.cudaMemcpyAsync, target.host, target.gpu, size, TO_HOST, self._stream)
         cuda(cudart.cudaStreamSynchronize, self._stream)
-        # Copies, because the next turn writes over the pinned memory.
+        # Copies, because the next batch overwrites the pinned memory.
         return {name: self._buffers[name].view(shape, np.float32).copy() for name, shape in shapes.items()}
 
     def _reserve(self, name: str, size: int) -> None:

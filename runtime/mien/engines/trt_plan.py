@@ -1,7 +1,7 @@
-"""TensorRT plans: built from an ONNX file on the machine that runs them, kept, never loaded where they do not belong.
+"""TensorRT plans: built from an ONNX file on the machine that runs them, cached, and never loaded on another.
 
-Networks are strongly typed: TensorRT 11 knows no others, and on 10 a flag makes the file's own types count. So fp32,
-fp16 (float16 weights and casts) and int8 (explicit Q and DQ) are decided by the ONNX file, and by nothing here. See
+Networks are strongly typed: TensorRT 11 knows no others, and TensorRT 10 has a flag for it. So the ONNX file alone
+decides between fp32, fp16 (float16 weights and casts) and int8 (explicit Q and DQ nodes). See
 https://docs.nvidia.com/deeplearning/tensorrt/latest/api/migration/tensorrt-10x-to-11x-python-api-reference.html
 """
 
@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,26 +18,26 @@ from typing import Any
 
 import tensorrt as trt
 
-# NVIDIA's own bindings: wheels for x86 and ARM, and the same CUDA context as TensorRT's in every thread. PyCUDA has to
-# be compiled on the device and makes a context of its own, which each thread must push and pop.
+# NVIDIA's own bindings have wheels for x86 and ARM and share TensorRT's CUDA context in every thread. PyCUDA must be
+# compiled on the device and creates its own context, which each thread must push and pop.
 from cuda.bindings import runtime as cudart
 
-from mien.bundle import cache_folder
 from mien.errors import EngineUnavailable, ModelInvalid, OutputError
+from mien.files import cache_folder, write_whole
 
 BATCHES = (1, 4, 16)
-"""Least, usual and largest number of crops that a plan takes in one go."""
+"""Smallest, usual and largest number of crops that a plan takes at once."""
 SIDES = ((32, 32), (384, 640), (1920, 1920))
-"""Least, usual and largest height and width in px, where the model takes pictures of free size (the face detector)."""
+"""Smallest, usual and largest height and width in px, for models that take pictures of any size (the face detector)."""
 BUILD = 1
-"""To be raised whenever ``build`` makes other plans of the same file: then the old ones are not used any more."""
+"""Raise this whenever ``build`` makes different plans from the same file, so that old plans are no longer used."""
 
-_BUSY = threading.Lock()  # one build at a time: others wait and find the plan; and the messages belong to one call
+_BUSY = threading.Lock()  # one build at a time: others wait and then find the plan; and messages belong to one call
 _LOGGER = logging.getLogger("mien")
 
 
 class Log(trt.ILogger):  # type: ignore[misc]
-    """TensorRT's errors are kept for the exception that follows; the rest goes to Python's logging."""
+    """Collects TensorRT's errors for the exception that follows; the rest goes to Python's logging."""
 
     def __init__(self) -> None:
         trt.ILogger.__init__(self)
@@ -52,7 +50,7 @@ class Log(trt.ILogger):  # type: ignore[misc]
             _LOGGER.debug("TensorRT: %s", msg)
 
     def take(self) -> str:
-        """The errors since the last call, in one line."""
+        """The errors since the last call, on one line."""
         errors, self._errors = self._errors, []
         return "; ".join(" ".join(error.split()) for error in errors) or "it gave no reason"
 
@@ -62,10 +60,11 @@ LOG = Log()  # TensorRT wants the same logger everywhere in a process
 
 @dataclass(frozen=True)
 class PlanKey:
-    """All that a plan belongs to; it is the plan's file name, so that nothing has to be guessed from its content.
+    """Everything that a plan depends on. It is encoded in the file name, so nothing is guessed from the content.
 
-    ``model``: sha256 of the ONNX file. ``gpu``: its architecture, ``sm_87``. ``processors``: how many it has, because
-    chips of one architecture differ. ``tensorrt``: its version. ``dla``: the accelerator's core, None for the GPU.
+    ``model``: sha256 of the ONNX file. ``gpu``: its architecture, such as ``sm_87``. ``processors``: number of
+    multiprocessors, because chips of one architecture differ. ``tensorrt``: its version. ``dla``: the accelerator's
+    core, None for the GPU.
     """
 
     precision: str
@@ -87,7 +86,7 @@ class PlanKey:
 
     @classmethod
     def of(cls, path: Path) -> PlanKey:
-        """From a plan's file name. Raises ModelInvalid where it is not one that ``plan_for`` gave."""
+        """Parse a plan's file name. Raises ModelInvalid if ``plan_for`` did not name it."""
         form = r"(\w+)-([0-9a-f]{64})-(sm_\d+)x(\d+)-trt([\w.+]+)(?:-dla(\d+))?-(\d+)\.plan"
         found = re.fullmatch(form, path.name)
         if found is None:
@@ -97,7 +96,7 @@ class PlanKey:
 
 
 def cuda(call: Callable[..., Any], *arguments: object) -> Any:
-    """Call a function of the CUDA runtime. Raises EngineUnavailable, in CUDA's words, where it fails."""
+    """Call a function of the CUDA runtime. Raises EngineUnavailable with CUDA's message if it fails."""
     status, *values = call(*arguments)
     if status != cudart.cudaError_t.cudaSuccess:
         words = cudart.cudaGetErrorString(status)[1].decode()
@@ -114,7 +113,7 @@ def core_of(device: str) -> int | None:
 
 
 def key_here(precision: str, model: str, dla: int | None = None) -> PlanKey:
-    """The key of a plan for this machine: the first GPU that CUDA shows, and the installed TensorRT."""
+    """The key of a plan for this machine: CUDA's first GPU and the installed TensorRT."""
     device, of = cuda(cudart.cudaGetDevice), cudart.cudaDeviceAttr
     major = cuda(cudart.cudaDeviceGetAttribute, of.cudaDevAttrComputeCapabilityMajor, device)
     minor = cuda(cudart.cudaDeviceGetAttribute, of.cudaDevAttrComputeCapabilityMinor, device)
@@ -123,11 +122,11 @@ def key_here(precision: str, model: str, dla: int | None = None) -> PlanKey:
 
 
 def plan_for(onnx: Path, *, precision: str, cache: Path | None = None, dla: int | None = None) -> Path:
-    """The plan of an ONNX file for this machine, built now if there is none yet, which takes minutes.
+    """The plan of an ONNX file for this machine. If there is none yet, it is built, which takes minutes.
 
-    ``precision``: of the file, for the plan's name. ``cache``: a folder; ``$MIEN_CACHE`` or ``~/.cache/mien`` where
-    None. Plans lie in its folder ``plans``. ``dla``: core of a Jetson's accelerator, which computes in fp16 or int8.
-    Raises EngineUnavailable, ModelInvalid or OutputError.
+    ``precision``: of the file, for the plan's name. ``cache``: a folder, by default ``$MIEN_CACHE`` or
+    ``~/.cache/mien``; plans are stored in its subfolder ``plans``. ``dla``: core of a Jetson's accelerator, which
+    computes in fp16 or int8. Raises EngineUnavailable, ModelInvalid or OutputError.
     """
     if dla is not None and precision == "fp32":
         raise EngineUnavailable("a DLA computes in fp16 or int8, not fp32; choose one of these precisions")
@@ -142,13 +141,13 @@ def plan_for(onnx: Path, *, precision: str, cache: Path | None = None, dla: int 
         if not plan.is_file():
             _LOGGER.warning("building the TensorRT plan of %s for %s: once, for some minutes", onnx, key.target)
             built, timed = build(model, str(onnx), dla, timing.read_bytes() if timing.is_file() else b"")
-            _write(timing, timed)
-            _write(plan, built)
+            _write(timing, bytes(timed))
+            _write(plan, bytes(built))
     return plan
 
 
 def build(model: bytes, name: str, dla: int | None, timing: bytes) -> tuple[trt.IHostMemory, trt.IHostMemory]:
-    """An ONNX file's bytes and those of a timing cache (may be empty) -> plan and new timing cache."""
+    """The bytes of an ONNX file and of a timing cache (may be empty) -> plan and new timing cache."""
     LOG.take()
     builder = trt.Builder(LOG)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -158,7 +157,7 @@ def build(model: bytes, name: str, dla: int | None, timing: bytes) -> tuple[trt.
         words = (f"node {e.node()} {e.node_name()} ({e.node_operator()}): {' '.join(e.desc().split())}" for e in errors)
         raise ModelInvalid(f"TensorRT {trt.__version__} cannot take {name}: {'; '.join(words) or LOG.take()}")
     config = builder.create_builder_config()
-    config.clear_flag(trt.BuilderFlag.TF32)  # fp32 is to mean fp32, not TF32's ten bits
+    config.clear_flag(trt.BuilderFlag.TF32)  # TF32 would leave fp32 only ten bits of mantissa
     crops = network.get_input(0)
     profile = builder.create_optimization_profile()
     profile.set_shape(crops.name, *shapes(tuple(crops.shape), crops.dtype, name, dla))
@@ -166,7 +165,7 @@ def build(model: bytes, name: str, dla: int | None, timing: bytes) -> tuple[trt.
         raise ModelInvalid(f"TensorRT does not accept the sizes of {name}: {LOG.take()}")
     if dla is not None:
         _use_dla(dla, builder, network, config)
-    for known in (timing, b""):  # what is broken, or of another GPU, is begun anew
+    for known in (timing, b""):  # a broken cache, or one of another GPU, is replaced by an empty one
         cache = config.create_timing_cache(known)
         if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
             break
@@ -177,7 +176,7 @@ def build(model: bytes, name: str, dla: int | None, timing: bytes) -> tuple[trt.
 
 
 def _use_dla(core: int, builder: trt.Builder, network: trt.INetworkDefinition, config: trt.IBuilderConfig) -> None:
-    """All layers on the accelerator that it can run, the others on the GPU; EngineUnavailable where that is all."""
+    """Place all layers that the accelerator can run on it, the others on the GPU. EngineUnavailable if it runs none."""
     if core >= builder.num_DLA_cores:
         raise EngineUnavailable(
             f"there is no DLA core {core}: this machine has {builder.num_DLA_cores}; use 'tensorrt'"
@@ -193,7 +192,7 @@ def _use_dla(core: int, builder: trt.Builder, network: trt.INetworkDefinition, c
 def shapes(
     shape: tuple[int, ...], kind: trt.DataType, name: str, dla: int | None
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Input (N, H, W, 3) with -1 where it is free -> its least, usual and largest shape. A DLA wants one shape only."""
+    """Input (N, H, W, 3), -1 for a free size -> its smallest, usual and largest shape. A DLA takes one shape only."""
     if kind != trt.uint8 or len(shape) != 4 or shape[3] != 3:
         raise ModelInvalid(f"the input of {name} is {kind} {shape}, but mien's engines feed uint8 (N, H, W, 3)")
     batches = (1, 1, 1) if dla is not None else BATCHES
@@ -208,9 +207,9 @@ def shapes(
 
 
 def load_plan(path: Path, dla: int | None) -> tuple[trt.Runtime, trt.ICudaEngine, PlanKey]:
-    """A plan of this machine; the runtime has to outlive the engine.
+    """Load a plan of this machine. The returned runtime must outlive the engine.
 
-    Raises EngineUnavailable for a plan of another GPU, TensorRT or DLA core, ModelInvalid for one that is broken.
+    Raises EngineUnavailable for a plan of another GPU, TensorRT or DLA core, ModelInvalid for a broken one.
     """
     key = PlanKey.of(path)
     here = key_here(key.precision, key.model, dla)
@@ -224,7 +223,7 @@ def load_plan(path: Path, dla: int | None) -> tuple[trt.Runtime, trt.ICudaEngine
         LOG.take()
         runtime = trt.Runtime(LOG)
         if dla is not None:
-            runtime.DLA_core = dla  # the plan does not choose it: without this every plan runs on core 0
+            runtime.DLA_core = dla  # the plan does not select it: without this every plan runs on core 0
         try:
             engine = runtime.deserialize_cuda_engine(path.read_bytes())
         except OSError as error:
@@ -234,18 +233,11 @@ def load_plan(path: Path, dla: int | None) -> tuple[trt.Runtime, trt.ICudaEngine
     return runtime, engine, key
 
 
-def _write(path: Path, data: trt.IHostMemory) -> None:
-    """All of it or nothing, also where the power fails or two processes build the same plan."""
+def _write(path: Path, data: bytes) -> None:
+    """Write it durably: a plan that a power failure left empty would not be built again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(aside, path)
-        finally:
-            Path(aside).unlink(missing_ok=True)  # is there only where something failed
+        write_whole(path, data, durable=True)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; set MIEN_CACHE to a folder that can") from error
+        why = error.strerror or error
+        raise OutputError(f"cannot write {path}: {why}; set MIEN_CACHE to a writable folder") from error

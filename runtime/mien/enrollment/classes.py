@@ -1,4 +1,4 @@
-"""Expressions that were learned on the device from a few examples, and a person's face at rest."""
+"""Expressions that the device learned from a few examples, and a person's face at rest."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mien.enrollment.neutral import Baseline
 from mien.errors import InputError
 from mien.types import UNCERTAIN, Affect, Floats
 
-LONGEST = 40
-"""Letters of a label."""
-FLOOR = 1e-4
-"""Probabilities below it count as it: their logarithms are noise, more so in int8."""
+MAX_LABEL_LENGTH = 40
+"""Characters of a label."""
+MIN_PROBABILITY = 1e-4
+"""Lower probabilities are raised to this value: their logarithms are noise, especially in int8."""
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """N examples of one expression: ``embedding`` (N, D) and ``probabilities`` (N, 8) of the basic classes."""
+    """N examples of one expression: ``embedding`` (N, D), and ``probabilities`` (N, 8) of the basic classes."""
 
     embedding: Floats
     probabilities: Floats
@@ -39,11 +39,11 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Personal:
-    """What a device has learned beside the basic classes. Immutable: each change gives a new one.
+    """What a device has learned in addition to the basic classes. Immutable: each change returns a new object.
 
-    ``model``: the identity of the model whose embeddings these are (``model_of``). ``basic``: its labels. ``examples``
-    by label. ``weights`` (8 + D + 1, K): a new class k has the odds ``exp(g)`` against all basic classes together, and
-    g is linear in the logarithms of their probabilities, the embedding, and 1. ``rest``: a face at rest, or None.
+    ``model``: identity of the model that computed the embeddings (``model_of``). ``basic``: its labels. ``examples``:
+    by label. ``weights`` (8 + D + 1, K): learned class k has the odds ``exp(g)`` against all basic classes together,
+    where g is linear in the logarithms of their probabilities, the embedding, and 1. ``rest``: a face at rest, or None.
     """
 
     model: str
@@ -54,40 +54,42 @@ class Personal:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Of the learned classes, in the order in which they came."""
+        """The learned classes, in the order in which they were learned."""
         return tuple(self.examples)
 
     def read(self, basic: Floats, embeddings: Floats) -> NDArray[np.float64]:
-        """Probabilities (N, 8 + K) from those of the basic classes (N, 8), whichever model gave them, and the
-        embeddings (N, D) of the frame. Rows sum to 1: learned classes take their share from all basic ones alike."""
-        wide = np.asarray(basic, np.float64)
+        """Probabilities (N, 8 + K) of all classes from those of the basic classes (N, 8) and the embeddings (N, D).
+
+        Rows sum to 1: learned classes take their share from all basic ones in proportion.
+        """
+        corrected = np.asarray(basic, np.float64)
         if self.rest is not None:
-            named = [self.rest.correct(dict(zip(self.basic, row, strict=True))) for row in wide.tolist()]
-            wide = np.array([list(row.values()) for row in named]).reshape(wide.shape)
+            named = [self.rest.correct(dict(zip(self.basic, row, strict=True))) for row in corrected.tolist()]
+            corrected = np.array([list(row.values()) for row in named]).reshape(corrected.shape)
         if not self.examples:
-            return wide
+            return corrected
         odds = np.exp(np.clip(features(basic, embeddings) @ self.weights, -30, 30))
-        return np.asarray(np.concatenate([wide, odds], axis=1) / (1 + odds.sum(axis=1, keepdims=True)))
+        return np.asarray(np.concatenate([corrected, odds], axis=1) / (1 + odds.sum(axis=1, keepdims=True)))
 
     def shift(self, affect: Affect) -> Affect:
-        """Valence and arousal from the person's rest, where it is known."""
+        """Valence and arousal relative to the person's face at rest, if that is known."""
         return self.rest.shift(affect) if self.rest else affect
 
     def renamed(self, old: str, new: str) -> Personal:
-        """Raises InputError where there is no class ``old``, or ``new`` is no free name."""
+        """Raises InputError if there is no class ``old``, or if the name ``new`` is not available."""
         self._known(old)
         others = [label for label in self.labels if label != old]
         new = check_label(new, self.basic, others)
         if new in others:
-            raise InputError(f"there is {new!r} already; choose another name, or remove that one first")
+            raise InputError(f"{new!r} exists already; choose another name, or remove that one first")
         return replace(self, examples={new if label == old else label: held for label, held in self.examples.items()})
 
     def removed(self, label: str) -> Personal:
-        """Raises InputError where there is no such class."""
+        """Raises InputError if there is no such class."""
         self._known(label)
-        kept = [name != label for name in self.labels]
-        left = {name: held for name, held in self.examples.items() if name != label}
-        return replace(self, examples=left, weights=self.weights[:, kept])
+        others = [name != label for name in self.labels]
+        examples = {name: held for name, held in self.examples.items() if name != label}
+        return replace(self, examples=examples, weights=self.weights[:, others])
 
     def _known(self, label: str) -> None:
         if label not in self.examples:
@@ -95,32 +97,34 @@ class Personal:
 
 
 def features(basic: Floats, embeddings: Floats) -> NDArray[np.float64]:
-    """What the odds of a learned class are linear in, (N, 8 + D + 1)."""
+    """The features (N, 8 + D + 1) in which the log odds of a learned class are linear."""
     return np.concatenate([logarithms(basic), np.asarray(embeddings, np.float64), np.ones((len(basic), 1))], axis=1)
 
 
 def logarithms(probabilities: Floats) -> NDArray[np.float64]:
-    return np.asarray(np.log(np.maximum(np.asarray(probabilities, np.float64), FLOOR)))
+    return np.asarray(np.log(np.maximum(np.asarray(probabilities, np.float64), MIN_PROBABILITY)))
 
 
 def model_of(card: ModelCard) -> str:
-    """The identity of a model: the sha256 of its fp32 file, which all its precisions are made of."""
+    """The identity of a model: the sha256 of its fp32 file, from which all its precisions are made."""
     files = [file for file in FILES.values() if file in card.files]
     return card.files[files[0]] if files else ""
 
 
 def check_label(label: str, basic: Sequence[str], learned: Sequence[str]) -> str:
-    """A label without outer blanks, or InputError. One in ``learned`` is returned as it is."""
+    """``label`` with its spaces normalized. InputError unless it is a usable name, or one of ``learned``."""
     if not isinstance(label, str):
         raise InputError(f"the label is {type(label).__name__}; give a name, such as 'fearfully surprised'")
     name = " ".join(label.split())
     if not name or not name.isprintable():
-        raise InputError("the label is empty or has letters that cannot be shown; give a name such as 'wink'")
-    if len(name) > LONGEST:
-        raise InputError(f"the label {name[:LONGEST]!r}... is longer than {LONGEST} letters; give a shorter one")
+        raise InputError("the label is empty or contains unprintable characters; give a name such as 'wink'")
+    if len(name) > MAX_LABEL_LENGTH:
+        raise InputError(
+            f"the label {name[:MAX_LABEL_LENGTH]!r}... is longer than {MAX_LABEL_LENGTH} letters; give a shorter one"
+        )
     if name.casefold() in {known.casefold() for known in [*basic, UNCERTAIN]}:
-        raise InputError(f"{name!r} is an expression that the model has already; give the new one a name of its own")
+        raise InputError(f"{name!r} is an expression that the model knows already; give the new one another name")
     for known in learned:
         if name.casefold() == known.casefold() and name != known:
-            raise InputError(f"there is {known!r} already; write it so to add examples, or choose another name")
+            raise InputError(f"{known!r} exists already; spell it like that to add examples, or choose another name")
     return name

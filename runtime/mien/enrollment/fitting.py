@@ -1,8 +1,8 @@
-"""Odds of new classes against the basic ones, from a few examples: the arithmetic of enrolment.
+"""The mathematics of enrollment: the odds of new classes against the basic ones, from a few examples.
 
-Each new class is fitted against the basic classes as one, by logistic regression (separate fits against a common
-reference: Begg & Gray, Biometrika 1984). It starts from the mixture of basic expressions that its examples show, since
-compound expressions are such mixtures (Du, Tao & Martinez, PNAS 2014), and is drawn away from there by the embedding.
+Each new class is fitted against all basic classes together by logistic regression (separate fits against a common
+reference: Begg & Gray, Biometrika 1984). The fit starts from the mixture of basic expressions that the examples show,
+since compound expressions are such mixtures (Du, Tao & Martinez, PNAS 2014), and the embedding moves it from there.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from mien.enrollment.classes import Examples, logarithms
 from mien.enrollment.reference_faces import Exemplars
 from mien.types import Floats
 
-SHARE = 1 / 8
-"""How much the examples of a class weigh, against 1 for all basic faces: as much as those of one basic class."""
-FIRM, LOOSE, FREE = 0.1, 0.01, 1e-6
-"""What holds the weights of the embedding at 0, those of the basic classes at the mixture of the examples, and the
-bias. Chosen on validation faces, as was the number of directions (64)."""
-CAUTION = 0.5
-"""Of the loss that is allowed, what is aimed at: a thousand faces tell a point only to a third, and classes are fitted
-to them, so other faces lose half as much again."""
-ROUNDS, SETTLED = 25, 1e-5
+CLASS_WEIGHT = 1 / 8
+"""Total weight of the examples of a class, where all basic faces together weigh 1: the same as one basic class."""
+EMBEDDING_RIDGE, CLASS_RIDGE, BIAS_RIDGE = 0.1, 0.01, 1e-6
+"""Ridge penalties that hold the weights of the embedding near 0, those of the basic classes near the mixture that the
+examples show, and the bias. Chosen on validation faces, as was the number of directions (64)."""
+AIMED_LOSS_SHARE = 0.5
+"""Share of the allowed loss to aim for. A thousand faces measure a percentage point only to a third, and because
+classes are fitted to these faces, others lose half as much again."""
+MAX_STEPS, TOLERANCE = 25, 1e-5
 
 Values = NDArray[np.float64]
 
 
 class Fitter:
-    """Fits new classes. Half of the exemplars teach; the other half say how far the classes may reach."""
+    """Fits new classes. Half of the exemplars are fitted to; the other half limit how much the classes may claim."""
 
     def __init__(self, exemplars: Exemplars, max_loss: float):
-        """``max_loss``: share of the faces of each source that may lose a label that is right."""
+        """``max_loss``: share of the faces of each source that may lose a correct label."""
         self.exemplars = exemplars
         self.basic = exemplars.probabilities.shape[1]
         rows = _rows(exemplars.probabilities, exemplars.places)
@@ -45,28 +45,29 @@ class Fitter:
         self.judged = rows[self.judges]
         self.right = self.judged[:, : self.basic].argmax(1) == self.truth
         self._sources = [
-            (self.right & (source == i), int(CAUTION * max_loss * (source == i).sum())) for i in np.unique(source)
+            (self.right & (source == i), int(AIMED_LOSS_SHARE * max_loss * (source == i).sum()))
+            for i in np.unique(source)
         ]
         self._lowered = 0.0
 
     def inputs(self, examples: Examples) -> Values:
-        """(N, 8 + W + 1): logarithms of the basic classes, directions of the embedding, 1."""
+        """Features (N, 8 + W + 1): logarithms of the basic classes, directions of the embedding, 1."""
         return _rows(examples.probabilities, self.exemplars.project(examples.embedding))
 
     def fit(self, mine: Values, others: Sequence[Values]) -> Values:
-        """Weights (8 + W + 1,) of the class of the inputs ``mine`` beside other new classes, so that it alone, or with
-        those that ``fit_all`` fitted last, keeps within the loss."""
+        """Weights (8 + W + 1,) of the class with the inputs ``mine``, next to other new classes, such that the class
+        stays within the allowed loss, alone and with those that ``fit_all`` fitted last."""
         inputs = np.concatenate([mine, self._taught, *others])
         weight = np.concatenate([_equal(mine), self._weight, *map(_equal, others)])
-        start, hold = np.zeros(inputs.shape[1]), np.full(inputs.shape[1], FIRM)
+        start, hold = np.zeros(inputs.shape[1]), np.full(inputs.shape[1], EMBEDDING_RIDGE)
         mixture = np.exp(mine[:, : self.basic]).mean(axis=0)
-        start[: self.basic], hold[: self.basic], hold[-1] = mixture / mixture.sum(), LOOSE, FREE
+        start[: self.basic], hold[: self.basic], hold[-1] = mixture / mixture.sum(), CLASS_RIDGE, BIAS_RIDGE
         fitted = logistic(inputs, np.arange(len(inputs)) < len(mine), weight, start, hold)
         fitted[-1] -= self._over(self.lead(self.judged, fitted)) + self._lowered
         return fitted
 
     def fit_all(self, sides: Mapping[str, Values]) -> dict[str, Values]:
-        """The weights of each class, from its inputs, such that all together keep within the loss."""
+        """The weights of each class, from its inputs, such that all together stay within the allowed loss."""
         self._lowered = 0.0
         fits = {
             name: self.fit(mine, [side for other, side in sides.items() if other != name])
@@ -78,20 +79,20 @@ class Fitter:
         return fits
 
     def _over(self, leads: Values) -> float:
-        """By how much ``leads`` over the judged faces must be lowered, so that no source loses more than it may."""
+        """How much ``leads`` over the judged faces must be lowered so that no source loses more than allowed."""
         over = 0.0
         for right, allowed in self._sources:
             worst = np.sort(leads[right])[::-1]
             if allowed < len(worst):
-                over = max(over, float(worst[allowed]) + SETTLED)
+                over = max(over, float(worst[allowed]) + TOLERANCE)
         return over
 
     def lead(self, inputs: Values, fitted: Values) -> Values:
-        """(N,) by how much the logarithm of a class's odds is above that of the likeliest basic class."""
+        """(N,) how far the log odds of a class are above the logarithm of the most likely basic class."""
         return np.asarray(inputs @ fitted - inputs[:, : self.basic].max(axis=1))
 
     def unfold(self, fits: Sequence[Values]) -> Floats:
-        """Weights for the embedding itself, (8 + D + 1, K)."""
+        """The weights (8 + D + 1, K) for the embedding itself."""
         folded = np.stack(fits, axis=1)
         axes = self.exemplars.axes.astype(np.float64) @ folded[self.basic : -1]
         bias = folded[-1] - self.exemplars.mean.astype(np.float64) @ axes
@@ -99,9 +100,9 @@ class Fitter:
 
 
 def logistic(inputs: Values, positive: NDArray[np.bool_], weight: Values, start: Values, hold: Values) -> Values:
-    """Weighted logistic regression with a ridge around ``start``, by Newton's method with halved steps.
+    """Weighted logistic regression with a ridge around ``start``, by Newton's method with step halving.
 
-    Minimises ``sum weight * log(1 + exp(-+ inputs @ w)) + sum hold * (w - start)^2 / 2`` over w.
+    Minimizes ``sum weight * log(1 + exp(-+ inputs @ w)) + sum hold * (w - start)^2 / 2`` over w.
     """
     sign = np.where(positive, 1.0, -1.0)
 
@@ -109,21 +110,21 @@ def logistic(inputs: Values, positive: NDArray[np.bool_], weight: Values, start:
         return float(weight @ np.logaddexp(0, -sign * (inputs @ w)) + hold @ (w - start) ** 2 / 2)
 
     w, now = start.copy(), cost(start)
-    for _ in range(ROUNDS):
+    for _ in range(MAX_STEPS):
         share = 1 / (1 + np.exp(-np.clip(inputs @ w, -40, 40)))
         slope = inputs.T @ (weight * (share - positive)) + hold * (w - start)
         curve = (inputs * (weight * np.maximum(share * (1 - share), 1e-6))[:, None]).T @ inputs + np.diag(hold)
         step, size = np.linalg.solve(curve, slope), 1.0
         while (then := cost(w - size * step)) > now and size > 1e-3:
             size /= 2
-        if now - then < SETTLED * max(now, SETTLED):
+        if now - then < TOLERANCE * max(now, TOLERANCE):
             break
         w, now = w - size * step, then
     return np.asarray(w)
 
 
 def _every_other(exemplars: Exemplars) -> NDArray[np.bool_]:
-    """(N,) every other face of each class of each source."""
+    """(N,) a mask of every other face of each class of each source."""
     chosen = np.zeros(len(exemplars.label), bool)
     for group in {*zip(exemplars.source.tolist(), exemplars.label.tolist(), strict=True)}:
         rows = np.flatnonzero((exemplars.source == group[0]) & (exemplars.label == group[1]))
@@ -136,4 +137,4 @@ def _rows(probabilities: Floats, places: Floats) -> Values:
 
 
 def _equal(rows: Values) -> Values:
-    return np.full(len(rows), SHARE / len(rows))
+    return np.full(len(rows), CLASS_WEIGHT / len(rows))

@@ -1,4 +1,4 @@
-"""Faces as a bundle keeps them for enrolment: numbers of basic expressions to tell a new one from, no pictures."""
+"""Reference faces in a bundle, from which enrollment distinguishes new expressions: numbers only, no pictures."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mien.errors import ModelInvalid
 from mien.types import Floats
 
 EXEMPLARS = "exemplars.npz"
-WIDTH = 64
-"""Directions of the embedding that are kept: those along which faces differ most."""
-STEP = 0.05
-"""What one unit of an int8 means, in standard deviations of its direction."""
+MAX_DIRECTIONS = 64
+"""Directions of the embedding that are stored: those along which faces differ most."""
+QUANTIZATION_STEP = 0.05
+"""Value of one int8 unit, in standard deviations of its direction."""
 
 
 @dataclass(frozen=True, eq=False)
 class Exemplars:
-    """N faces with known basic expressions, of the images that the model was not trained on.
+    """N faces with known basic expressions, from images that the model was not trained on.
 
-    ``label`` (N,) int index of the card's labels; ``source`` (N,) int index of the set of pictures. ``probabilities``
-    (N, 8) as the model gave them. ``places`` (N, W) are embeddings seen from ``mean`` (D,) along ``axes`` (D, W), on
-    which each has variance 1. ``origin``: the sets.
+    ``label`` (N,): index into the card's labels. ``source`` (N,): index of the data set. ``probabilities`` (N, 8): as
+    the model computed them. ``places`` (N, W): embeddings relative to ``mean`` (D,) along ``axes`` (D, W), scaled to
+    variance 1. ``origin``: the names of the data sets.
     """
 
     label: NDArray[np.int64]
@@ -38,19 +38,19 @@ class Exemplars:
     origin: str
 
     def project(self, embeddings: Floats) -> Floats:
-        """(M, D) -> (M, W)."""
+        """Embeddings (M, D) -> places (M, W)."""
         return np.asarray((embeddings.astype(np.float32) - self.mean) @ self.axes, np.float32)
 
 
 def pack_exemplars(
     label: NDArray[np.int64], source: NDArray[np.int64], probabilities: Floats, embeddings: Floats, origin: str
 ) -> bytes:
-    """The content of ``exemplars.npz``: embeddings (N, D) whitened by their principal components, in 8 bits."""
+    """The content of ``exemplars.npz``: embeddings (N, D), whitened by their principal components, in 8 bits."""
     mean = embeddings.mean(axis=0, dtype=np.float64)
     _, sizes, rows = np.linalg.svd(embeddings - mean, full_matrices=False)
-    kept = sizes[:WIDTH] > 1e-6 * max(sizes[0], 1e-12)
-    axes = rows[:WIDTH][kept].T / (sizes[:WIDTH][kept] / np.sqrt(len(embeddings)))
-    places = np.clip(np.round((embeddings - mean) @ axes / STEP), -127, 127).astype(np.int8)
+    used = sizes[:MAX_DIRECTIONS] > 1e-6 * max(sizes[0], 1e-12)
+    axes = rows[:MAX_DIRECTIONS][used].T / (sizes[:MAX_DIRECTIONS][used] / np.sqrt(len(embeddings)))
+    places = np.clip(np.round((embeddings - mean) @ axes / QUANTIZATION_STEP), -127, 127).astype(np.int8)
     data = io.BytesIO()
     np.savez_compressed(
         data,
@@ -66,11 +66,11 @@ def pack_exemplars(
 
 
 def read_exemplars(bundle: Bundle) -> Exemplars:
-    """Those of a bundle. Raises ModelInvalid where it holds none, or none that fit its card."""
+    """The exemplars of a bundle. Raises ModelInvalid if it holds none, or if they do not fit its card."""
     card = bundle.card
     if EXEMPLARS not in card.files:
         raise ModelInvalid(
-            f"bundle {bundle.folder} holds no {EXEMPLARS} to tell new expressions from; "
+            f"bundle {bundle.folder} holds no {EXEMPLARS}, from which new expressions are distinguished; "
             "make it with: fer-export BUNDLE --exemplars FACES"
         )
     path = bundle.verified(EXEMPLARS)
@@ -80,7 +80,7 @@ def read_exemplars(bundle: Bundle) -> Exemplars:
                 stored["label"].astype(np.int64),
                 stored["source"].astype(np.int64),
                 stored["probabilities"].astype(np.float32),
-                stored["places"].astype(np.float32) * np.float32(STEP),
+                stored["places"].astype(np.float32) * np.float32(QUANTIZATION_STEP),
                 stored["mean"],
                 stored["axes"],
                 str(stored["origin"]),

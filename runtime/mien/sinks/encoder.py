@@ -17,9 +17,9 @@ from mien.types import Image
 
 # Codecs by file suffix, the better one first; what this OpenCV cannot encode is passed over.
 CODECS = {".mp4": ("avc1", "mp4v"), ".mov": ("avc1", "mp4v"), ".mkv": ("avc1", "mp4v"), ".avi": ("MJPG",)}
-FLUSH = 1.0
+FLUSH_SECONDS = 1.0
 """Seconds of work after which an .mp4 or .mov plays so far."""
-OPENING = 0.02
+MAX_OPENING_SHARE = 0.02
 """The share of the time that opening an encoder anew for each piece may take: a slow one gets longer pieces."""
 
 
@@ -128,8 +128,8 @@ class _Pieces:
         now = monotonic()
         self._costs.append(now - start)
         # On a busy machine one or two take long by chance: only an encoder that always does is slow.
-        slow = min(self._costs) / OPENING if len(self._costs) == self._costs.maxlen else 0.0
-        self._times, self._end = [], now + max(FLUSH, slow)
+        slow = min(self._costs) / MAX_OPENING_SHARE if len(self._costs) == self._costs.maxlen else 0.0
+        self._times, self._end = [], now + max(FLUSH_SECONDS, slow)
         return True
 
     def _finish(self) -> Piece:

@@ -21,7 +21,7 @@ from mien.files import write_all
 SYNC, DEPENDENT = 0x02000000, 0x01010000
 """Flags of a sample that can be decoded alone, and of one that cannot."""
 MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
-FREE = 16
+FREE_BYTES = 16
 """Bytes kept free before the fragments, for the header that declares them data."""
 
 
@@ -97,7 +97,7 @@ class GrowingMovie:
             self._first = piece
             brand = b"qt  " if self._quicktime else b"isom"
             data = _box(b"ftyp", brand, struct.pack(">I", 512), brand, b"iso2iso6mp41")
-            data += _box(b"free", bytes(FREE - 8)) + self._header([], [])
+            data += _box(b"free", bytes(FREE_BYTES - 8)) + self._header([], [])
         ticks = self._ticks(times, len(piece.samples))
         lasting = [after - tick for tick, after in pairwise([*ticks, self._next])]
         # A sample is decoded when one is shown, and shown by its rank in that order.

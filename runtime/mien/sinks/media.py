@@ -13,15 +13,15 @@ import cv2
 import numpy as np
 
 from mien.errors import OutputError
-from mien.files import check_into, check_name, check_output, free_name, make_folder, names_folder
 from mien.paths import for_native, for_system, readable
 from mien.sinks.encoder import CODECS, Encoder, open_encoder
+from mien.sinks.paths import check_into, check_name, check_output, free_name, make_folder, names_folder
 from mien.sources.base import Source
 from mien.sources.live import Patience
 from mien.types import Frame, Image
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-LONGEST = Patience.stuck
+MAX_HOLD_SECONDS = Patience.stuck
 """Seconds for which a frame of a live source may stand in a video: without another one it then counts as lost."""
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class SaveVideo:
 
     An .mp4 or .mov keeps all frames at their times, whatever the rate. An .avi or .mkv has the constant rate ``fps``:
     frames are repeated, or left out, so that they are shown within a frame of their times; a file of which some
-    were left out is warned of. Of a live source a frame stands no longer than LONGEST or, where it gives so few, twice
+    were left out is warned of. Of a live source a frame stands no longer than MAX_HOLD_SECONDS or, where it gives so few, twice
     its usual time, so that an hour without a picture is cut out, which is told, too. A frame of another size is fitted
     into that of the first. FFmpeg encodes even sizes only, so where the size is odd the last row or column is doubled;
     but an .avi at a whole frame rate keeps an odd size, with OpenCV's own writer.
@@ -110,7 +110,7 @@ class SaveVideo:
         self._path = path
         self._fps = max(1.0, fps or 25.0)
         self._live = live
-        self._longest = max(LONGEST, 2 / (fps or 25.0)) if live else math.inf
+        self._longest = max(MAX_HOLD_SECONDS, 2 / (fps or 25.0)) if live else math.inf
         self._encoder: Encoder | None = None
         self._size = self._pad = (0, 0)
         self._last: Image | None = None

@@ -12,16 +12,17 @@ import numpy as np
 
 from mien.drawing.plot import WIDTH, Panel, Series, bar_plot, line_plot, shorten
 from mien.errors import OutputError
-from mien.files import Reads, check_output, write_whole
+from mien.files import write_whole
+from mien.sinks.paths import Reads, check_output
 from mien.types import Affect, Face, Frame
 
-LONGEST = 1.0
+MAX_GAP_SECONDS = 1.0
 """Seconds between two sightings, beyond which the time between does not count as seen, unless the source is slow."""
-TRACKS, POINTS = 64, 2000
+MAX_TRACKS, MAX_POINTS = 64, 2000
 """Tracks that are told one by one, and points that are kept of each; a full curve halves its resolution."""
-FINEST = 0.04
+FINEST_BIN_SECONDS = 0.04
 """Seconds that a point stands for at first."""
-DRAWN = 8
+MAX_CURVES = 8
 """Tracks in the plot: those that were seen longest."""
 
 
@@ -43,13 +44,13 @@ def check_summary(path: str, source: Reads) -> None:
         check_output(str(target), source)
 
 
-class Journal:
+class Summary:
     """A sink that sums up. ``close`` writes the files, also where nothing was seen; OutputError where it cannot.
 
-    ``seconds`` are the time watched, a gap of more than LONGEST, or of 2.5 frames of a slow source, left out;
+    ``seconds`` are the time watched, a gap of more than MAX_GAP_SECONDS, or of 2.5 frames of a slow source, left out;
     ``readings`` are all faces of all frames.
     Per track, ``seconds`` are those in sight, ``expressions`` the seconds of each (an expression lasts until the next
-    sighting), ``valence`` and ``arousal`` means over that time, ``share`` the part of all frames. Beyond TRACKS, those
+    sighting), ``valence`` and ``arousal`` means over that time, ``share`` the part of all frames. Beyond MAX_TRACKS, those
     gone for a minute, the shortest first, are summed in ``others``. Faces without a track, as those of pictures, are
     told in ``readings`` alone, and plotted as counts; so are those of a model without valence and arousal.
     """
@@ -59,12 +60,12 @@ class Journal:
         second."""
         self._json, self._png = summary_paths(path)
         self._source = source
-        self._longest = max(LONGEST, 2.5 / (fps or 25.0))
+        self._longest = max(MAX_GAP_SECONDS, 2.5 / (fps or 25.0))
         self._times: tuple[float, float] | None = None
         self._frames, self._seconds = 0, 0.0
-        self._readings = _Sum()
+        self._readings = _Totals()
         self._tracks: dict[int, _Track] = {}
-        self._others, self._merged = _Sum(), 0
+        self._others, self._merged = _Totals(), 0
         self._closed = False
 
     def write(self, frame: Frame, faces: Sequence[Face]) -> None:
@@ -76,7 +77,7 @@ class Journal:
             self._readings.add(face, 0.0)
             if face.track_id is not None:
                 if face.track_id not in self._tracks:
-                    if len(self._tracks) >= TRACKS:
+                    if len(self._tracks) >= MAX_TRACKS:
                         self._merge(frame.time)
                     self._tracks[face.track_id] = _Track(frame.time, self._longest)
                 self._tracks[face.track_id].see(face, frame.time)
@@ -119,7 +120,7 @@ class Journal:
             rows = [(label, float(count), None) for label, count in self._readings.counts.most_common()]
             bar_plot(rows, self._png, title=f"Expressions of {self._readings.faces} faces: {name}", unit="")
             return
-        longest = sorted(self._tracks, key=lambda number: -self._tracks[number].sum.seconds)[:DRAWN]
+        longest = sorted(self._tracks, key=lambda number: -self._tracks[number].sum.seconds)[:MAX_CURVES]
         every = len(self._tracks) + self._merged
         which = f", the {len(longest)} of {every} people seen longest" if every > len(longest) else ""
         if not every:
@@ -132,7 +133,7 @@ class Journal:
         line_plot(panels, self._png, title=f"Valence and arousal: {name}{which}")
 
 
-class _Sum:
+class _Totals:
     """Seconds and counts of each expression, and sums of affect over time and over sightings."""
 
     def __init__(self) -> None:
@@ -153,7 +154,7 @@ class _Sum:
             self.times[label] = self.times.get(label, 0.0) + lasted
             self.timed = _plus(self.timed, before.affect, lasted)
 
-    def merge(self, other: _Sum) -> None:
+    def merge(self, other: _Totals) -> None:
         self.counts.update(other.counts)
         for label, lasted in other.times.items():
             self.times[label] = self.times.get(label, 0.0) + lasted
@@ -180,7 +181,7 @@ class _Sum:
 
 class _Track:
     def __init__(self, time: float, longest: float):
-        self.sum, self.curve = _Sum(), _Curve(longest)
+        self.sum, self.curve = _Totals(), _Curve(longest)
         self._longest = longest
         self.first = self.last = time
         self._before: Face | None = None
@@ -202,14 +203,14 @@ class _Curve:
 
     def __init__(self, longest: float) -> None:
         self._longest = longest
-        self._numbers = np.zeros(POINTS, dtype=np.int64)
-        self._sums = np.zeros((POINTS, 4))  # readings, and their sums of time, valence and arousal
-        self._used, self._wide, self._last = 0, FINEST, 0
+        self._numbers = np.zeros(MAX_POINTS, dtype=np.int64)
+        self._sums = np.zeros((MAX_POINTS, 4))  # readings, and their sums of time, valence and arousal
+        self._used, self._wide, self._last = 0, FINEST_BIN_SECONDS, 0
 
     def add(self, time: float, valence: float, arousal: float) -> None:
         number = int(time // self._wide)
         if self._used == 0 or number > self._last:
-            if self._used == POINTS:
+            if self._used == MAX_POINTS:
                 self._halve()
                 self.add(time, valence, arousal)
                 return

@@ -14,15 +14,15 @@ import cv2
 from mien.errors import InputError, SourceError
 from mien.sources.base import Source
 from mien.sources.connections import private, watch
-from mien.sources.decoders import TIMEOUT, Decoder, open_capture
+from mien.sources.decoders import TIMEOUT_SECONDS, Decoder, open_capture
 from mien.sources.live import Ended, Live, Shots
 from mien.sources.privacy import Secrets, escaped
-from mien.sources.snapshots import EVERY, open_snapshots
+from mien.sources.snapshots import EVERY_SECONDS, open_snapshots
 from mien.sources.video import Video
 from mien.sources.web_files import Answer, ask, is_web
 from mien.types import Frame
 
-ASKING = 2.0
+ASK_SECONDS = 2.0
 """Seconds that asking what an address is may take when it is open already: some cameras serve one at a time."""
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def open_address(address: str, every: float | None = None) -> Source:
         if not capture.isOpened():
             raise SourceError(
                 f"cannot open {shown}: check the address, user and password (with special characters as %-codes: @ is "
-                f"%40), and that the server can be reached from here (waited at most {TIMEOUT:g} s)"
+                f"%40), and that the server can be reached from here (waited at most {TIMEOUT_SECONDS:g} s)"
             )
         return capture
 
@@ -72,7 +72,7 @@ def open_address(address: str, every: float | None = None) -> Source:
     answer = _ask(address, secrets, capture.isOpened())
     if answer and answer.picture:
         capture.release()
-        return open_snapshots(address, secrets, every or EVERY)
+        return open_snapshots(address, secrets, every or EVERY_SECONDS)
     try:
         if answer and answer.nothing:
             raise SourceError(
@@ -100,7 +100,7 @@ def _check_every(every: float | None, shown: str) -> None:
 def _ask(address: str, secrets: Secrets, opened: bool) -> Answer | None:
     """None, too, where the server has no answer to spare for what is open already."""
     try:
-        return ask(address, secrets, ASKING if opened else TIMEOUT)
+        return ask(address, secrets, ASK_SECONDS if opened else TIMEOUT_SECONDS)
     except SourceError:
         if opened:
             return None
@@ -139,7 +139,7 @@ def _open_stream(address: str, secrets: Secrets, capture: cv2.VideoCapture, answ
 def _is_recording(address: str, secrets: Secrets, before: Answer) -> bool:
     """Whether what came to its end would begin as it did before: a camera would show something new."""
     try:
-        now = ask(address, secrets, TIMEOUT)
+        now = ask(address, secrets, TIMEOUT_SECONDS)
     except SourceError:
         return False
     return now is not None and (now.finite or now.same(before))
@@ -157,6 +157,6 @@ class Download(Video):
         if self._stopped or not is_web(self._address):
             return
         try:
-            ask(self._address, self._secrets, ASKING)
+            ask(self._address, self._secrets, ASK_SECONDS)
         except SourceError as error:
             log.warning("the end of the video may be missing: %s", error)

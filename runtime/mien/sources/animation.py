@@ -11,7 +11,7 @@ import numpy as np
 from mien.errors import InputError, SourceError
 from mien.paths import readable
 from mien.sources.base import Picture, Source
-from mien.sources.images import MOST_PIXELS, layout_of, read_bytes
+from mien.sources.images import MAX_PIXELS, layout_of, read_bytes
 from mien.sources.stills import kinds
 from mien.sources.stills.boxes import frames_of, moves
 from mien.sources.stills.decoder import to_bgr
@@ -20,9 +20,9 @@ from mien.sources.stills.layout import Layout, Unreadable
 from mien.sources.stills.motion import compose
 from mien.types import Frame, Image
 
-SHORTEST, USUAL = 0.01, 0.1
+MIN_FRAME_SECONDS, USUAL_FRAME_SECONDS = 0.01, 0.1
 """Seconds: what browsers do with a frame that is to be shown for less."""
-SEARCHED = 1 << 16
+SEARCHED_BYTES = 1 << 16
 """First bytes of a PNG that say whether it moves; they stand before its pixels."""
 
 
@@ -35,7 +35,7 @@ def open_still(path: Path, kind: Kind) -> Source:
                 found = _sequence(data) if moves(data) else None
                 if found:
                     return Animation(path, *found)
-            elif kind is kinds.WEBP or b"acTL" in data[:SEARCHED]:
+            elif kind is kinds.WEBP or b"acTL" in data[:SEARCHED_BYTES]:
                 layout = layout_of(data, kind)
                 if len(layout.cells) > 1:
                     return Animation(path, compose(layout), [cell.seconds for cell in layout.cells])
@@ -56,7 +56,7 @@ class Animation(Source):
         self.name = readable(path)
         self.paths = [path]
         self.count = len(seconds)
-        self._seconds = [shown if shown > SHORTEST else USUAL for shown in seconds]
+        self._seconds = [shown if shown > MIN_FRAME_SECONDS else USUAL_FRAME_SECONDS for shown in seconds]
         self.fps = self.count / sum(self._seconds)
         self._frames = frames
         self._first: Image | None = next(frames)
@@ -88,7 +88,7 @@ def _sequence(data: bytes) -> tuple[Iterator[Image], list[float]] | None:
     count = frames_of(data)
     if layout.orientation != 1 or layout.crop:
         raise Unreadable("is a sequence that is to be turned or cut, which is not done here; convert it to MP4")
-    if not hasattr(cv2, "imdecodeanimation") or count * layout.size[0] * layout.size[1] > MOST_PIXELS:
+    if not hasattr(cv2, "imdecodeanimation") or count * layout.size[0] * layout.size[1] > MAX_PIXELS:
         return None
     done, found = cv2.imdecodeanimation(np.frombuffer(data, np.uint8))
     if not done or not count or len(found.frames) != count:

@@ -20,7 +20,7 @@ from mien.types import Frame
 Kind = Literal["image", "images", "video", "live"]
 State = Literal["open", "lost", "ended"]
 
-POLL = 0.1
+POLL_SECONDS = 0.1
 """How often, in s, a source that waits for a frame looks whether it was stopped."""
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from mien.sources.mp4_index import is_movie, read_movie
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-BLANK = 4096
+BLANK_BYTES = 4096
 """Bytes at the end that are all zero only where they were never written."""
 
 
@@ -55,7 +55,7 @@ def _size(file: BinaryIO) -> int:
 
 def _is_blank(file: BinaryIO) -> bool:
     """Whether its end holds nothing, as where a download set the space aside."""
-    file.seek(max(0, _size(file) - BLANK))
+    file.seek(max(0, _size(file) - BLANK_BYTES))
     return not any(file.read())
 
 

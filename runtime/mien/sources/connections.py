@@ -12,7 +12,7 @@ from mien.sources.decoders import Decoder
 from mien.sources.live import Shot, Shots
 from mien.sources.privacy import Secrets
 
-MISSES = 3
+MAX_MISSES = 3
 """Reads that fail in a row before a connection counts as lost: USB cameras now and then spoil a frame."""
 
 
@@ -24,7 +24,7 @@ def watch(
     decoder = Decoder(connect(), shown, again=connect, address=address, live=True)
     try:
         misses = 0
-        while misses < MISSES:
+        while misses < MAX_MISSES:
             decoded = decoder.read()
             misses = 0 if decoded else misses + 1
             if decoded:

@@ -14,7 +14,7 @@ import cv2
 from mien.errors import InputError, SourceError
 from mien.sources.addresses import is_address, local, open_address
 from mien.sources.animation import open_still
-from mien.sources.base import POLL, Pictures, Source
+from mien.sources.base import POLL_SECONDS, Pictures, Source
 from mien.sources.connections import watch
 from mien.sources.folders import Listing, list_folder, list_glob
 from mien.sources.live import Live, Shot, Shots
@@ -103,7 +103,7 @@ def replay(path: Path) -> Shots:
                 # A machine that is too slow, or slept, does not have to catch up.
                 start += late if (late := time.monotonic() - start - at) > 1 else 0
                 while (ahead := start + at - time.monotonic()) > 0:
-                    time.sleep(min(ahead, POLL))
+                    time.sleep(min(ahead, POLL_SECONDS))
                     yield None
                 yield Shot(decoded.image, at, decoder.fps, decoder.name)
                 decoded = decoder.read()

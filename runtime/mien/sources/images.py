@@ -25,11 +25,11 @@ from mien.sources.stills.tiff import check_log, tiff_layout
 from mien.sources.stills.webp import webp_layout
 from mien.types import Image
 
-LARGEST = 2**30
+MAX_BYTES = 2**30
 """Bytes of a file."""
-MOST_PIXELS = 2**28
-"""Of a picture; a few bytes may promise one of gigabytes, and decoders would fill it with grey."""
-MOST_MOVING = 2**25
+MAX_PIXELS = 2**28
+"""Of a picture; a few bytes may promise one of gigabytes, and decoders would fill it with gray."""
+MAX_ANIMATION_PIXELS = 2**25
 """Of an animation, whose frames are mixed as floats."""
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 def read_image(path: Path) -> Image:
     """Decode a picture file -> uint8 BGR (H, W, 3), the first picture of several, which is warned of.
 
-    Grey becomes three equal channels, alpha is laid over white, other bits than 8 are scaled to 8, and the picture is
+    Gray becomes three equal channels, alpha is laid over white, other bits than 8 are scaled to 8, and the picture is
     cut, turned and mirrored as the file says. Color profiles are not applied.
 
     Raises:
@@ -58,15 +58,15 @@ def decode_image(data: bytes, path: Path) -> Image:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A whole file of at most ``LARGEST`` bytes. SourceError where that fails, or it is empty or no file."""
+    """A whole file of at most ``MAX_BYTES`` bytes. SourceError where that fails, or it is empty or no file."""
     try:
         found = path.stat()
-        whole = S_ISREG(found.st_mode) and found.st_size <= LARGEST
+        whole = S_ISREG(found.st_mode) and found.st_size <= MAX_BYTES
         data = path.read_bytes() if whole or S_ISDIR(found.st_mode) else None
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from error
     if data is None:  # a pipe or device might never end
-        what = "larger than 1 GiB" if found.st_size > LARGEST else "no file but a pipe or device"
+        what = "larger than 1 GiB" if found.st_size > MAX_BYTES else "no file but a pipe or device"
         raise SourceError(f"{path} is {what}; give the file of one picture")
     if not data:
         raise SourceError(f"{path} is empty (0 bytes); copy or download it again")
@@ -115,7 +115,7 @@ def layout_of(data: bytes, kind: Kind | None, suffix: str = "") -> Layout:
             f"is not a picture of a kind that is known here, though it is called {suffix}; save it as JPEG or PNG"
         )
     layout = LAYOUTS[kind.name](data)
-    most = MOST_MOVING if layout.cells else MOST_PIXELS
+    most = MAX_ANIMATION_PIXELS if layout.cells else MAX_PIXELS
     if layout.size[0] * layout.size[1] > most:
         raise Unreadable(f"has more than {most // 10**6} megapixels; make it smaller")
     return layout

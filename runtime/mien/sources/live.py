@@ -14,14 +14,14 @@ from typing import NamedTuple, TypeAlias
 
 from mien.errors import InputError, MienError, SourceError
 from mien.paths import readable
-from mien.sources.base import POLL, Threaded
+from mien.sources.base import POLL_SECONDS, Threaded
 from mien.sources.timestamps import LiveClock
-from mien.sources.video import JOIN
+from mien.sources.video import JOIN_SECONDS
 from mien.types import Frame, Image
 
-ABANDONED = 2
+MAX_ABANDONED = 2
 """Threads that may hang in a driver. While there are as many, nothing is opened."""
-STEADY = 600.0
+STEADY_SECONDS = 600.0
 """A connection that held as long, in s, was a good one."""
 
 log = logging.getLogger(__name__)
@@ -77,8 +77,8 @@ class Live(Threaded):
         self._inbox = _Inbox()
         self._finalizer = weakref.finalize(self, self._inbox.close)
         self._iterated = False
-        self._feed: _Feed | None = _Feed(shots, self._inbox)
-        self._abandoned: list[_Feed] = []
+        self._feed: _Reader | None = _Reader(shots, self._inbox)
+        self._abandoned: list[_Reader] = []
         self._pause, self._hold = self._patience.retry, self._patience.hold
         self._told = self._over = False
         self._lost_at = self._retry_at = 0.0
@@ -101,7 +101,7 @@ class Live(Threaded):
         try:
             while not self._stopped:
                 self._check_process()
-                taken = self._inbox.take(POLL)
+                taken = self._inbox.take(POLL_SECONDS)
                 self._frames += taken is not None
                 self._watch(time.monotonic())
                 self.dropped = self._inbox.dropped
@@ -124,11 +124,11 @@ class Live(Threaded):
 
     def _release(self) -> None:
         self._inbox.close()
-        until = time.monotonic() + JOIN
+        until = time.monotonic() + JOIN_SECONDS
         for feed in [*self._abandoned, *([self._feed] if self._feed else [])]:
             feed.join(max(0.0, until - time.monotonic()))
 
-    def _first(self, feed: _Feed) -> Shot:
+    def _first(self, feed: _Reader) -> Shot:
         shot = self._inbox.look(lambda: feed.done, self._patience.opening)
         if shot:
             return shot
@@ -155,9 +155,9 @@ class Live(Threaded):
         paused, self._looked = now - self._looked > patience.stuck, now
         if feed is None:
             self._abandoned = [feed for feed in self._abandoned if feed.is_alive()]
-            if now >= self._retry_at and len(self._abandoned) < ABANDONED:
+            if now >= self._retry_at and len(self._abandoned) < MAX_ABANDONED:
                 self._attempts += 1
-                self._feed = _Feed(self._shots, self._inbox)
+                self._feed = _Reader(self._shots, self._inbox)
             return
         if paused:  # the whole process may have been, which is not the camera's fault
             feed.beat = now
@@ -178,8 +178,8 @@ class Live(Threaded):
 
     def _lose(self, now: float, why: str) -> None:
         if self.state == "open":
-            steady = now - self._since > STEADY
-            self._hold = self._patience.hold if steady else min(2 * self._hold, STEADY)
+            steady = now - self._since > STEADY_SECONDS
+            self._hold = self._patience.hold if steady else min(2 * self._hold, STEADY_SECONDS)
         self.state = "lost"
         if not self._told:
             self._told, self._lost_at, self._attempts = True, self._feed.beat if self._feed else now, 0
@@ -199,7 +199,7 @@ class _Inbox:
         self.dropped = 0
         self.closed = False
 
-    def put(self, feed: _Feed, shot: Shot | None) -> bool:
+    def put(self, feed: _Reader, shot: Shot | None) -> bool:
         """False where the feed is no longer wanted."""
         with self._changed:
             if self.closed or feed.cut_off:
@@ -227,7 +227,7 @@ class _Inbox:
             self._changed.wait_for(lambda: self._newest is not None or hopeless(), timeout)
             return self._newest[0] if self._newest else None
 
-    def cut_off(self, feed: _Feed) -> None:
+    def cut_off(self, feed: _Reader) -> None:
         with self._changed:
             feed.cut_off = True
 
@@ -241,7 +241,7 @@ class _Inbox:
             self._changed.notify_all()
 
 
-class _Feed(threading.Thread):
+class _Reader(threading.Thread):
     """Reads one connection into the inbox, to its end. A daemon, since a driver may never return."""
 
     def __init__(self, shots: Callable[[], Shots], inbox: _Inbox):

@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 
 TOP = (b"mdat", b"moov", b"moof", b"mfra", b"sidx")
 """What is missed where it is not whole."""
-LARGEST = 2**28
+MAX_BYTES = 2**28
 """Bytes of an index; a day of video has some 50 MB."""
 
 
@@ -58,7 +58,7 @@ def read_movie(file: BinaryIO) -> Movie:
         cut = kind in TOP and at + size > end
         if size < 8 or cut:
             break
-        if kind == b"moov" and size < LARGEST:
+        if kind == b"moov" and size < MAX_BYTES:
             file.seek(at)
             with suppress(struct.error, LookupError, ZeroDivisionError):
                 tracks = list(_tracks(file.read(size)))

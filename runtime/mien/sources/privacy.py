@@ -18,7 +18,7 @@ PROPERTY = re.compile(
 STRAY = re.compile(r"(?:\s+[^\s=!]+(?=\s|$))*")
 """Words after a value that are no properties: the rest of one with spaces, which should have been quoted."""
 HIDDEN = "***"
-TELLING = 4
+MIN_SECRET_LENGTH = 4
 """Characters from which on a part of a secret is looked for in what a library says."""
 
 
@@ -51,7 +51,7 @@ class Secrets:
         text = str(message).replace(self._text, self.shown)
         parts = {part for secret in self._hidden for part in (secret, *secret.split(":"))}
         for part in sorted(parts | {unquote(part) for part in parts}, key=len, reverse=True):
-            if len(part) >= TELLING:
+            if len(part) >= MIN_SECRET_LENGTH:
                 text = text.replace(part, HIDDEN)
         return without_secrets(text)
 

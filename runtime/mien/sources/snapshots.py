@@ -8,20 +8,20 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mien.errors import SourceError
-from mien.sources.base import POLL
+from mien.sources.base import POLL_SECONDS
 from mien.sources.images import decode_image
 from mien.sources.live import Live, Shot, Shots
 from mien.sources.privacy import Secrets
 from mien.sources.web_files import fetch
 from mien.types import Image
 
-EVERY = 1.0
+EVERY_SECONDS = 1.0
 """Seconds between two pictures, unless told."""
-TIMEOUT = 4.0
+TIMEOUT_SECONDS = 4.0
 """Seconds that the server may be silent; less than after which a live source counts as stuck."""
-MISSES = 3
+MAX_MISSES = 3
 """Pictures in a row that may fail before the source counts as lost."""
-LARGEST = 2**26
+MAX_BYTES = 2**26
 """Bytes of a picture."""
 
 
@@ -40,14 +40,14 @@ def poll(address: str, secrets: Secrets, every: float) -> Shots:
             image = camera.picture()
         except SourceError:
             misses += 1
-            if not begun or misses == MISSES:
+            if not begun or misses == MAX_MISSES:
                 raise
         else:
             misses, begun = 0, True
             yield Shot(image, None, 1 / every)
         due = max(due + every, time.monotonic())
         while (left := due - time.monotonic()) > 0:
-            time.sleep(min(left, POLL))
+            time.sleep(min(left, POLL_SECONDS))
             yield None
 
 
@@ -61,14 +61,14 @@ class _Camera:
         self._image: Image | None = None
 
     def picture(self) -> Image:
-        with fetch(self._address, self._secrets, TIMEOUT, self._known) as response:
+        with fetch(self._address, self._secrets, TIMEOUT_SECONDS, self._known) as response:
             if response is None:
                 raise SourceError(f"{self._secrets.shown} does not answer in HTTP that is understood")
             if response.status == 304 and self._image is not None:
                 return self._image
-            data = response.read(LARGEST + 1)
-            if len(data) > LARGEST:
-                raise SourceError(f"{self._secrets.shown} sends more than {LARGEST // 2**20} MiB; give one picture")
+            data = response.read(MAX_BYTES + 1)
+            if len(data) > MAX_BYTES:
+                raise SourceError(f"{self._secrets.shown} sends more than {MAX_BYTES // 2**20} MiB; give one picture")
             if response.length:  # what it announced and did not send
                 raise SourceError(f"what the server of {self._secrets.shown} sends breaks off after {len(data)} bytes")
             tags = {"If-None-Match": "ETag", "If-Modified-Since": "Last-Modified"}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-TICK = 0.001
+MIN_STEP_SECONDS = 0.001
 """The least that time goes on from frame to frame, in s."""
-DRIFT = 1.0
+MAX_DRIFT_SECONDS = 1.0
 """How far, in s, a live source's time may be from the clock on the wall."""
-LEAP = 0.5
+MAX_LEAP_SECONDS = 0.5
 """By how much, in s, one stamp of a live source may run ahead of its arrival."""
-GAP = 3600.0
+MAX_GAP_SECONDS = 3600.0
 """A longer step than this, in s, is damage and no pause of a recording."""
 
 
@@ -36,12 +36,12 @@ class FileClock:
         last, time = self._last, self._last + self._step
         if stamp is not None and _usable(stamp):
             claimed = time if self._offset is None else stamp + self._offset
-            if self._offset is None or not last - DRIFT <= claimed <= last + GAP:
+            if self._offset is None or not last - MAX_DRIFT_SECONDS <= claimed <= last + MAX_GAP_SECONDS:
                 self._offset = time - stamp
             elif claimed > last:
                 time = claimed
             elif stamp > self._stamp:
-                time = last + TICK  # it rises, but is still behind the time that missing stamps were given
+                time = last + MIN_STEP_SECONDS  # it rises, but is still behind the time that missing stamps were given
             self._stamp = stamp
         self._last = time
         return time
@@ -52,7 +52,7 @@ class LiveClock:
 
     Stamps are better than arrivals, which network and driver delay unevenly. But one that stands still, goes back or
     jumps gives way to the arrival, and where it does not come back, time is anchored to the stamps anew. So time is
-    never more than about a second (``DRIFT``) from the clock on the wall.
+    never more than about a second (``MAX_DRIFT_SECONDS``) from the clock on the wall.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class LiveClock:
         if self._start is None:
             self._start, time = arrival, 0.0
         else:
-            time = self._last + max(arrival - self._arrival, TICK)
+            time = self._last + max(arrival - self._arrival, MIN_STEP_SECONDS)
         if stamp is not None and _usable(stamp):
             time = self._agree(stamp, time, arrival - self._start)
         self._arrival, self._last = arrival, time
@@ -81,8 +81,8 @@ class LiveClock:
             self._offset = expected - stamp
         else:
             claimed = stamp + self._offset
-            near = abs(claimed - elapsed) <= DRIFT
-            if near and self._last + TICK <= claimed <= expected + LEAP:
+            near = abs(claimed - elapsed) <= MAX_DRIFT_SECONDS
+            if near and self._last + MIN_STEP_SECONDS <= claimed <= expected + MAX_LEAP_SECONDS:
                 time = claimed
             elif stamp > self._stamp or not near:  # one that merely stands still may yet catch up
                 self._offset = expected - stamp

@@ -15,7 +15,7 @@ import cv2
 
 from mien.errors import InputError, MienError, SourceError
 from mien.paths import for_native, readable
-from mien.sources.base import POLL, Threaded
+from mien.sources.base import POLL_SECONDS, Threaded
 from mien.sources.completeness import ending
 from mien.sources.decoders import Decoder, open_capture
 from mien.sources.decoders.opencv import Decoded
@@ -32,9 +32,9 @@ other, as programs are in broadcasts, with frames of other sizes."""
 FLASH, MATROSKA, WEB = b"FLV", b"\x1a\x45\xdf\xa3", b"webm"
 """How FLV and Matroska begin, and what browsers write into that. They hold what was sent live, whose size changes with
 the line, or as a phone is turned."""
-AHEAD = 3
+FRAMES_AHEAD = 3
 """Frames that are decoded before they are asked for."""
-JOIN = 1.0
+JOIN_SECONDS = 1.0
 """How long, in s, ``close`` waits for a thread that is inside of the decoder or driver."""
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ _Item: TypeAlias = "Decoded | BaseException | None"
 class Video(Threaded):
     """A video with an end. The first frame is read at once, which proves that there is one and gives its size.
 
-    While it is iterated over, a thread decodes up to ``AHEAD`` frames ahead; what it raises is raised by the iteration.
+    While it is iterated over, a thread decodes up to ``FRAMES_AHEAD`` frames ahead; what it raises is raised by the iteration.
     Times are the container's, and go on at the frame rate where those do not rise.
     """
 
@@ -75,7 +75,7 @@ class Video(Threaded):
             raise InputError(f"{self.name} was iterated over already; open it again")
         index, end, step = 0, 0.0, 1 / (self.fps or 25)
         clock = FileClock(step)
-        ahead: queue.Queue[_Item] = queue.Queue(AHEAD)
+        ahead: queue.Queue[_Item] = queue.Queue(FRAMES_AHEAD)
         leave = threading.Event()
         if not self._stopped:
             self._thread = threading.Thread(target=self._decode, args=(ahead, leave), name="mien video", daemon=True)
@@ -84,7 +84,7 @@ class Video(Threaded):
             while not self._stopped:
                 self._check_process()
                 try:
-                    got = ahead.get(timeout=POLL)
+                    got = ahead.get(timeout=POLL_SECONDS)
                 except queue.Empty:
                     continue
                 if isinstance(got, Exception) and not isinstance(got, MienError):
@@ -107,19 +107,19 @@ class Video(Threaded):
                 while not ahead.empty():  # so that the thread wakes up, and sees that it may leave
                     ahead.get_nowait()
                 if self._thread:
-                    self._thread.join(POLL)
+                    self._thread.join(POLL_SECONDS)
 
     def _release(self) -> None:
         if self._thread is None:
             self._frames.release()
         else:
-            self._thread.join(JOIN)  # it releases the capture itself
+            self._thread.join(JOIN_SECONDS)  # it releases the capture itself
 
     def _decode(self, ahead: queue.Queue[_Item], leave: threading.Event) -> None:
         def put(item: _Item) -> bool:
             while not (leave.is_set() or self._stopped):
                 try:
-                    ahead.put(item, timeout=POLL)
+                    ahead.put(item, timeout=POLL_SECONDS)
                     return True
                 except queue.Full:
                     continue

@@ -16,19 +16,19 @@ from mien.errors import MienError, SourceError
 from mien.sources.privacy import Secrets
 from mien.sources.stills.kinds import still_kind
 
-HEAD = 2**16
+HEAD_BYTES = 2**16
 """Bytes that are read of an answer to see what it is."""
-SOON = 2.0
+END_SECONDS = 2.0
 """Seconds in which an answer without a length may end and so prove to be a file."""
-ENOUGH = 2**13
+RECOGNIZABLE_BYTES = 2**13
 """Bytes by which a recording is known again: two live streams differ within them, behind their headers."""
-PLENTY = 2**24
+FILE_BYTES = 2**24
 """Bytes in that time, which no camera sends: it is a file, too."""
-FAKE = (2**31 - 1, 2**32 - 1, 2**63 - 1)
+FAKE_LENGTHS = (2**31 - 1, 2**32 - 1, 2**63 - 1)
 """Lengths that cameras give for what has no end."""
-PLAIN = "/%:@!$&'()*+,;=~[]|"
+UNESCAPED = "/%:@!$&'()*+,;=~[]|"
 """What may stand in a path as it is, or is escaped already."""
-WORDS = {
+REFUSALS = {
     401: "wants a user and password (or a token), or others than these: write http://USER:PASSWORD@... with special "
     "characters as %-codes (@ as %40, / as %2F)",
     403: "forbids it; check the user and what that user may see",
@@ -82,7 +82,7 @@ class Answer:
     def same(self, other: Answer) -> bool:
         """Whether both begin alike."""
         size = min(len(self.head), len(other.head))
-        return size >= ENOUGH and self.head[:size] == other.head[:size]
+        return size >= RECOGNIZABLE_BYTES and self.head[:size] == other.head[:size]
 
     @property
     def text(self) -> bool:
@@ -107,7 +107,7 @@ def ask(address: str, secrets: Secrets, timeout: float) -> Answer | None:
         if response is None:
             return None
         length = response.headers.get("Content-Length", "")
-        size = int(length) if length.isascii() and length.isdigit() and int(length) not in FAKE else None
+        size = int(length) if length.isascii() and length.isdigit() and int(length) not in FAKE_LENGTHS else None
         kind = response.headers.get_content_type().lower()
         endless = kind.startswith("multipart/")
         head, ended = (b"", False) if endless else _begin(response, whole=size is None)
@@ -176,7 +176,7 @@ def _refusal(error: HTTPError, secrets: Secrets) -> str:
         if scheme not in ("", "http", "https"):
             return f"points to an address that begins with {scheme}:, which is not followed; give that one itself"
         return f"sends from one address to the next without end (HTTP {error.code}); check the address"
-    what = WORDS.get(error.code) or ("has trouble; try again later" if error.code >= 500 else "refuses it")
+    what = REFUSALS.get(error.code) or ("has trouble; try again later" if error.code >= 500 else "refuses it")
     said = secrets.clean(error.reason or "").strip()
     return f"{what} (HTTP {error.code} {said})" if said else f"{what} (HTTP {error.code})"
 
@@ -185,16 +185,19 @@ def _begin(response: HTTPResponse, *, whole: bool) -> tuple[bytes, bool]:
     """The first bytes of an answer, and whether it ended. ``whole``: wait for that."""
     start, head, size = time.monotonic(), b"", 0
     try:
-        while time.monotonic() < start + (SOON if len(head) >= ENOUGH else 2 * SOON + 1) and size < PLENTY:
-            part = response.read1(HEAD)
+        while (
+            time.monotonic() < start + (END_SECONDS if len(head) >= RECOGNIZABLE_BYTES else 2 * END_SECONDS + 1)
+            and size < FILE_BYTES
+        ):
+            part = response.read1(HEAD_BYTES)
             if not part:
                 return head, True
-            head, size = head + part[: HEAD - len(head)], size + len(part)
-            if not whole and len(head) >= HEAD:
+            head, size = head + part[: HEAD_BYTES - len(head)], size + len(part)
+            if not whole and len(head) >= HEAD_BYTES:
                 break
     except (TimeoutError, HTTPException, OSError):
         return head, False
-    return head, size >= PLENTY
+    return head, size >= FILE_BYTES
 
 
 def _login(address: str) -> tuple[str, str | None, str | None]:
@@ -202,6 +205,6 @@ def _login(address: str) -> tuple[str, str | None, str | None]:
     parts = urlsplit(address)
     login, at, host = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
-    path, query = quote(parts.path, safe=PLAIN), quote(parts.query, safe=PLAIN + "?")
+    path, query = quote(parts.path, safe=UNESCAPED), quote(parts.query, safe=UNESCAPED + "?")
     plain = urlunsplit(parts._replace(netloc=host, path=path, query=query, fragment=""))
     return plain, unquote(user) if at else None, unquote(password) if at else None

@@ -1,4 +1,4 @@
-"""Causal filters over the outputs of one track. Time constants are in seconds, since frame rates vary."""
+"""Causal filters for the values of one track. Time constants are in seconds, because frame rates vary."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ Values = NDArray[np.float64]
 class Average:
     """Exponential moving average of arrays of one shape, with a time constant in seconds.
 
-    After ``seconds`` a step of the input is followed to 63 %. A weighted mean of probabilities is a probability again,
-    so what sums to 1 keeps doing so.
+    After ``seconds`` the average has followed a step of the input by 63 %. A weighted mean of probabilities is again a
+    probability, so rows that sum to 1 still do.
     """
 
     def __init__(self, seconds: float):
@@ -30,10 +30,10 @@ class Average:
 
 
 class OneEuro:
-    """The One-Euro filter of Casiez, Roussel & Vogel (CHI 2012): calm when the value rests, quick when it moves.
+    """The One-Euro filter of Casiez, Roussel & Vogel (CHI 2012): steady while the value rests, fast when it moves.
 
-    A low-pass whose cutoff grows with speed: ``cutoff + beta * |speed|`` in Hz, where the speed, in units a second, is
-    itself smoothed at 1 Hz. Works on each element of an array by itself.
+    It is a low-pass filter whose cutoff grows with speed: ``cutoff + beta * |speed|`` in Hz, where the speed, in units
+    per second, is itself smoothed at 1 Hz. The elements of an array are filtered independently.
     """
 
     def __init__(self, cutoff: float, beta: float):
@@ -56,13 +56,13 @@ class OneEuro:
 
 
 class Clock:
-    """Time stamps of any kind -> seconds that rise, for filters that divide by their difference.
+    """Turns time stamps of any kind into increasing seconds, for filters that divide by their difference.
 
-    A step that is not above 0 (a source that stands still or runs backwards) counts as a usual one, and one of more
-    than an hour as an hour: beside a time of 1e18 s later steps would be lost, and everything would stand still.
+    A step that is not positive (the source stands still or runs backwards) counts as a usual step. A step longer than
+    an hour counts as an hour: next to a time of 1e18 s, later steps would be lost to rounding.
     """
 
-    USUAL, LONGEST = 1 / 25, 3600.0
+    USUAL_STEP_SECONDS, MAX_STEP_SECONDS = 1 / 25, 3600.0
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -71,9 +71,9 @@ class Clock:
 
     def tick(self, time: float) -> float:
         """Seconds since the last call, above 0. ``time``: finite, in seconds."""
-        step = self.USUAL if self._last is None else min(time - self._last, self.LONGEST)
+        step = self.USUAL_STEP_SECONDS if self._last is None else min(time - self._last, self.MAX_STEP_SECONDS)
         if not step > 1e-6:
-            step = self.USUAL if self._usual.value is None else float(self._usual.value)
+            step = self.USUAL_STEP_SECONDS if self._usual.value is None else float(self._usual.value)
         elif self._last is not None:
             self._usual.update(min(step, 1.0), step)
         self._last = time
@@ -82,12 +82,12 @@ class Clock:
 
 
 def cutoff(seconds: float) -> float:
-    """Hz of the first-order low-pass with this time constant."""
+    """Cutoff in Hz of the first-order low-pass with this time constant."""
     return 1 / (2 * np.pi * max(seconds, 1e-9))
 
 
 def _share(step: float, seconds: ArrayLike) -> Values:
-    """How much of a new value enters a low-pass with this time constant."""
+    """The weight of a new value in a low-pass with this time constant."""
     return np.asarray(1 - np.exp(-step / np.maximum(seconds, 1e-9)))
 
 

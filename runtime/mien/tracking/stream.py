@@ -1,4 +1,4 @@
-"""The state of one camera: who is where, and what each face has shown lately."""
+"""The state of one camera or video: where each face is, and what it has shown lately."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import time as clock
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from mien.align import crop, crop_matrix
-from mien.errors import InputError, MienError
-from mien.tracking.face_state import Person
+from mien.errors import MienError
+from mien.tracking.face_state import FaceState
+from mien.tracking.options import StreamOptions
 from mien.tracking.smoothing import Clock
 from mien.tracking.temporal import Memory, Reading, TemporalEncoder
 from mien.tracking.tracker import Track, Tracker
@@ -22,62 +23,38 @@ from mien.validation import check_number
 from mien.vision.detector import Detector
 from mien.vision.expression import ExpressionModel
 from mien.vision.frames import check_frame
-from mien.vision.orientation import LEAN
+from mien.vision.orientation import LEAN_RADIANS
 
-SECONDS = "a number of seconds from 0"
 STAGES = ("detect", "crop", "engine", "smooth")
-RETRY = 0.2
-"""Seconds between searches of the whole frame while a face is missing."""
+RETRY_SECONDS = 0.2
+"""Time between searches of the whole frame while a face is missing."""
 
 
-@dataclass(frozen=True)
-class StreamOptions:
-    """Durations of a stream, all in seconds.
-
-    Attributes:
-        search_every: Time between searches of the whole frame for new faces.
-        max_gap: Time for which a face may be out of sight and keep its id.
-        smoothing: Time constant of the probabilities. Valence, arousal and places follow it when they rest, and are
-            quicker when they move. 0 turns all of it off. What a temporal encoder says is averaged over 0.4 of it.
-        baseline: Time at the start of each track that shows the person at rest, which is taken off afterwards; 0 for
-            none.
-    """
-
-    search_every: float = 1.0
-    max_gap: float = 1.0
-    smoothing: float = 0.25
-    baseline: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if check_number(value, name, SECONDS) < 0:
-                raise InputError(f"{name} is {value}; use {SECONDS}")
-
-
-class _One(NamedTuple):
-    """One face of a frame before the model reads it. ``step``: seconds since the person was last seen."""
+class _TrackedFace(NamedTuple):
+    """A face of a frame before the model runs. ``detection``: as it was detected; ``place``: smoothed. ``step``: seconds
+    since the face was last seen."""
 
     id: int
-    person: Person
+    state: FaceState
     detection: Detection
     place: Detection
     step: float
 
 
-class _Seen(NamedTuple):
-    """One frame before the model reads it, at ``now`` s. ``alive``: ids of all tracks. ``absent``: who is out of sight,
-    and the box (4,) where the face should be. ``seconds``: what the stages took so far."""
+class _PreparedFrame(NamedTuple):
+    """A frame before the model runs, at ``now`` s. ``alive``: ids of all tracks. ``absent``: faces that are out of sight,
+    and the box (4,) where each should be. ``seconds``: durations of the stages detect and crop."""
 
     now: float
     alive: set[int]
-    faces: list[_One]
+    faces: list[_TrackedFace]
     crops: Image
-    absent: list[tuple[Person, Floats]]
+    absent: list[tuple[FaceState, Floats]]
     seconds: tuple[float, float]
 
 
-class _Told(NamedTuple):
-    """One frame when it is read."""
+class _FrameResult(NamedTuple):
+    """The faces of a frame, those that are hidden in it, and the seconds of each stage."""
 
     faces: list[Face]
     hidden: list[Face]
@@ -85,13 +62,14 @@ class _Told(NamedTuple):
 
 
 class Stream:
-    """Faces of one camera or video, frame by frame, with ids that stay and values that do not flicker.
+    """Faces of one camera or video, frame by frame, with stable ids and values that do not flicker.
 
-    Made by ``Recognizer.stream``. Not for several threads at once; but many streams may share a recognizer.
+    Create it with ``Recognizer.stream``. A stream is for one thread at a time, but many streams may share a recognizer.
 
     Attributes:
-        timings: Seconds that the last frame took, by stage: detect, crop, engine, smooth.
-        hidden: Faces out of sight for less than ``max_gap``, as last seen, moved to where they should be now.
+        timings: Seconds that the stages of the last frame took: detect, crop, engine, smooth.
+        hidden: Faces that have been out of sight for less than ``max_gap``: as last seen, moved to where they should be
+            now.
     """
 
     def __init__(
@@ -105,81 +83,81 @@ class Stream:
         self._encoder = encoder
         self._model = model
         self._options = options
-        # Two: the crops of one frame are read while those of the next are cut.
+        # Two buffers: the model reads the crops of one frame while those of the next are cut.
         self._crops = [np.empty((0, model.card.crop.size, model.card.crop.size, 3), np.uint8)] * 2
         self.timings: dict[str, float] = {}
         self.reset()
 
     def reset(self) -> None:
-        """Forget all faces, as at a cut to another scene. Ids start again from 1."""
+        """Forget all faces, for example at a cut to another scene. Ids start again from 1."""
         self._clock = Clock()
         self._tracker = Tracker(self._options.max_gap)
-        self._persons: dict[int, Person] = {}
+        self._states: dict[int, FaceState] = {}
         self._memory = Memory(self._encoder) if self._encoder else None
         self._searched = -float("inf")
         self.hidden: list[Face] = []
 
     def update(self, image: Image, time: float) -> list[Face]:
-        """Read the next frame.
+        """The faces in the next frame.
 
         Args:
             image: uint8 BGR (H, W, 3).
-            time: Seconds since any moment. Times should rise; one that does not counts as a usual step. After a step
-                longer than ``max_gap`` every face is a new one.
+            time: Time of the frame in seconds. Times should increase; one that does not counts as a usual step. After a
+                step longer than ``max_gap`` every face counts as a new one.
 
         Returns:
             The faces in sight, the largest first, each with ``track_id`` and ``raw``.
 
         Raises:
-            InputError: The frame is not a picture, or the time not a number.
+            InputError: The frame or the time cannot be used.
         """
-        return self._show(self._tell(self._look(image, time)))
+        return self._publish(self._recognize(self._prepare(image, time)))
 
     def read(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[Face]]]:
-        """Read all frames of a file, two at a time: more throughput than ``update``, for a frame's delay.
+        """Process all ``frames`` in order, with a higher throughput but a delay of one frame, which suits files.
 
-        While the model reads one frame, the faces of the next are looked for.
+        While the model reads one frame, the faces of the next are searched for.
 
         Args:
-            frames: Such as a source of ``open_source``.
+            frames: Frames of a source.
 
         Yields:
-            Each frame, in order, with the faces that ``update`` would give.
+            Each frame with the faces that ``update`` would return for it.
 
         Raises:
-            MienError: An engine failed; the message names the frame. What ``frames`` and ``update`` raise comes after
+            MienError: An engine fails; the message names the frame. What ``frames`` and ``update`` raise comes out after
                 the frames before it.
         """
-        waiting: tuple[Frame, Future[_Told]] | None = None
+        waiting: tuple[Frame, Future[_FrameResult]] | None = None
         failure: Exception | None = None
         source = iter(frames)
         with ThreadPoolExecutor(1, "mien engine") as worker:
             while failure is None:
                 try:
                     frame = next(source)
-                    with self._named(frame):
-                        seen = self._look(frame.image, frame.time)
+                    with self._naming(frame):
+                        prepared = self._prepare(frame.image, frame.time)
                 except StopIteration:
                     break
                 except Exception as error:
                     failure = error
                     break
-                now = frame, worker.submit(self._tell, seen)
+                current = frame, worker.submit(self._recognize, prepared)
                 if waiting:
-                    yield self._shown(*waiting)
-                waiting = now
+                    yield self._finished(*waiting)
+                waiting = current
             if waiting:
-                yield self._shown(*waiting)
+                yield self._finished(*waiting)
         if failure:
             raise failure
 
-    def _shown(self, frame: Frame, told: Future[_Told]) -> tuple[Frame, list[Face]]:
-        with self._named(frame):
-            return frame, self._show(told.result())
+    def _finished(self, frame: Frame, result: Future[_FrameResult]) -> tuple[Frame, list[Face]]:
+        with self._naming(frame):
+            return frame, self._publish(result.result())
 
     @contextmanager
-    def _named(self, frame: Frame) -> Iterator[None]:
-        """Errors of engines share no class, and do not say where they happened."""
+    def _naming(self, frame: Frame) -> Iterator[None]:
+        """Turn an engine's error into one that names the frame. Errors of engines have no common class."""
         try:
             yield
         except MienError:
@@ -187,65 +165,66 @@ class Stream:
         except Exception as error:
             raise engine_failed(self._model.engine.name, frame, error) from error
 
-    def _look(self, image: Image, time: float) -> _Seen:
-        """All that comes before the model."""
+    def _prepare(self, image: Image, time: float) -> _PreparedFrame:
+        """Everything before the model: detect, track, smooth positions and cut crops."""
         seconds = check_number(time, "time", "the seconds since any moment, for example time.monotonic()")
         image = check_frame(image)
         start = clock.perf_counter()
         step = self._clock.tick(seconds)
-        found = self._find(image, step)
+        found = self._detect(image, step)
         known = [(face, track) for face, track in zip(found, self._tracker.update(found, step), strict=True) if track]
-        persons = self._persons_of([track for _, track in known])
+        states = self._states_of([track for _, track in known])
         absent = [
-            (self._persons[track.id], track.expected())
+            (self._states[track.id], track.expected())
             for track in self._tracker.tracks
-            if track.missing > 0 and track.id in self._persons
+            if track.missing > 0 and track.id in self._states
         ]
         tracked = clock.perf_counter()
         faces = [
-            _One(track.id, person, face, *person.settle(face, self._clock.now))
-            for person, (face, track) in zip(persons, known, strict=True)
+            _TrackedFace(track.id, state, face, *state.smooth_position(face, self._clock.now))
+            for state, (face, track) in zip(states, known, strict=True)
         ]
-        crops = self._cut(image, [face.place for face in faces])
+        crops = self._cut([face.place for face in faces], image)
         alive = {track.id for track in self._tracker.tracks}
-        return _Seen(self._clock.now, alive, faces, crops, absent, (tracked - start, clock.perf_counter() - tracked))
+        durations = tracked - start, clock.perf_counter() - tracked
+        return _PreparedFrame(self._clock.now, alive, faces, crops, absent, durations)
 
-    def _tell(self, seen: _Seen) -> _Told:
-        """What the model says, and what it comes to over time."""
+    def _recognize(self, prepared: _PreparedFrame) -> _FrameResult:
+        """Run the model, and the temporal encoder if there is one, and smooth the results over time."""
         start = clock.perf_counter()
-        results = self._model.read(seen.crops)
-        read = clock.perf_counter()
-        readings: Sequence[Reading | None] = [None] * len(seen.faces)
+        predictions = self._model.predict(prepared.crops)
+        predicted = clock.perf_counter()
+        readings: Sequence[Reading | None] = [None] * len(prepared.faces)
         if self._memory:
-            self._memory.forget_but(seen.alive)
-            readings = self._memory.read([one.id for one in seen.faces], seen.now, results)
+            self._memory.forget_but(prepared.alive)
+            readings = self._memory.read([face.id for face in prepared.faces], prepared.now, predictions)
         faces = [
-            one.person.update(
-                Face(one.detection.box, one.detection.landmarks, one.detection.score, *result, one.id),
-                one.place,
-                one.step,
+            face.state.update(
+                Face(face.detection.box, face.detection.landmarks, face.detection.score, *prediction, face.id),
+                face.place,
+                face.step,
                 self._model.labeling,
                 reading,
             )
-            for one, result, reading in zip(seen.faces, results, readings, strict=True)
+            for face, prediction, reading in zip(prepared.faces, predictions, readings, strict=True)
         ]
-        hidden = [replace(person.face, box=box, landmarks=None) for person, box in seen.absent if person.face]
-        times = *seen.seconds, read - start, clock.perf_counter() - read
-        return _Told(faces, hidden, dict(zip(STAGES, times, strict=True)))
+        hidden = [replace(state.face, box=box, landmarks=None) for state, box in prepared.absent if state.face]
+        durations = *prepared.seconds, predicted - start, clock.perf_counter() - predicted
+        return _FrameResult(faces, hidden, dict(zip(STAGES, durations, strict=True)))
 
-    def _show(self, told: _Told) -> list[Face]:
-        self.hidden, self.timings = told.hidden, told.timings
-        return told.faces
+    def _publish(self, result: _FrameResult) -> list[Face]:
+        self.hidden, self.timings = result.hidden, result.timings
+        return result.faces
 
-    def _persons_of(self, tracks: Sequence[Track]) -> list[Person]:
-        """Those of ``tracks``, in their order; forgets those whose track has ended."""
+    def _states_of(self, tracks: Sequence[Track]) -> list[FaceState]:
+        """The states of ``tracks``, in the same order. Forgets those whose track has ended."""
         alive = {track.id for track in self._tracker.tracks}
-        self._persons = {id_: person for id_, person in self._persons.items() if id_ in alive}
+        self._states = {id_: state for id_, state in self._states.items() if id_ in alive}
         options = self._options
-        return [self._persons.setdefault(track.id, Person(options.smoothing, options.baseline)) for track in tracks]
+        return [self._states.setdefault(track.id, FaceState(options.smoothing, options.baseline)) for track in tracks]
 
-    def _cut(self, image: Image, places: Sequence[Detection]) -> Image:
-        """The crops (N, S, S, 3) in a buffer that the frame after the next uses again."""
+    def _cut(self, places: Sequence[Detection], image: Image) -> Image:
+        """The crops (N, S, S, 3) at ``places``, in a buffer that is used again two frames later."""
         spec = self._model.card.crop
         crops, other = self._crops
         if len(places) > len(crops):
@@ -255,23 +234,23 @@ class Stream:
             crop(image, crop_matrix(spec, place.box, place.landmarks), spec.size, out)
         return crops[: len(places)]
 
-    def _find(self, image: Image, step: float) -> list[Detection]:
-        """The whole frame now and then; in between a window for each known face."""
+    def _detect(self, image: Image, step: float) -> list[Detection]:
+        """Search the whole frame from time to time, and otherwise only a window around each known face."""
         now = self._clock.now
         tracks = [track for track in self._tracker.tracks if track.missing + step <= self._options.max_gap]
         if tracks and now - self._searched < self._options.search_every:
             boxes = [track.expected(step) for track in tracks]
             found = self._detector.detect_near(image, boxes, [track.angle for track in tracks])
             in_sight = sum(track.missing == 0 for track in tracks)
-            waiting = len(found) >= in_sight and now - self._searched < RETRY
+            waiting = len(found) >= in_sight and now - self._searched < RETRY_SECONDS
             if len(found) >= len(tracks) or waiting:
                 return found
         self._searched = now
-        turned = [(track.expected(step), track.angle) for track in tracks if abs(track.angle) > LEAN]
+        turned = [(track.expected(step), track.angle) for track in tracks if abs(track.angle) > LEAN_RADIANS]
         return self._detector.detect(image, turned) if turned else self._detector.detect(image)
 
     def close(self) -> None:
-        """Nothing is held open; for the sake of ``with``."""
+        """Do nothing, since a stream holds no resources; it exists so that ``with`` works."""
 
     def __enter__(self) -> Stream:
         return self
@@ -281,6 +260,6 @@ class Stream:
 
 
 def engine_failed(engine: str, frame: Frame, error: Exception) -> MienError:
-    """What to raise where ``engine`` failed on ``frame``."""
+    """The error to raise if ``engine`` failed on ``frame``."""
     where = f"frame {frame.index} of {frame.name}"
-    return MienError(f"{engine} failed on {where}: {error or type(error).__name__}; try --device cpu")
+    return MienError(f"{engine} failed on {where}: {error or type(error).__name__}; try the device 'cpu'")

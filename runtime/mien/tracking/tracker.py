@@ -1,4 +1,4 @@
-"""Detections over time -> tracks whose ids stay."""
+"""Assigns detections over time to tracks with stable ids."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ import numpy as np
 from mien.align import roll
 from mien.types import Detection, Floats
 
-REACH = 0.6
-"""How far, in face sides, a face may be from where it was expected; grows while it is out of sight."""
-GROWTH = 0.35
-"""The largest change of size from one sight to the next, as a difference of logarithms; grows likewise."""
-INERTIA, GLIDE = 0.15, 0.5
-"""Seconds over which a speed is averaged, and over which a hidden face comes to rest."""
-YOUNG, YOUNG_GAP = 3, 0.15
-"""A track seen fewer times than this ends after so many seconds out of sight, or a frame of a slow source: it was no
-face, or half of one."""
+MAX_DISTANCE = 0.6
+"""How far a face may be from where it was expected, in sides of the face; grows while it is out of sight."""
+MAX_GROWTH = 0.35
+"""Largest change of size from one sighting to the next, as a difference of logarithms; grows likewise."""
+SPEED_SECONDS, COAST_SECONDS = 0.15, 0.5
+"""Time over which a speed is averaged, and over which a hidden face is assumed to come to rest."""
+YOUNG_SIGHTINGS, YOUNG_GAP_SECONDS = 3, 0.15
+"""A track with fewer sightings than this ends after this time out of sight, or after one frame of a slow source: it was
+probably not a face, or only part of one."""
 
 
 @dataclass(eq=False)
 class Track:
-    """One face over time. ``detection``: as it was last seen; ``seen``: when, in s; ``missing``: s since then.
+    """One face over time. ``detection``: the last one; ``seen``: its time in s; ``missing``: seconds since then.
+    ``times``: number of sightings.
 
-    ``speed``: (2,) px/s of its middle, and ``size``: (2,) px of its box, both from when it was last clear of others.
-    ``id`` counts from 1 and is never given twice by one tracker.
+    ``speed``: (2,) px/s of its middle, and ``size``: (2,) px of its box, both from when no other face was close.
+    ``id`` counts from 1 and is never used twice by one tracker.
     """
 
     id: int
@@ -39,21 +40,21 @@ class Track:
 
     @property
     def angle(self) -> float:
-        """By how much the face was last turned (``mien.align.roll``), in radians; 0 where that is not known."""
+        """The angle by which the face was last turned (``mien.align.roll``), in radians; 0 if unknown."""
         return 0.0 if self.detection.landmarks is None else roll(self.detection.landmarks)
 
     def expected(self, ahead: float = 0.0) -> Floats:
-        """(4,) box where the face should be ``ahead`` s from now, if it went on as before and came to rest soon."""
-        glide = GLIDE * (1 - np.exp(-(self.missing + ahead) / GLIDE))
-        centre = _middle(self.detection.box) + self.speed * np.float32(glide)
-        return np.concatenate([centre - self.size / 2, centre + self.size / 2])
+        """The box (4,) where the face should be ``ahead`` s from now, if it keeps moving and soon comes to rest."""
+        glide = COAST_SECONDS * (1 - np.exp(-(self.missing + ahead) / COAST_SECONDS))
+        center = _middle(self.detection.box) + self.speed * np.float32(glide)
+        return np.concatenate([center - self.size / 2, center + self.size / 2])
 
 
 class Tracker:
-    """Gives each detection the track that it goes on, or a new one.
+    """Assigns each detection to the track that it continues, or to a new one.
 
-    Nearest pairs first, by distance from where each face was expected, in face sides, and by change of size: motion
-    alone, no likeness. A track that was out of sight for longer than ``max_gap`` seconds ends.
+    The nearest pairs are matched first, by the distance from where each face was expected, in sides of the face, and by
+    the change of size. Appearance is not used. A track that is out of sight for more than ``max_gap`` seconds ends.
     """
 
     def __init__(self, max_gap: float = 1.0):
@@ -63,9 +64,9 @@ class Tracker:
         self._next = 1
 
     def update(self, detections: Sequence[Detection], step: float) -> list[Track | None]:
-        """The track of each detection, in their order. ``step``: seconds since the last call, above 0.
+        """The track of each detection, in the same order. ``step``: seconds since the last call, above 0.
 
-        None for a detection inside of a known face: its double, or a piece of somebody behind.
+        None for a detection inside a known face: it is a duplicate, or part of a person behind.
         """
         self._now += step
         for track in self.tracks:
@@ -82,9 +83,9 @@ class Tracker:
         ]
 
     def _patience(self, track: Track, step: float) -> float:
-        if track.times >= YOUNG:
+        if track.times >= YOUNG_SIGHTINGS:
             return self.max_gap
-        return min(self.max_gap, max(YOUNG_GAP, 1.001 * step))
+        return min(self.max_gap, max(YOUNG_GAP_SECONDS, 1.001 * step))
 
     def _new(self, detection: Detection) -> Track:
         size = np.asarray(detection.box[2:] - detection.box[:2], dtype=np.float32)
@@ -111,21 +112,21 @@ class Tracker:
 
 
 def _distance(track: Track, box: Floats) -> float | None:
-    """How badly a box fits a track; None where it cannot be the same face."""
+    """How badly a box fits a track; None if it cannot be the same face."""
     here, whole, last = _side(box), _side(track.expected()), _side(track.detection.box)
     growth = min(abs(float(np.log(here / whole))), abs(float(np.log(here / last))))
     away = float(np.hypot(*(_middle(box) - _middle(track.expected())))) / max(here, whole)
-    if away > REACH + track.missing or growth > GROWTH + track.missing:
+    if away > MAX_DISTANCE + track.missing or growth > MAX_GROWTH + track.missing:
         return None
-    # Where one face hides another, the detection belongs to the one that was in sight until now.
+    # If one face hides another, the detection belongs to the one that was in sight until now.
     return away + growth + track.missing
 
 
 def _move(track: Track, detection: Detection, others: Sequence[Floats], now: float) -> None:
     old, new = track.detection.box, detection.box
-    if not any(_touch(new, box) for box in others):  # else it may be covered, and the box that of the part in sight
+    if not any(_touch(new, box) for box in others):  # otherwise part of it may be covered, and the box too small
         time = max(now - track.seen, 1e-3)
-        share = np.float32(1 - np.exp(-time / INERTIA))
+        share = np.float32(1 - np.exp(-time / SPEED_SECONDS))
         track.speed = track.speed + share * ((_middle(new) - _middle(old)) / np.float32(time) - track.speed)
         track.size = track.size + share * (new[2:] - new[:2] - track.size)
     track.detection, track.seen, track.missing, track.times = detection, now, 0.0, track.times + 1
@@ -140,12 +141,12 @@ def _side(box: Floats) -> float:
 
 
 def _inside(box: Floats, other: Floats) -> bool:
-    """Whether the middle of a box lies in another one."""
+    """Whether the middle of a box is inside another one."""
     middle = _middle(box)
     return bool((middle > other[:2]).all() and (middle < other[2:]).all())
 
 
 def _touch(box: Floats, other: Floats) -> bool:
-    """Whether two boxes overlap, or so nearly that hair or a shoulder may."""
+    """Whether two boxes overlap, or are so close that hair or a shoulder may cover the other face."""
     margin = 0.5 * _side(box)
     return bool((box[:2] - margin < other[2:]).all() and (box[2:] + margin > other[:2]).all())

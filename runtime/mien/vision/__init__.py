@@ -1,1 +1,1 @@
-"""Frame -> faces, and what each shows."""
+"""Find faces in frames, and recognize their expressions."""

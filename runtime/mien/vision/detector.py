@@ -1,4 +1,4 @@
-"""Frame -> detections, with YuNet (Wu, Peng & Yu 2023, Machine Intelligence Research 20:656-665)."""
+"""Face detection with YuNet (Wu, Peng & Yu 2023, Machine Intelligence Research 20:656-665)."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.align import lit, turned_window, window
+from mien.align import stretch_contrast, turned_window, window
 from mien.engines import Engine, has_library, load_engine
 from mien.errors import EngineUnavailable, ModelNotFound
 from mien.per_process import PerProcess
 from mien.types import Detection, Floats, Image
-from mien.vision.orientation import LEAN, Found, as_found, righted_face, turned_back
+from mien.vision.orientation import LEAN_RADIANS, Found, as_found, righted_face, turned_back
 
 STRIDES = (8, 16, 32)
-SMALLEST_FACE = 16
-"""Side in px, in the picture that the network sees, under which YuNet misses many faces."""
-SMALLEST_PICTURE = 160
-"""Pictures whose longer side is under this many px are enlarged to it before the search."""
-WINDOW, WINDOW_MARGIN = 160, 1.5
-"""Px of a window in which an expected face is looked for, and its side in face sides."""
-SMALL_FACE, SMALL_WINDOW = 48, 96
-"""Side in px, in the picture that the network sees, under which a face's score tells little of how it lies; and px of
-the windows in which such a face is looked at again. They cost half as much: a crowd has many."""
-ENLARGED, BORDER = 160, 0.3
-"""How ``find_in_crop`` prepares a picture: px of its longer side, and the border around it as a fraction of that."""
+MIN_FACE_PX = 16
+"""YuNet misses many faces that are smaller than this in the network's input."""
+MIN_PICTURE_PX = 160
+"""Pictures whose longer side is shorter than this are enlarged to it before the search."""
+WINDOW_PX, WINDOW_SIDES = 160, 1.5
+"""Size of the window in which an expected face is searched for, and its side in sides of the face."""
+SMALL_FACE_PX, SMALL_WINDOW_PX = 48, 96
+"""The score of a face that is smaller than this in the network's input says little about its orientation. Such faces
+are searched for again in windows of this size, which cost half as much as the usual ones: a crowd has many."""
+CROP_SIDE_PX, CROP_BORDER = 160, 0.3
+"""How ``find_in_crop`` prepares a picture: its longer side in px, and the border as a fraction of that."""
 
 
 class Detector:
-    """Finds faces in pictures of any size. Stateless after construction, so threads may share it."""
+    """Finds faces in pictures of any size. It keeps no state between calls, so threads may share it."""
 
     def __init__(
         self,
@@ -47,12 +47,12 @@ class Detector:
         at_once: int = 1,
         turned: bool = True,
     ):
-        """``search_size``: the longer side of a picture is shrunk to this many px before the search.
+        """``search_size``: a picture is shrunk before the search until its longer side has this many px.
 
-        ``min_face``: where above 0, smaller faces (px of the original picture) are not reported, and the picture is
-        shrunk just so far that faces of this size can still be found. ``min_score`` in [0, 1]. ``at_once``: windows
-        that are searched at a time, each on a thread. ``turned``: look again at faces that may lie or stand on their
-        heads.
+        ``min_face``: if above 0, faces smaller than this (px of the original picture) are not reported, and the picture
+        is shrunk only so far that faces of this size can still be found. ``min_score``: in [0, 1]. ``at_once``: number
+        of windows that are searched in parallel, each on its own thread. ``turned``: whether to search again for faces
+        that may lie on their side or be upside down.
         """
         self.engine = engine
         self.search_size = search_size
@@ -64,12 +64,12 @@ class Detector:
     def detect(self, image: Image, known: Sequence[tuple[Floats, float]] = ()) -> list[Detection]:
         """uint8 BGR (H, W, 3) -> detections in px of that picture, the largest face first.
 
-        A face that may be turned is searched for in turned windows, too; its landmarks then follow the turn. ``known``:
-        boxes (4,) of turned faces and their angles (``mien.align.roll``), as the search of a whole picture mostly
-        misses them.
+        A face that may be turned is also searched for in turned windows, and its landmarks then follow the turn.
+        ``known``: boxes (4,) of turned faces and their angles (``mien.align.roll``), which the search of a whole
+        picture usually misses.
         """
         small, scale = self._fit(image)
-        padded = pad_to_stride(lit(small))
+        padded = pad_to_stride(stretch_contrast(small))
         boxes, landmarks, scores = decode(self.engine.run(padded[None]), padded.shape[1], self.min_score)
         both = np.concatenate([scale, scale])
         found = self._detections((boxes / both, landmarks / scale, scores))
@@ -81,12 +81,12 @@ class Detector:
     def detect_near(
         self, image: Image, expected: Sequence[Floats], angles: Sequence[float] | None = None
     ) -> list[Detection]:
-        """The same, but only around boxes (4,) where faces are expected: a small window of the picture for each.
+        """Like ``detect``, but only in a small window around each box (4,) where a face is expected.
 
-        A face may be off by up to a quarter of its side. Costs about a tenth of the search of a whole 640 x 360
-        picture for each box. ``angles``: by how much each face is turned (``mien.align.roll``); upright if left out.
+        A face may be off by up to a quarter of its side. Each box costs about a tenth of the search of a whole 640 x
+        360 picture. ``angles``: by how much each face is turned (``mien.align.roll``); upright by default.
         """
-        angles = [0.0] * len(expected) if angles is None else [a if abs(a) > LEAN else 0.0 for a in angles]
+        angles = [0.0] * len(expected) if angles is None else [a if abs(a) > LEAN_RADIANS else 0.0 for a in angles]
         if len(expected) > 1 and self._workers:
             found = list(self._workers().map(self._look, repeat(image), expected, angles))
         else:
@@ -94,25 +94,25 @@ class Detector:
         return self._detections(*found)
 
     def _righted(self, image: Image, face: Detection, scale: Floats) -> Detection:
-        """One face of a search in a picture of that scale (2,), looked at again where it may be turned."""
-        small = float(((face.box[2:] - face.box[:2]) * scale).max()) < SMALL_FACE
-        return righted_face(face, partial(self._look, image, size=SMALL_WINDOW if small else WINDOW), small)
+        """A face found in a picture of that scale (2,), searched for again if it may be turned."""
+        small = float(((face.box[2:] - face.box[:2]) * scale).max()) < SMALL_FACE_PX
+        return righted_face(face, partial(self._look, image, size=SMALL_WINDOW_PX if small else WINDOW_PX), small)
 
-    def _look(self, image: Image, box: Floats, angle: float = 0.0, size: int = WINDOW) -> Found:
-        """Boxes, landmarks and scores in the window of ``size`` px around one box, turned back by ``angle``."""
-        side = WINDOW_MARGIN * max(float((box[2:] - box[:2]).max()), 8.0)
+    def _look(self, image: Image, box: Floats, angle: float = 0.0, size: int = WINDOW_PX) -> Found:
+        """Boxes, landmarks and scores in a window of ``size`` px around one box, turned back by ``angle``."""
+        side = WINDOW_SIDES * max(float((box[2:] - box[:2]).max()), 8.0)
         middle = np.asarray((box[:2] + box[2:]) / 2, dtype=np.float32)
         if angle:
             part, matrix = turned_window(image, middle, side, size, angle)
-            return turned_back(decode(self.engine.run(lit(part)[None]), size, self.min_score), matrix)
+            return turned_back(decode(self.engine.run(stretch_contrast(part)[None]), size, self.min_score), matrix)
         part, corner, zoom = window(image, middle, side, size)
-        boxes, landmarks, scores = decode(self.engine.run(lit(part)[None]), size, self.min_score)
+        boxes, landmarks, scores = decode(self.engine.run(stretch_contrast(part)[None]), size, self.min_score)
         both = np.concatenate([corner, corner], dtype=np.float32)
         points = landmarks / zoom + corner
         return np.asarray(boxes / zoom + both, np.float32), np.asarray(points, np.float32), scores
 
     def _detections(self, *parts: Found) -> list[Detection]:
-        """Without doubles and faces that are too small, the largest first."""
+        """The detections without duplicates and faces that are too small, the largest first."""
         if not parts:
             return []
         boxes, landmarks, scores = (np.concatenate(columns) for columns in zip(*parts, strict=True))
@@ -124,16 +124,16 @@ class Detector:
         return sorted(found, key=lambda face: -float((face.box[2:] - face.box[:2]).prod()))
 
     def _fit(self, image: Image) -> tuple[Image, Floats]:
-        """Shrink (or, for tiny pictures, enlarge) for the search. Returns the picture and its scale (2,) in x and y."""
+        """Shrink a picture for the search, or enlarge a tiny one. Returns it with its scale (2,) in x and y."""
         height, width = image.shape[:2]
         longer = max(height, width)
-        factor = SMALLEST_FACE / self.min_face if self.min_face > 0 else self.search_size / longer
-        factor = max(min(factor, 1.0), SMALLEST_PICTURE / longer)
+        factor = MIN_FACE_PX / self.min_face if self.min_face > 0 else self.search_size / longer
+        factor = max(min(factor, 1.0), MIN_PICTURE_PX / longer)
         size = max(1, round(width * factor)), max(1, round(height * factor))
         if size == (width, height):
             return image, np.ones(2, dtype=np.float32)
-        way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-        small = np.asarray(cv2.resize(image, size, interpolation=way), dtype=np.uint8)
+        interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+        small = np.asarray(cv2.resize(image, size, interpolation=interpolation), dtype=np.uint8)
         return small, np.array([size[0] / width, size[1] / height], dtype=np.float32)
 
 
@@ -146,7 +146,7 @@ def load_detector(
     at_once: int = 1,
     turned: bool = True,
 ) -> Detector:
-    """The packaged YuNet. One thread by default: on its small layers two are slower."""
+    """Load the packaged YuNet. It uses one thread by default: for its small layers two are slower."""
     path = Path(str(files("mien") / "models" / "yunet" / "yunet.onnx"))
     if not path.is_file():
         raise ModelNotFound(f"the face detector {path} is missing; install mien with pip, which builds it")
@@ -157,7 +157,7 @@ def load_detector(
 
 
 def _open(path: Path, threads: int) -> Engine:
-    """On the first library that works here. EngineUnavailable where none does."""
+    """Open the model with the first library that works. EngineUnavailable if none does."""
     devices = [name for name in ("cpu", "openvino", "tensorrt") if has_library(name)] or ["cpu"]
     for device in devices[:-1]:
         try:
@@ -170,17 +170,17 @@ def _open(path: Path, threads: int) -> Engine:
 def find_in_crop(detector: Detector, image: Image) -> Detection | None:
     """The main face of a picture that is already cropped to a face.
 
-    YuNet was made for faces in scenes: it wants a margin, so the picture is enlarged to 160 px and its border repeated.
+    YuNet was trained on faces in scenes and needs a margin, so the picture is enlarged and its border repeated.
     """
     height, width = image.shape[:2]
-    scale = ENLARGED / max(height, width)
+    scale = CROP_SIDE_PX / max(height, width)
     big = cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_LINEAR)
-    margin = round(ENLARGED * BORDER)
+    margin = round(CROP_SIDE_PX * CROP_BORDER)
     padded = cv2.copyMakeBorder(big, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
     found = detector.detect(np.asarray(padded, dtype=np.uint8))
     if not found:
-        # Perhaps not a crop but a whole scene, in which the face is now too small.
-        scene = detector.detect(image) if max(height, width) > 2 * ENLARGED else []
+        # Perhaps it is not a crop but a whole scene, in which the face is now too small.
+        scene = detector.detect(image) if max(height, width) > 2 * CROP_SIDE_PX else []
         return scene[0] if scene else None
     middle = np.array([padded.shape[1], padded.shape[0]], np.float32) / 2
     best = min(found, key=lambda d: float(np.abs((d.box[:2] + d.box[2:]) / 2 - middle).sum()) / d.score)
@@ -189,7 +189,7 @@ def find_in_crop(detector: Detector, image: Image) -> Detection | None:
 
 
 def pad_to_stride(image: Image) -> Image:
-    """Pad right and bottom with black to whole multiples of 32 px, which the network's strides need."""
+    """Pad with black at the right and bottom to multiples of 32 px, which the network's strides need."""
     height, width = image.shape[:2]
     bottom, right = -height % STRIDES[-1], -width % STRIDES[-1]
     if not (bottom or right):
@@ -201,8 +201,8 @@ def pad_to_stride(image: Image) -> Image:
 def decode(outputs: Mapping[str, Floats], width: int, min_score: float) -> tuple[Floats, Floats, Floats]:
     """Network outputs for an input ``width`` px wide -> boxes (N, 4), landmarks (N, 5, 2), scores (N,), in px.
 
-    A cell's score is sqrt(class * objectness). Its box is a centre and a log-size, its landmarks are points, all in
-    strides and relative to the cell.
+    The score of a cell is sqrt(class * objectness). Its box is a center and a logarithm of the size, its landmarks are
+    points, all in units of the stride and relative to the cell.
     """
     boxes, landmarks, scores = [], [], []
     for stride in STRIDES:
@@ -213,8 +213,8 @@ def decode(outputs: Mapping[str, Floats], width: int, min_score: float) -> tuple
         row, column = np.divmod(found, width // stride)
         cell = np.stack([column, row], axis=1).astype(np.float32)
         place = outputs[f"bbox_{stride}"][0, found]
-        centre, half = (cell + place[:, :2]) * stride, np.exp(place[:, 2:]) * stride / 2
-        boxes.append(np.concatenate([centre - half, centre + half], axis=1))
+        center, half = (cell + place[:, :2]) * stride, np.exp(place[:, 2:]) * stride / 2
+        boxes.append(np.concatenate([center - half, center + half], axis=1))
         points = outputs[f"kps_{stride}"][0, found].reshape(-1, 5, 2)
         landmarks.append((points + cell[:, None]) * stride)
         scores.append(score[found])
@@ -222,7 +222,8 @@ def decode(outputs: Mapping[str, Floats], width: int, min_score: float) -> tuple
 
 
 def suppress(boxes: Floats, scores: Floats, overlap: float = 0.3) -> NDArray[np.intp]:
-    """Greedy non-maximum suppression: indices to keep, best first; boxes (N, 4), scores (N,), ``overlap`` as IoU."""
+    """Greedy non-maximum suppression of boxes (N, 4) with scores (N,): the indices to keep, best first. ``overlap``:
+    largest intersection over union of two boxes that are both kept."""
     order = np.argsort(-scores, kind="stable")
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     keep = []

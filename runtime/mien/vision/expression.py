@@ -15,42 +15,50 @@ from mien.enrollment.classes import Personal, model_of
 from mien.errors import InputError, ModelInvalid
 from mien.types import UNCERTAIN, Affect, Expression, Floats, Image
 
-Said: TypeAlias = tuple[Expression, Affect | None, Floats]
-"""What the model tells of one crop: affect is None where it never learned any; the last is the embedding (D,)."""
+Prediction: TypeAlias = tuple[Expression, Affect | None, Floats]
+"""The model's output for one crop: expression, affect (None for a model without), and embedding (D,)."""
 
 
 @dataclass(frozen=True)
 class Labeling:
     """How the probabilities of classes become an expression.
 
-    One that is less likely than ``min_confidence`` is labelled UNCERTAIN. Classes of ``exclude`` are left out.
+    An expression less likely than ``min_confidence`` is labeled UNCERTAIN. Classes in ``exclude`` are left out.
     """
 
     min_confidence: float = 0.0
     exclude: tuple[str, ...] = ()
 
-    def kept(self, probabilities: Mapping[str, float]) -> dict[str, float]:
-        """The probabilities of the other classes, in their order, as shares of what is left."""
+    def without_excluded(self, probabilities: Mapping[str, float]) -> dict[str, float]:
+        """The probabilities of the other classes, in the same order, scaled to sum to 1."""
         if not self.exclude:
             return dict(probabilities)
         left = {label: value for label, value in probabilities.items() if label not in self.exclude}
         total = sum(left.values())
         return {label: value / total if total else 1 / len(left) for label, value in left.items()}
 
-    def expression(self, kept: Mapping[str, float], label: str | None = None) -> Expression:
-        """The expression that probabilities which were ``kept`` tell; or that of ``label``, where one is given."""
-        label = label or max(kept, key=kept.__getitem__)
-        confidence = kept[label]
-        return Expression(label if confidence >= self.min_confidence else UNCERTAIN, confidence, dict(kept))
+    def expression(self, probabilities: Mapping[str, float], label: str | None = None) -> Expression:
+        """The expression with these probabilities, from which excluded classes were removed. Its label is ``label``, by
+        default the most likely class."""
+        label = label or max(probabilities, key=probabilities.__getitem__)
+        confidence = probabilities[label]
+        return Expression(label if confidence >= self.min_confidence else UNCERTAIN, confidence, dict(probabilities))
+
+    def apply(self, prediction: Prediction) -> Prediction:
+        """The prediction without excluded classes."""
+        expression, affect, embedding = prediction
+        if self.exclude:
+            expression = self.expression(self.without_excluded(expression.probabilities))
+        return expression, affect, embedding
 
 
 class ExpressionModel:
-    """The student on an engine. Stateless after construction, so threads may share it."""
+    """The expression model on an engine. It keeps no state between calls, so threads may share it."""
 
     def __init__(self, card: ModelCard, engine: Engine, labeling: Labeling | None = None):
-        """``labeling`` is for who reports what the model says; ``read`` itself tells all classes.
+        """``labeling`` is for the callers that report expressions; ``predict`` itself returns all classes.
 
-        Runs one blank crop, so that a model that does not fit its card fails here and not on the first face.
+        Runs one blank crop, so that a model that does not fit its card fails here and not at the first face.
         """
         self.card = card
         self.engine = engine
@@ -69,22 +77,23 @@ class ExpressionModel:
         return (*self.card.labels, *self.personal.labels)
 
     def with_personal(self, personal: Personal) -> ExpressionModel:
-        """This model with what was learned; the engine is shared. Raises InputError for what another model learned."""
+        """A copy of this model with what was learned; both share the engine. InputError if it was learned with another
+        model."""
         if (personal.model, personal.basic) != (self.personal.model, self.personal.basic):
             raise InputError(
-                f"these expressions were learned with another model than {self.card.name} of this bundle; enrol them "
-                "again, or give the bundle they were learned with as the model"
+                f"these expressions were learned with another model than {self.card.name}; enroll them again, or use "
+                "the bundle they were learned with"
             )
         other = copy.copy(self)
         other.personal = personal
         return other
 
-    def read(self, crops: Image) -> list[Said]:
+    def predict(self, crops: Image) -> list[Prediction]:
         """uint8 RGB crops (N, size, size, 3) -> N results, in one engine call."""
         if not len(crops):
             return []
         outputs, personal = self.engine.run(crops), self.personal
-        # All classes: a temporal encoder reads them.
+        # All classes, because a temporal encoder reads them.
         whole = Labeling(self.labeling.min_confidence)
         labels, probabilities = self.labels, personal.read(outputs["expression"], outputs["embedding"])
         affects: list[Affect | None] = [None] * len(crops)

@@ -1,4 +1,4 @@
-"""A frame that callers hand in: an array as cv2 gives it, a Pillow picture, or words on what it is instead."""
+"""Checks a frame from the caller: an array as OpenCV returns it, a Pillow picture, or an error that says what it is."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ TENSORS = ("torch", "tensorflow", "jax", "jaxlib", "cupy", "mlx")
 
 
 def check_frame(frame: object) -> Image:
-    """The frame as uint8 BGR (H, W, 3), or InputError with what is wrong and how to mend it.
+    """The frame as uint8 BGR (H, W, 3), or InputError with the problem and how to fix it.
 
-    A Pillow picture is converted by its mode, and a ``cv2.UMat`` fetched, as what they hold is known. Nothing else is
-    converted: what an array holds is known to the caller alone.
+    A Pillow picture is converted according to its mode, and a ``cv2.UMat`` is downloaded, because their content is
+    known. Nothing else is converted: only the caller knows what an array holds.
     """
     plain = isinstance(frame, np.ndarray)
     homes = [] if plain else [kind.__module__.partition(".")[0] for kind in type(frame).__mro__]
@@ -27,25 +27,25 @@ def check_frame(frame: object) -> Image:
         return _from_pillow(frame)
     if isinstance(frame, (str, bytes, os.PathLike)):
         raise InputError(
-            f"frame is {_named(frame)}; read a file with open_source(path), or cv2.imread(path), and give what it holds"
+            f"frame is {_named(frame)}; read the file with open_source(path) or cv2.imread(path), and pass its frames"
         )
     home = next((name for name in homes if name in TENSORS), None)
     if home:
         raise InputError(
-            f"frame is a {home} tensor, of which the order of colors is not known; give a numpy array, uint8 (height, "
-            "width, 3) BGR: of RGB (3, H, W) that is tensor.permute(1, 2, 0)[..., [2, 1, 0]].cpu().numpy()"
+            f"frame is a {home} tensor, whose order of colors is not known; give a numpy array, uint8 (height, width, "
+            "3) BGR: from RGB (3, H, W) that is tensor.permute(1, 2, 0)[..., [2, 1, 0]].cpu().numpy()"
         )
     if isinstance(frame, cv2.UMat):
         frame = frame.get()
     try:
         image = np.asarray(frame)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"frame is no regular array: {error}; give uint8 (height, width, 3) BGR") from error
+        raise InputError(f"frame is not a regular array: {error}; give uint8 (height, width, 3) BGR") from error
     if image.dtype == object:
-        hint = "cv2.imread and VideoCapture.read give None where they fail: check the path or camera"
+        hint = "cv2.imread and VideoCapture.read return None when they fail: check the path or camera"
         if frame is not None:
             hint = "give uint8 (height, width, 3) BGR, as a numpy array"
-        raise InputError(f"frame is {_named(frame)}, no picture; {hint}")
+        raise InputError(f"frame is {_named(frame)}, not a picture; {hint}")
     if image.dtype != np.uint8:
         raise InputError(f"frame has dtype {image.dtype}, expected uint8; {_to_8_bits(image)}")
     if image.ndim != 3 or image.shape[2] != 3:
@@ -57,20 +57,20 @@ def check_frame(frame: object) -> Image:
 
 
 def _from_pillow(picture: Any) -> Image:
-    """A Pillow picture, by its mode: RGB and the like -> BGR, alpha laid over white."""
+    """A Pillow picture as BGR, converted according to its mode; transparent parts become white."""
     mode, turned = picture.mode, 1
-    with suppress(Exception):  # of a file whose EXIF is damaged
+    with suppress(Exception):  # the EXIF data may be damaged
         turned = picture.getexif().get(0x0112, 1)
     if turned in range(2, 9):
         raise InputError(
-            f"frame is a Pillow picture that is to be turned (EXIF orientation {turned}); "
+            f"frame is a Pillow picture that must be turned for display (EXIF orientation {turned}); "
             "give PIL.ImageOps.exif_transpose(picture), so that boxes fit it"
         )
     transparent = mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in getattr(picture, "info", {})
     try:
         if mode in ("I;16", "I;16L", "I;16B", "I;16N"):
-            grey = cv2.convertScaleAbs(np.asarray(picture).astype(np.uint16), alpha=1 / 257)
-            return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
+            gray = cv2.convertScaleAbs(np.asarray(picture).astype(np.uint16), alpha=1 / 257)
+            return np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
         if transparent and mode in ("RGBA", "LA", "PA", "RGBa", "La", "P", "L", "RGB", "1"):
             if mode in ("La", "PA"):
                 picture = picture.convert("LA" if mode == "La" else "RGBA")
@@ -81,8 +81,8 @@ def _from_pillow(picture: Any) -> Image:
             image = np.asarray(picture.convert("RGB"))[..., ::-1]
         else:
             raise InputError(
-                f"frame is a Pillow picture of mode {mode}, of which the colors or the value of white are not known "
-                'here; give picture.convert("RGB") where that is right'
+                f"frame is a Pillow picture of mode {mode}, whose colors or white value are not known here; give "
+                'picture.convert("RGB") if that is right'
             )
     except (OSError, ValueError, SyntaxError) as error:
         if isinstance(error, InputError):
@@ -100,18 +100,18 @@ def _to_8_bits(image: np.ndarray) -> str:
     if image.dtype.kind == "f":
         return "scale it to 0..255 and use .astype('uint8')"
     if image.dtype == np.uint16:
-        return "divide it by what white is, 257 for 65535, and use .astype('uint8')"
+        return "scale it so that white becomes 255 (divide by 257 if white is 65535), and use .astype('uint8')"
     if image.dtype == np.bool_:
         return "use frame.astype('uint8') * 255"
-    return "convert it to 8 bits; .astype('uint8') is right only where no value is above 255"
+    return "convert it to 8 bits; .astype('uint8') is right only if no value is above 255"
 
 
 def _to_3_channels(shape: tuple[int, ...]) -> str:
-    """What may be meant by an array of another shape."""
+    """A hint about what an array of another shape may be."""
     if len(shape) == 2 or shape[2:] == (1,):
         return (
-            "for grey use cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR); for NV12 and I420, of one and a half times the "
-            "height, cv2.COLOR_YUV2BGR_NV12 and cv2.COLOR_YUV2BGR_I420"
+            "for gray use cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR); for NV12 and I420, which have one and a half times "
+            "the height, cv2.COLOR_YUV2BGR_NV12 and cv2.COLOR_YUV2BGR_I420"
         )
     if len(shape) == 4 and shape[3] == 3:
         return "give the frames of a batch to predict_batch"
@@ -120,5 +120,5 @@ def _to_3_channels(shape: tuple[int, ...]) -> str:
     if len(shape) == 3 and shape[2] == 2:
         return "for YUV 4:2:2 use cv2.cvtColor(frame, cv2.COLOR_YUV2BGR_YUY2), or cv2.COLOR_YUV2BGR_UYVY"
     if len(shape) == 3 and shape[0] in (1, 3, 4):
-        return "for channels first use frame.transpose(1, 2, 0), and [..., ::-1] where they are RGB"
+        return "if the channels come first, use frame.transpose(1, 2, 0), and [..., ::-1] if they are RGB"
     return ""

@@ -1,4 +1,4 @@
-"""Which way up a face is: detections that may be of a face which lies or stands on its head, looked at again."""
+"""Faces that lie on their side or are upside down: detections that may be such faces are checked again."""
 
 from __future__ import annotations
 
@@ -11,61 +11,61 @@ import numpy as np
 from mien.align import Matrix, roll
 from mien.types import Detection, Floats
 
-SOUND, DOUBT, LEAN = 0.93, 0.88, 0.45
-"""Scores, and an angle in radians. YuNet has seen hardly any face that lies or stands on its head: where it finds one
-it puts the eyes where they would be upright, and is less sure. So a face below DOUBT, or that leans more than LEAN, is
-looked at in turned windows; one below SOUND, which hardly any turned face reached, upside down first, as only such
-faces came near to it. Known faces that lean more than LEAN are looked for in windows that are turned as much."""
-CLEARLY, LEAST, BEYOND = 0.03, 0.8, 0.9
-"""By how much the score of a turned face must be above that of the upright one, how high it must be, and from where on
-it need only be as high: near the top scores are close together."""
-NEAR = 0.4
-"""How far, in sides of a box, the middle of what a turned window shows may be from that of the box."""
-TURNS = tuple(float(turn) for turn in np.arange(1, 8) * np.pi / 4)
+SURE_SCORE, DOUBTFUL_SCORE, LEAN_RADIANS = 0.93, 0.88, 0.45
+"""YuNet was trained on few faces that lie or are upside down. If it finds one, it places the eyes as if it were upright
+and gives a lower score. So a face that scores below DOUBTFUL_SCORE, or that leans more than LEAN_RADIANS, is searched
+for in turned windows. One below SURE_SCORE is first searched for upside down, because only such faces scored nearly as
+high. Known faces that lean more than LEAN_RADIANS are searched for in windows turned by their angle."""
+MIN_SCORE_GAIN, MIN_TURNED_SCORE, HIGH_SCORE = 0.03, 0.8, 0.9
+"""How far the score of a turned face must exceed the upright one; its minimum; and the score from which it need only be
+equal, because high scores are close together."""
+MAX_OFFSET = 0.4
+"""How far the middle of a face in a turned window may be from that of the box, in sides of the box."""
+TURNS_RADIANS = tuple(float(turn) for turn in np.arange(1, 8) * np.pi / 4)
 
 Found: TypeAlias = tuple[Floats, Floats, Floats]
 """Boxes (N, 4), landmarks (N, 5, 2) and scores (N,)."""
 
 
 def righted_face(face: Detection, look: Callable[[Floats, float], Found], small: bool = False) -> Detection:
-    """A face as it is or, where the network is clearly surer of it in a turned window, as found there.
+    """A face as it was detected or, if its score in a turned window is clearly higher, as detected there.
 
     Args:
-        face: A detection with landmarks, of a search that takes all faces for upright ones.
-        look: What a window around a box (4,), turned back by an angle in radians, shows.
-        small: Whether the face was so small in that search that its score may be low for this alone. The score that
-            it has upright in a window counts then, where that is higher.
+        face: A detection with landmarks, from a search that assumes upright faces.
+        look: Returns the faces in a window around a box (4,), turned back by an angle in radians.
+        small: Whether the face was so small in that search that its score may be low for that reason alone. If its
+            score in an upright window is higher, that one counts.
 
     Returns:
         ``face``, or a detection whose landmarks follow the turn (``mien.align.roll``).
     """
     assert face.landmarks is not None
-    leans = abs(roll(face.landmarks)) > LEAN
+    leans = abs(roll(face.landmarks)) > LEAN_RADIANS
     score = face.score
-    if small and score < DOUBT and not leans:
+    if small and score < DOUBTFUL_SCORE and not leans:
         closer = _middlemost(look(face.box, 0.0), face.box)
         score = max(score, closer.score) if closer else score
-    if score >= SOUND and not leans:
+    if score >= SURE_SCORE and not leans:
         return face
-    if score >= DOUBT and not leans:
+    if score >= DOUBTFUL_SCORE and not leans:
         upside = _middlemost(look(face.box, np.pi), face.box)
-        if upside is None or upside.score < score - CLEARLY:
+        if upside is None or upside.score < score - MIN_SCORE_GAIN:
             return face
-    looks = [_middlemost(look(face.box, angle), face.box) for angle in TURNS]
+    looks = [_middlemost(look(face.box, angle), face.box) for angle in TURNS_RADIANS]
     best = max((seen for seen in looks if seen), key=lambda seen: seen.score, default=None)
     if best is None or best.landmarks is None or best.score < score:
         return face
     again = _middlemost(look(best.box, roll(best.landmarks)), best.box)
-    enough = max(LEAST, score, min(score + CLEARLY, BEYOND))
+    enough = max(MIN_TURNED_SCORE, score, min(score + MIN_SCORE_GAIN, HIGH_SCORE))
     if again is None or again.landmarks is None or again.score < enough:
         return face
-    return again if abs(roll(again.landmarks)) > LEAN else face
+    return again if abs(roll(again.landmarks)) > LEAN_RADIANS else face
 
 
 def turned_back(found: Found, matrix: Matrix) -> Found:
-    """What was found in a window, in px of the picture, from which ``matrix`` (2, 3) leads to the window.
+    """Convert what was found in a window to px of the picture. ``matrix`` (2, 3) leads from the picture to the window.
 
-    A box becomes that of the ellipse which fills it.
+    A box becomes the upright box around the ellipse that fills it.
     """
     boxes, landmarks, scores = found
     inverse = cv2.invertAffineTransform(matrix)
@@ -77,16 +77,16 @@ def turned_back(found: Found, matrix: Matrix) -> Found:
 
 
 def as_found(face: Detection) -> Found:
-    """A detection with landmarks, as arrays of one."""
+    """A detection with landmarks as arrays of length one."""
     assert face.landmarks is not None
     return face.box[None], face.landmarks[None], np.array([face.score], np.float32)
 
 
 def _middlemost(found: Found, box: Floats) -> Detection | None:
-    """The surest of the faces whose middle is not far from that of a box."""
+    """The face with the highest score among those whose middle is near the middle of a box."""
     boxes, landmarks, scores = found
     away = np.abs((boxes[:, :2] + boxes[:, 2:] - box[:2] - box[2:]) / 2) / (box[2:] - box[:2])
-    near = np.flatnonzero((away < NEAR).all(axis=1))
+    near = np.flatnonzero((away < MAX_OFFSET).all(axis=1))
     if not len(near):
         return None
     best = near[scores[near].argmax()]

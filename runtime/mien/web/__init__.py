@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from mien.drawing.faces import COLOURS, OTHER, Colour
+from mien.drawing.faces import COLORS, OTHER, Color
 from mien.errors import EngineUnavailable
 from mien.types import Face, Frame
 from mien.web.address import check_token, is_loopback, listen, url_of
+from mien.web.broadcaster import FrameBroadcaster
 from mien.web.counters import Counters, Watched
-from mien.web.feed import Feed
 
 
 class LivePage:
@@ -49,15 +49,15 @@ class LivePage:
             self.token = check_token(token, loopback=is_loopback(listener))
             self.url = url_of(listener, self.token)
             self._counters = Counters(source)
-            self._feed = Feed(self._counters, blur=blur)
-            colours = {label: _hex(COLOURS.get(label, OTHER)) for label in labels}
-            about: dict[str, object] = {"labels": list(labels), "colours": colours, "affect": affect}
+            self._broadcaster = FrameBroadcaster(self._counters, blur=blur)
+            colors = {label: _hex(COLORS.get(label, OTHER)) for label in labels}
+            about: dict[str, object] = {"labels": list(labels), "colours": colors, "affect": affect}
             about |= {"source": source.name, "blur": blur}
             build = {"version": version("mien"), "engine": engine}
             self._server = Server(
-                listener, self._feed, self._counters, token=self.token, about={**about, **build}, build=build
+                listener, self._broadcaster, self._counters, token=self.token, about={**about, **build}, build=build
             )
-            self._feed.start()
+            self._broadcaster.start()
         except BaseException:
             listener.close()
             raise
@@ -68,7 +68,7 @@ class LivePage:
         ``hidden`` are faces that a stream expects and does not see: ``blur`` covers them too.
         """
         self._counters.frame(len(faces))
-        self._feed.put(frame, faces, hidden)
+        self._broadcaster.put(frame, faces, hidden)
 
     def note(self, latency: float) -> None:
         """Tell the seconds from the arrival of a frame to its written results."""
@@ -77,9 +77,9 @@ class LivePage:
     def close(self) -> None:
         """Send everyone away and let go of the port. Twice does no harm."""
         self._server.close()
-        self._feed.close()
+        self._broadcaster.close()
 
 
-def _hex(colour: Colour) -> str:
-    blue, green, red = colour
+def _hex(color: Color) -> str:
+    blue, green, red = color
     return f"#{red:02x}{green:02x}{blue:02x}"

@@ -14,16 +14,16 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from mien.web.broadcaster import FrameBroadcaster, Shown
 from mien.web.counters import Counters
-from mien.web.feed import Feed, Shown
 
 MAX_VIEWERS = 50
 """Open streams, and open event channels, at the same time."""
-PATIENCE = 10.0
+SEND_TIMEOUT_SECONDS = 10.0
 """Seconds that a viewer may take to accept what was sent before it is dropped."""
-FIRST = 5.0
+SNAPSHOT_SECONDS = 5.0
 """Seconds that a single picture may take to be drawn."""
-BEAT = 1.0
+HEARTBEAT_SECONDS = 1.0
 """Seconds between signs of life while nothing new comes."""
 BOUNDARY = b"mien-frame"
 PAGE = {
@@ -60,7 +60,7 @@ class Bell:
 
 class Stream(Response):
     """An endless answer to one viewer. Each part is chosen only when the one before was accepted, so that a slow viewer
-    gets fewer of them and no queue grows; one that accepts nothing for ``PATIENCE`` is dropped."""
+    gets fewer of them and no queue grows; one that accepts nothing for ``SEND_TIMEOUT_SECONDS`` is dropped."""
 
     def __init__(self, app: App, kind: str, media_type: str):
         super().__init__(media_type=media_type, headers={"X-Accel-Buffering": "no"})
@@ -77,14 +77,14 @@ class Stream(Response):
             return
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
-            with self._app.feed.watch(self._kind):
+            with self._app.broadcaster.watch(self._kind):
                 async for part in self._app.parts(self._kind):
                     if gone.done():
                         return
                     await send({"type": "http.response.body", "body": part, "more_body": True})
                     # An empty part is sent when the last one went out.
                     empty = {"type": "http.response.body", "body": b"", "more_body": True}
-                    await asyncio.wait_for(send(empty), PATIENCE)
+                    await asyncio.wait_for(send(empty), SEND_TIMEOUT_SECONDS)
             await send(end)
         except (TimeoutError, asyncio.TimeoutError):
             self._app.drop(scope)
@@ -97,9 +97,15 @@ class App:
     """The application, without its guard. ``drop`` cuts the connection of a request."""
 
     def __init__(
-        self, feed: Feed, counters: Counters, *, about: Mapping[str, object], build: Mapping[str, str], drop: Drop
+        self,
+        broadcaster: FrameBroadcaster,
+        counters: Counters,
+        *,
+        about: Mapping[str, object],
+        build: Mapping[str, str],
+        drop: Drop,
     ):
-        self.feed = feed
+        self.broadcaster = broadcaster
         self.drop = drop
         self.bell = Bell()
         self._closing = False
@@ -124,7 +130,7 @@ class App:
         seen: Shown | None = None
         yield self._hello() if kind == "events" else b"--" + BOUNDARY + b"\r\n"
         while not self._closing:
-            shown = self.feed.shown
+            shown = self.broadcaster.shown
             if shown is not None and shown is not seen and (kind == "events" or shown.jpeg):
                 # An event of a moment that was made once more for its picture is not told twice.
                 if kind == "stream":
@@ -132,11 +138,11 @@ class App:
                 elif seen is None or seen.number != shown.number:
                     yield b"data: " + shown.event + b"\n\n"
                 seen = shown
-            elif not await self.bell.wait(BEAT):
+            elif not await self.bell.wait(HEARTBEAT_SECONDS):
                 if kind == "events":
                     yield _event("beat", self._counters.status())
                 else:
-                    yield _part(seen.jpeg) if seen is not None and seen is self.feed.shown else b""
+                    yield _part(seen.jpeg) if seen is not None and seen is self.broadcaster.shown else b""
 
     def _hello(self) -> bytes:
         # Milliseconds after which a browser comes back when the server is gone.
@@ -157,7 +163,7 @@ class App:
 
     def _full(self, kind: str) -> Response | None:
         """The refusal, where as many watch as can be served."""
-        if self.feed.watching[kind] < MAX_VIEWERS:
+        if self.broadcaster.watching[kind] < MAX_VIEWERS:
             return None
         text = f"{MAX_VIEWERS} viewers are connected, and no more are served; try again later\n"
         return PlainTextResponse(text, 503, headers={"Retry-After": "10"})
@@ -166,10 +172,10 @@ class App:
         """The newest picture, as drawn for ``/stream``; while it is drawn, who asks counts as a viewer."""
         if full := self._full("stream"):
             return full
-        end = asyncio.get_running_loop().time() + FIRST
-        with self.feed.watch("stream"):
+        end = asyncio.get_running_loop().time() + SNAPSHOT_SECONDS
+        with self.broadcaster.watch("stream"):
             while self._counters.healthy and not self._closing:
-                shown, left = self.feed.shown, end - asyncio.get_running_loop().time()
+                shown, left = self.broadcaster.shown, end - asyncio.get_running_loop().time()
                 if shown is not None and shown.jpeg:
                     return Response(shown.jpeg, media_type="image/jpeg")
                 if left <= 0:
@@ -183,9 +189,9 @@ class App:
         return JSONResponse({"ok": ok}, 200 if ok else 503)
 
     async def _metrics(self, request: Request) -> Response:
-        latest, labels = self.feed.latest, self._about["labels"]
+        latest, labels = self.broadcaster.latest, self._about["labels"]
         assert isinstance(labels, list)
-        text = self._counters.prometheus(latest.faces if latest else (), labels, self.feed.watching, self._build)
+        text = self._counters.prometheus(latest.faces if latest else (), labels, self.broadcaster.watching, self._build)
         return Response(text, media_type="text/plain; version=0.0.4")
 
 

@@ -11,11 +11,11 @@ from typing import Protocol
 
 from mien.types import Face
 
-SILENCE = 10.0
+SILENCE_SECONDS = 10.0
 """Seconds without a frame after which an open source counts as stuck; of a slow one, the time of three."""
-RATE_OVER = 2.0
+RATE_SECONDS = 2.0
 """Seconds over which frames per second and latency are told."""
-BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
+LATENCY_BUCKETS_SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
 """Upper edges of the latency histogram, in seconds."""
 
 
@@ -33,7 +33,7 @@ class Watched(Protocol):
 
 
 class Counters:
-    """Counts of one run. Written by the thread that recognises, read by any."""
+    """Counts of one run. Written by the thread that recognizes, read by any."""
 
     def __init__(self, source: Watched):
         self._source = source
@@ -42,7 +42,7 @@ class Counters:
         self._frames = self._faces = 0
         self._stamps: deque[float] = deque(maxlen=512)
         self._latencies: deque[tuple[float, float]] = deque(maxlen=512)
-        self._buckets = [0] * (len(BUCKETS) + 1)
+        self._buckets = [0] * (len(LATENCY_BUCKETS_SECONDS) + 1)
         self._latency_sum = 0.0
 
     def frame(self, faces: int) -> None:
@@ -53,7 +53,7 @@ class Counters:
 
     def latency(self, seconds: float) -> None:
         with self._lock:
-            self._buckets[bisect_left(BUCKETS, seconds)] += 1
+            self._buckets[bisect_left(LATENCY_BUCKETS_SECONDS, seconds)] += 1
             self._latency_sum += seconds
             self._latencies.append((time.monotonic(), seconds))
 
@@ -82,7 +82,7 @@ class Counters:
     @property
     def _patience(self) -> float:
         fps = self._source.fps
-        return max(SILENCE, 3 / fps) if fps and fps < 1 else SILENCE
+        return max(SILENCE_SECONDS, 3 / fps) if fps and fps < 1 else SILENCE_SECONDS
 
     def status(self) -> dict[str, object]:
         """As in every event of the live page. ``latency_ms`` is the median, None where nobody told it."""
@@ -96,14 +96,14 @@ class Counters:
 
     def fps(self) -> float:
         """Frames a second over the last two seconds; 0 when none came for so long."""
-        since = time.monotonic() - RATE_OVER
+        since = time.monotonic() - RATE_SECONDS
         with self._lock:
             recent = [stamp for stamp in self._stamps if stamp >= since]
         span = recent[-1] - recent[0] if recent else 0.0
         return (len(recent) - 1) / span if span > 0 else 0.0
 
     def _median_latency(self) -> float | None:
-        since = time.monotonic() - RATE_OVER
+        since = time.monotonic() - RATE_SECONDS
         with self._lock:
             recent = sorted(seconds for stamp, seconds in self._latencies if stamp >= since)
         return recent[len(recent) // 2] if recent else None
@@ -141,7 +141,7 @@ def _metric(name: str, kind: str, help_text: str, samples: Sequence[tuple[str, f
 def _histogram(buckets: Sequence[int], total: float) -> str:
     name, count = "mien_latency_seconds", 0
     lines = [f"# HELP {name} From the arrival of a frame to its written results.", f"# TYPE {name} histogram"]
-    for edge, number in zip((*map(str, BUCKETS), "+Inf"), buckets, strict=True):
+    for edge, number in zip((*map(str, LATENCY_BUCKETS_SECONDS), "+Inf"), buckets, strict=True):
         count += number
         lines.append(f'{name}_bucket{{le="{edge}"}} {count}')
     return "\n".join([*lines, f"{name}_sum {total:.6f}", f"{name}_count {count}"]) + "\n"

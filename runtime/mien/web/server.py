@@ -14,16 +14,16 @@ from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mien.errors import OutputError
-from mien.web.app import PATIENCE, App
+from mien.web.app import SEND_TIMEOUT_SECONDS, App
+from mien.web.broadcaster import FrameBroadcaster, step_back
 from mien.web.counters import Counters
-from mien.web.feed import Feed, step_back
 from mien.web.guard import Guard
 
 MAX_CONNECTIONS = 160
 """Open sockets, idle ones too: more than all viewers need, and few against the files that a process may open."""
-SEND_BUFFER = 128 * 1024
+SEND_BUFFER_BYTES = 128 * 1024
 """Bytes that the system may keep for one viewer: what lies there is late when it arrives."""
-GRACE = 0.4
+GRACE_SECONDS = 0.4
 """Seconds in which viewers may take the end of their answer."""
 
 # uvicorn would warn of every malformed request. What breaks in here is told by the logger mien.web.
@@ -46,10 +46,10 @@ class Connection(H11Protocol):
             transport.abort()
             return
         sock = transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: a phone that left the room is gone in seconds, not minutes
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(2000 * PATIENCE))
-        self.loop.call_later(PATIENCE, self._drop_idle)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(2000 * SEND_TIMEOUT_SECONDS))
+        self.loop.call_later(SEND_TIMEOUT_SECONDS, self._drop_idle)
 
     def _drop_idle(self) -> None:
         if self.cycle is None and not self.transport.is_closing():
@@ -59,12 +59,20 @@ class Connection(H11Protocol):
 class Server:
     """Serves on ``listener``, which it closes in the end. Running when the constructor returns."""
 
-    def __init__(self, listener: socket.socket, feed: Feed, counters: Counters, *, token: str | None, **words: Any):
+    def __init__(
+        self,
+        listener: socket.socket,
+        broadcaster: FrameBroadcaster,
+        counters: Counters,
+        *,
+        token: str | None,
+        **words: Any,
+    ):
         self._listener = listener
-        self._feed = feed
+        self._broadcaster = broadcaster
         self._started = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._app = App(feed, counters, drop=self._drop, **words)
+        self._app = App(broadcaster, counters, drop=self._drop, **words)
         host, port = listener.getsockname()[:2]
         guard = Guard(self._app.routes, token=token, host=host, port=port)
         # access_log=True, as False would silence the access log of other servers in this process.
@@ -100,7 +108,7 @@ class Server:
 
     async def _serve(self) -> None:
         self._loop = loop = asyncio.get_running_loop()
-        self._feed.changed = self._ring
+        self._broadcaster.changed = self._ring
         loop.call_soon(self._started.set)
         await self._server.serve([self._listener])
 
@@ -112,7 +120,7 @@ class Server:
     def _end(self) -> None:
         self._app.close()
         self._server.should_exit = True
-        asyncio.get_running_loop().call_later(GRACE, self._drop_all)
+        asyncio.get_running_loop().call_later(GRACE_SECONDS, self._drop_all)
 
     def _drop(self, scope: Scope) -> None:
         for connection in list(self._server.server_state.connections):

@@ -256,14 +256,14 @@ def test_the_reference_is_measured_in_any_case(bench: Bench, bundle_copy: Path, 
 def test_without_onnxruntime_there_is_no_ratio(
     bench: Bench, model_only: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    original = mien.bench.engines.open_way
+    original = mien.bench.engines.open_backend
 
-    def open_way(bundle: Any, way: Any, threads: int | None) -> Any:
+    def open_backend(bundle: Any, way: Any, threads: int | None) -> Any:
         if way[0] != "openvino":
             raise ImportError("onnxruntime is not there")
         return original(bundle, way, threads)
 
-    monkeypatch.setattr(mien.bench.engines, "open_way", open_way)
+    monkeypatch.setattr(mien.bench.engines, "open_backend", open_backend)
     code, report = bench()
     assert code == 0
     assert {row["speed"] for row in report["model"]["rows"]} == {None}
@@ -288,12 +288,12 @@ class Broken:
 def test_an_engine_that_gives_up_costs_no_other_its_row(
     bench: Bench, model_only: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = mien.bench.engines.open_way
+    original = mien.bench.engines.open_backend
 
-    def open_way(bundle: Any, way: Any, threads: int | None) -> Any:
+    def open_backend(bundle: Any, way: Any, threads: int | None) -> Any:
         return original(bundle, way, threads) if threads == 1 else Broken(2)
 
-    monkeypatch.setattr(mien.bench.engines, "open_way", open_way)
+    monkeypatch.setattr(mien.bench.engines, "open_backend", open_backend)
     code, report = bench("--device", "cpu", "--threads", "1,2", "--batch", "1")
     assert code == 0
     assert [row["threads"] for row in report["model"]["rows"]] == [1]
@@ -303,7 +303,7 @@ def test_an_engine_that_gives_up_costs_no_other_its_row(
 def test_nothing_that_runs_is_1(
     bench: Bench, model_only: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(mien.bench.engines, "open_way", lambda *_: Broken(2))
+    monkeypatch.setattr(mien.bench.engines, "open_backend", lambda *_: Broken(2))
     assert bench() == (1, None)
     assert "RuntimeError: out of memory" in capsys.readouterr().err
 
@@ -363,7 +363,7 @@ def test_a_model_that_does_not_exist_is_2(bench: Bench, tmp_path: Path) -> None:
 def test_a_clip_without_a_face_is_said(
     bench: Bench, tmp_path: Path, few_turns: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "grey.avi"
+    path = tmp_path / "gray.avi"
     writer = cv2.VideoWriter(str(path), cv2.CAP_OPENCV_MJPEG, cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
     for _ in range(3):
         writer.write(np.full((48, 64, 3), 90, np.uint8))

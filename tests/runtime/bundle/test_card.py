@@ -28,7 +28,7 @@ def test_card_survives_its_own_json(bundle_copy: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"colour": "red"}, "unknown key colour"),
+        ({"color": "red"}, "unknown key color"),
         ({"labels": None}, "key labels is missing"),
         ({"labels": "neutral"}, "labels has a value of the wrong kind"),
         ({"labels": ["a", "a"]}, "at least two different"),

@@ -20,10 +20,11 @@ import mien.diagnostics.selftest
 import mien.engines.cores
 import mien.engines.selection
 import mien.packages
-from mien.bundle import FILES, cache_folder
+from mien.bundle import FILES
 from mien.cli.doctor import parse_args, run
 from mien.engines import has_library
-from mien.engines.selection import Way
+from mien.engines.selection import Backend
+from mien.files import cache_folder
 from mien.types import Floats, Image
 
 ort = pytest.importorskip("onnxruntime")
@@ -295,9 +296,9 @@ def with_int8(bundle: Path, passed: bool | None) -> Path:
 
 def spoil(monkeypatch: pytest.MonkeyPatch, precision: str, change: Callable[[Floats], Floats]) -> None:
     """Every engine of a precision gives other valences and arousals."""
-    original = mien.diagnostics.selftest.open_way
+    original = mien.diagnostics.selftest.open_backend
 
-    def open_way(bundle: Any, way: Way, threads: int | None) -> Any:
+    def open_backend(bundle: Any, way: Backend, threads: int | None) -> Any:
         engine = original(bundle, way, threads)
         if way[1] == precision:
             right = engine.run
@@ -309,7 +310,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, precision: str, change: Callable[[Flo
             engine.run = run
         return engine
 
-    monkeypatch.setattr(mien.diagnostics.selftest, "open_way", open_way)
+    monkeypatch.setattr(mien.diagnostics.selftest, "open_backend", open_backend)
 
 
 def test_int8_that_differs_is_named_and_no_error(doctor: Doctor, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

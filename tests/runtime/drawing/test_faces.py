@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.drawing.faces import COLOURS, OTHER, blur_faces, draw_faces
+from mien.drawing.faces import COLORS, OTHER, blur_faces, draw_faces
 from mien.types import EXPRESSIONS, Face, Image
 
 MakeFace = Callable[..., Face]
@@ -45,7 +45,7 @@ def test_everything_shows_beside_the_face_at_any_size(side: int, level: int, mak
 def test_labels_stay_inside_at_the_borders(box: tuple[int, int, int, int], make_face: MakeFace) -> None:
     image = np.full((180, 320, 3), 128, dtype=np.uint8)
     drawn = draw_faces(image, [make_face(box, "disgust")])
-    pill = np.abs(drawn.astype(int) - COLOURS["disgust"]).max(axis=2) < 12
+    pill = np.abs(drawn.astype(int) - COLORS["disgust"]).max(axis=2) < 12
     rows, columns = np.nonzero(pill)
     assert columns.max() - columns.min() >= 60
     assert rows.max() - rows.min() >= 14
@@ -66,9 +66,9 @@ def test_labels_of_neighbours_do_not_cover_faces(make_face: MakeFace) -> None:
         assert not changed(image, drawn)[y1 + 8 : y2 - 8, x1 + 8 : x2 - 8].any()
 
 
-def test_every_class_has_its_colour_and_others_are_drawn_too(make_face: MakeFace) -> None:
-    assert set(COLOURS) == set(EXPRESSIONS)
-    assert len(set(COLOURS.values())) == len(EXPRESSIONS)
+def test_every_class_has_its_color_and_others_are_drawn_too(make_face: MakeFace) -> None:
+    assert set(COLORS) == set(EXPRESSIONS)
+    assert len(set(COLORS.values())) == len(EXPRESSIONS)
     image = np.zeros((160, 160, 3), dtype=np.uint8)
     assert changed(image, draw_faces(image, [make_face((40, 50, 90, 110), "boredom")])).any()
 
@@ -83,7 +83,7 @@ def test_a_track_is_told_and_an_uncertain_face_is_grey(make_face: MakeFace) -> N
         return int(np.ptp(columns))
 
     assert wide(tracked) > wide(plain) + 10
-    assert OTHER not in COLOURS.values()
+    assert OTHER not in COLORS.values()
     other = draw_faces(image, [replace(face, track_id=34)])
     assert changed(tracked, other)[:60].any()
     assert not changed(tracked, other)[60:].any()
@@ -117,8 +117,8 @@ def test_blurring_leaves_nothing_of_a_face_and_all_of_the_rest(
 
 
 def edges(image: Image, scale: float) -> float:
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    return float(np.abs(cv2.Laplacian(cv2.resize(grey, None, fx=1 / scale, fy=1 / scale), cv2.CV_32F)).mean())
+    gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    return float(np.abs(cv2.Laplacian(cv2.resize(gray, None, fx=1 / scale, fy=1 / scale), cv2.CV_32F)).mean())
 
 
 def test_what_differs_only_inside_of_the_grains_is_the_same_once_blurred(make_face: MakeFace) -> None:

@@ -7,15 +7,15 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.drawing.faces import LINES, Colour
-from mien.drawing.plot import SHRINK, WIDTH, Panel, Series, bar_plot, line_plot, text_width, tick_names, ticks_of
+from mien.drawing.faces import LINES, Color
+from mien.drawing.plot import FINAL_PX, WIDTH, Panel, Series, bar_plot, line_plot, text_width, tick_names, ticks_of
 from mien.errors import OutputError
 from mien.types import Image
 
 
-def places(image: Image, colour: Colour) -> np.ndarray:
-    """(N, 2): row and column of the pixels of a colour."""
-    return np.argwhere(np.abs(image.astype(int) - colour).max(axis=2) < 4)
+def places(image: Image, color: Color) -> np.ndarray:
+    """(N, 2): row and column of the pixels of a color."""
+    return np.argwhere(np.abs(image.astype(int) - color).max(axis=2) < 4)
 
 
 def wide(image: Image) -> int:
@@ -28,7 +28,7 @@ def line(y: list[float], name: str = "#1") -> Series:
 
 def test_bars_are_as_long_as_their_values_and_whiskers_reach_further() -> None:
     bars = bar_plot([("a", 10.0, None), ("b", 5.0, None)], title="t", unit="ms")
-    assert bars.shape[1] == SHRINK * WIDTH
+    assert bars.shape[1] == FINAL_PX * WIDTH
     rows = places(bars, LINES[0])
     lengths = [np.count_nonzero(rows[:, 0] == row) for row in np.unique(rows[:, 0])]
     assert max(lengths) == pytest.approx(2 * min(lengths), rel=0.02)
@@ -68,7 +68,7 @@ def test_a_single_sighting_is_a_dot() -> None:
     assert 20 < np.count_nonzero(rows[:, 0] > 180) < 200
 
 
-def test_series_of_one_name_share_a_colour() -> None:
+def test_series_of_one_name_share_a_color() -> None:
     panels = [Panel("a", -1, 1, [line([0.5, 0.5], "#2")]), Panel("b", -1, 1, [line([0, 0], "#1"), line([1, 1], "#2")])]
     image = line_plot(panels, title="t")
     assert len(np.unique(places(image, LINES[0])[:, 0] // 200)) >= 2  # legend, both panels

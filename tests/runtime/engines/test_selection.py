@@ -12,9 +12,10 @@ import pytest
 from tiny_card import change
 
 import mien.engines.selection
-from mien.bundle import FILES, IR_FILES, Bundle, cache_folder, find_bundle
-from mien.engines.selection import Way, choose
+from mien.bundle import FILES, IR_FILES, Bundle, find_bundle
+from mien.engines.selection import Backend, select_backend
 from mien.errors import EngineUnavailable, InputError, ModelInvalid
+from mien.files import cache_folder
 from mien.recognizer import Recognizer
 from mien.types import Floats, Image
 
@@ -25,10 +26,10 @@ PASSED = {"int8": {"passed": True}, "fp16": {"passed": True}}
 class Lab:
     """Seconds a call, or what goes wrong, by device and precision; what was opened and how often each ran."""
 
-    speeds: dict[Way, float | Exception] = field(default_factory=dict)
-    breaks: dict[Way, Exception] = field(default_factory=dict)
-    opened: list[Way] = field(default_factory=list)
-    runs: list[Way] = field(default_factory=list)
+    speeds: dict[Backend, float | Exception] = field(default_factory=dict)
+    breaks: dict[Backend, Exception] = field(default_factory=dict)
+    opened: list[Backend] = field(default_factory=list)
+    runs: list[Backend] = field(default_factory=list)
     now: float = 0.0
 
     def load(self, path: Path, *, device: str, threads: int | None, precision: str) -> Runner:
@@ -51,7 +52,7 @@ class Lab:
 @dataclass
 class Runner:
     lab: Lab
-    way: Way
+    way: Backend
     seconds: float
     name: str = "runner"
 
@@ -82,8 +83,8 @@ def bundle(bundle_copy: Path) -> Bundle:
     return find_bundle(change(bundle_copy, {FILES["fp16"]: b"half", FILES["int8"]: b"quick"}, proofs=PASSED))
 
 
-def picked(bundle: Bundle, *args: str, **options: bool) -> Way:
-    choice = choose(bundle, *args, **options)
+def picked(bundle: Bundle, *args: str, **options: bool) -> Backend:
+    choice = select_backend(bundle, *args, **options)
     return choice.device, choice.precision
 
 
@@ -101,11 +102,11 @@ def kept() -> list[Path]:
     ],
 )
 def test_the_fastest_is_picked(
-    lab: Lab, bundle: Bundle, cpu: float, openvino: float, cpu8: float, openvino8: float, best: Way
+    lab: Lab, bundle: Bundle, cpu: float, openvino: float, cpu8: float, openvino8: float, best: Backend
 ) -> None:
     lab.speeds |= {("cpu", "fp32"): cpu, ("openvino", "fp32"): openvino}
     lab.speeds |= {("cpu", "int8"): cpu8, ("openvino", "int8"): openvino8}
-    choice = choose(bundle)
+    choice = select_backend(bundle)
     assert (choice.device, choice.precision) == best
     assert choice.times == {" ".join(way): pytest.approx(1000 * speed) for way, speed in lab.speeds.items()}
     assert choice.why == "the fastest here"
@@ -115,7 +116,7 @@ def test_the_fastest_is_picked(
 @pytest.mark.parametrize(("seconds", "best"), [(0.00995, "fp32"), (0.0092, "fp32"), (0.0090, "int8"), (0.0020, "int8")])
 def test_what_is_less_exact_has_to_be_a_tenth_faster(lab: Lab, bundle: Bundle, seconds: float, best: str) -> None:
     lab.speeds |= {("cpu", "fp32"): 0.010, ("cpu", "int8"): seconds}
-    choice = choose(bundle)
+    choice = select_backend(bundle)
     assert choice.precision == best
     assert choice.why == ("the fastest here" if best == "int8" else "nothing less exact is 10% faster")
 
@@ -134,7 +135,7 @@ def test_the_first_calls_of_a_turn_are_not_counted(lab: Lab, bundle: Bundle, mon
 
     assert (mien.engines.selection.WARM_UP, mien.engines.selection.CALLS) == (3, 5)
     lab.speeds |= {("cpu", "fp32"): 0.006, ("openvino", "fp32"): Turn(0)}
-    choice = choose(bundle, precision="fp32")
+    choice = select_backend(bundle, precision="fp32")
     assert choice.times == {"cpu fp32": pytest.approx(6), "openvino fp32": pytest.approx(5)}
     assert choice.device == "openvino"
 
@@ -155,7 +156,7 @@ def test_a_hiccup_does_not_decide(lab: Lab, bundle: Bundle) -> None:
 def test_engines_run_in_turns_of_several_calls(lab: Lab, bundle: Bundle) -> None:
     """So that a machine that grows warm or busy slows down all, and no engine's busy threads the next one's calls."""
     lab.speeds |= {("cpu", "fp32"): 0.010, ("openvino", "fp32"): 0.010}
-    choose(bundle, precision="fp32")
+    select_backend(bundle, precision="fp32")
     runs = lab.runs[2:]
     changes = sum(a != b for a, b in pairwise(runs))
     assert runs.count(("cpu", "fp32")) == runs.count(("openvino", "fp32")) >= 20
@@ -164,12 +165,12 @@ def test_engines_run_in_turns_of_several_calls(lab: Lab, bundle: Bundle) -> None
 
 def test_it_is_remembered(lab: Lab, bundle: Bundle) -> None:
     lab.speeds |= {("cpu", "fp32"): 0.010, ("openvino", "fp32"): 0.005, ("cpu", "int8"): EngineUnavailable("old")}
-    first = choose(bundle)
+    first = select_backend(bundle)
     assert first.device == "openvino"
     assert first.refused["cpu int8"] == "old"
     lab.opened.clear()
     lab.speeds["cpu", "fp32"] = 0.001
-    assert choose(bundle) == first
+    assert select_backend(bundle) == first
     assert lab.opened == []
     assert picked(bundle, fresh=True) == ("cpu", "fp32")
     assert picked(bundle) == ("cpu", "fp32")
@@ -182,7 +183,7 @@ def test_another_bundle_library_thread_count_or_gpu_is_measured_anew(
 
     def measured(bundle: Bundle = bundle, threads: int | None = None) -> bool:
         lab.opened.clear()
-        choose(bundle, threads=threads)
+        select_backend(bundle, threads=threads)
         return bool(lab.opened)
 
     assert measured()
@@ -217,7 +218,7 @@ def test_another_number_of_usable_cores_is_measured_anew(
     for cores in (1.0, 2.0, 1.0, 0.5, 2.0):
         monkeypatch.setattr(mien.engines.selection, "usable_cores", lambda cores=cores: cores)
         before = len(lab.opened)
-        choose(bundle)
+        select_backend(bundle)
         opened.append(len(lab.opened) > before)
     assert opened == [True, True, False, True, False]
 
@@ -242,13 +243,13 @@ def test_another_number_of_usable_cores_is_measured_anew(
 )
 def test_a_corrupt_memory_does_no_harm(lab: Lab, bundle: Bundle, text: str) -> None:
     lab.speeds |= {("cpu", "fp32"): 0.010, ("openvino", "fp32"): 0.005}
-    first = choose(bundle)
+    first = select_backend(bundle)
     (file,) = kept()
     file.write_text(text)
-    assert choose(bundle) == first
+    assert select_backend(bundle) == first
     assert json.loads(file.read_text())["device"] == "openvino"
     file.write_bytes(b"\xff\xfe\x00")
-    assert choose(bundle) == first
+    assert select_backend(bundle) == first
     assert kept() == [file]
 
 
@@ -285,7 +286,7 @@ def test_int8_without_a_passed_proof_has_to_be_asked_for(
     lab.speeds |= {("cpu", "fp32"): 0.010, ("openvino", "fp32"): 0.010}
     lab.speeds |= {("cpu", "int8"): 0.001, ("openvino", "int8"): 0.001}
     unproven = find_bundle(change(bundle.folder, proofs=proofs))
-    choice = choose(unproven)
+    choice = select_backend(unproven)
     assert choice.precision == "fp32"
     assert not {way for way in lab.opened if way[1] == "int8"}
     assert picked(unproven, "auto", "int8") == ("cpu", "int8")
@@ -317,13 +318,13 @@ def test_only_half_precision_without_a_gpu_says_so(lab: Lab, bundle: Bundle) -> 
     values["files"] = {FILES["fp16"]: values["files"][FILES["fp16"]]}
     (bundle.folder / "card.json").write_text(json.dumps(values))
     with pytest.raises(EngineUnavailable, match="name the precision"):
-        choose(find_bundle(bundle.folder))
+        select_backend(find_bundle(bundle.folder))
 
 
 def test_one_possible_way_is_not_measured(lab: Lab, bundle: Bundle) -> None:
     lab.speeds |= {("openvino", "fp32"): 0.010}
     for args in (("openvino", "fp32"), ("auto", "fp32")):
-        choice = choose(bundle, *args)
+        choice = select_backend(bundle, *args)
         assert (choice.device, choice.precision, choice.times) == ("openvino", "fp32", {})
     assert lab.opened == []
     assert not cache_folder().exists()
@@ -331,7 +332,7 @@ def test_one_possible_way_is_not_measured(lab: Lab, bundle: Bundle) -> None:
 
 def test_refused_ways_are_named(lab: Lab, bundle: Bundle) -> None:
     lab.speeds |= {("cpu", "fp32"): 0.010, ("cuda", "fp32"): EngineUnavailable("no GPU here")}
-    choice = choose(bundle, "auto", "fp32")
+    choice = select_backend(bundle, "auto", "fp32")
     assert choice.refused == {"cuda fp32": "no GPU here"}
     assert choice.why == "the only one that runs here"
     assert choice.times == {"cpu fp32": pytest.approx(10)}
@@ -342,7 +343,7 @@ def test_a_broken_library_does_not_keep_the_others_from_use(lab: Lab, bundle: Bu
     """Neither one that cannot be opened, nor one that fails in its first call."""
     lab.speeds |= {("cuda", "fp32"): 0.001, ("cpu", "fp32"): 0.010, ("openvino", "fp32"): error}
     lab.breaks["cuda", "fp32"] = error
-    choice = choose(bundle, "auto", "fp32")
+    choice = select_backend(bundle, "auto", "fp32")
     assert choice.device == "cpu"
     assert choice.refused == {"cuda fp32": str(error), "openvino fp32": str(error)}
 
@@ -356,10 +357,10 @@ def test_what_cannot_be_had_raises(lab: Lab, bundle: Bundle, bundle_copy: Path) 
         (("auto", "int8"), "cpu is not there; cuda is not there|cuda is not there; cpu is not there"),
     ):
         with pytest.raises(EngineUnavailable, match=message):
-            choose(bundle, *args)
+            select_backend(bundle, *args)
     lab.speeds.clear()
     with pytest.raises(EngineUnavailable, match=r'pip install "mien\[cpu\]"'):
-        choose(bundle)
+        select_backend(bundle)
 
 
 def test_a_named_way_that_cannot_be_had_raises_in_the_recognizer(lab: Lab, tiny_bundle: Path) -> None:
@@ -378,7 +379,7 @@ def test_an_altered_bundle_is_invalid_whatever_is_installed(lab: Lab, bundle: Bu
     lab.speeds |= {("cpu", "fp32"): 0.010, ("openvino", "fp32"): 0.010}
     (bundle.folder / FILES["fp32"]).write_bytes(b"altered")
     with pytest.raises(ModelInvalid, match="the file was altered") as caught:
-        choose(bundle, precision="fp32")
+        select_backend(bundle, precision="fp32")
     assert str(caught.value).count("was altered") == 1
 
 
@@ -386,18 +387,18 @@ def test_an_altered_bundle_is_invalid_whatever_is_installed(lab: Lab, bundle: Bu
 def test_no_threads_is_bad_input(lab: Lab, bundle: Bundle, threads: int) -> None:
     lab.speeds |= {("cpu", "fp32"): 0.010, ("openvino", "fp32"): 0.010}
     with pytest.raises(InputError, match="use 1 or more"):
-        choose(bundle, threads=threads)
+        select_backend(bundle, threads=threads)
 
 
 def test_real_engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Of the packaged student: what is chosen opens, and every way is either timed or refused with a reason."""
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
     bundle = find_bundle()
-    choice = choose(bundle, threads=1)
-    possible = {" ".join(way) for way in mien.engines.selection.ways(bundle, "auto", "auto")}
+    choice = select_backend(bundle, threads=1)
+    possible = {" ".join(way) for way in mien.engines.selection.candidates(bundle, "auto", "auto")}
     if len(possible) > 1:
         assert set(choice.times) | set(choice.refused) == possible
         assert all(value > 0 for value in choice.times.values())
         assert all(choice.refused.values())
-    assert mien.engines.selection.open_way(bundle, (choice.device, choice.precision), 1).name
-    assert choose(bundle, threads=1) == choice
+    assert mien.engines.selection.open_backend(bundle, (choice.device, choice.precision), 1).name
+    assert select_backend(bundle, threads=1) == choice

@@ -18,7 +18,7 @@ from mien import EnrolmentRefused, InputError, ModelInvalid, OutputError, Recogn
 from mien.cli.console import table
 from mien.enrollment.classes import Examples, Personal
 from mien.enrollment.fitting import Fitter, logistic
-from mien.enrollment.learn import MOST_CLASSES, learn
+from mien.enrollment.learn import MAX_CLASSES, learn
 from mien.enrollment.neutral import Baseline
 from mien.enrollment.reference_faces import Exemplars
 from mien.enrollment.storage import load_personal, save_personal
@@ -89,7 +89,7 @@ def test_a_class_is_told_from_basic_ones_and_costs_no_more_than_allowed(exemplar
     assert report.loss <= 0.01
     assert report.recognised == 1.0
     assert report.examples == 5
-    assert "wink: 5 examples, 100% recognised" in str(report)
+    assert "wink: 5 examples, 100% recognized" in str(report)
 
 
 @pytest.mark.parametrize("limit", [0.005, 0.05])
@@ -157,7 +157,7 @@ def test_many_classes_share_the_limit_and_there_is_an_end(exemplars: Exemplars) 
     others = drawn(200, 2)
     assert made.read(others.probabilities, others.embedding).sum(1) == pytest.approx(np.ones(200))
     assert report.loss <= 0.01
-    full = replace(made, examples={f"x{i}": drawn(1, 900 + i, shift=9) for i in range(MOST_CLASSES)})
+    full = replace(made, examples={f"x{i}": drawn(1, 900 + i, shift=9) for i in range(MAX_CLASSES)})
     with pytest.raises(InputError, match="32 learned expressions already"):
         learn(full, "one more", drawn(3, 1, shift=9), exemplars)
 

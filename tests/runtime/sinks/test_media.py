@@ -118,8 +118,8 @@ VARIABLE = [0.0, 0.04, 0.08, 0.52, 0.526, 0.532, 1.92, 1.96, 5.0]
 def test_a_variable_frame_rate_keeps_its_times(
     tmp_path: Path, suffix: str, flush: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(mien.sinks.encoder, "FLUSH", flush)
-    monkeypatch.setattr(mien.sinks.encoder, "OPENING", 1e9)
+    monkeypatch.setattr(mien.sinks.encoder, "FLUSH_SECONDS", flush)
+    monkeypatch.setattr(mien.sinks.encoder, "MAX_OPENING_SHARE", 1e9)
     path = tmp_path / f"out{suffix}"
     sink = SaveVideo(path, fps=25.0, live=False)
     for i, time in enumerate(VARIABLE):
@@ -188,7 +188,7 @@ from pathlib import Path
 import mien.sinks.encoder
 from mien.sinks.media import SaveVideo
 from mien.types import Frame
-mien.sinks.encoder.FLUSH, mien.sinks.encoder.OPENING = 0.05, 1e9
+mien.sinks.encoder.FLUSH_SECONDS, mien.sinks.encoder.MAX_OPENING_SHARE = 0.05, 1e9
 sink, random = SaveVideo(Path(sys.argv[1]), fps=25.0, live=False), np.random.default_rng(0)
 noise = random.integers(0, 255, (360, 640, 3), dtype=np.uint8)
 for i in range(60):
@@ -223,8 +223,8 @@ def test_an_mp4_plays_from_its_first_frame_on(tmp_path: Path) -> None:
 
 
 def test_a_finished_mp4_of_many_pieces_is_like_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mien.sinks.encoder, "FLUSH", 0.0)
-    monkeypatch.setattr(mien.sinks.encoder, "OPENING", 1e9)
+    monkeypatch.setattr(mien.sinks.encoder, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(mien.sinks.encoder, "MAX_OPENING_SHARE", 1e9)
     path = tmp_path / "out.mp4"
     sink = SaveVideo(path, fps=29.97, live=False)
     for i in range(40):
@@ -244,7 +244,7 @@ def test_only_an_encoder_that_is_always_slow_gets_longer_pieces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: Sequence[int], pieces: int
 ) -> None:
     """At 0.06 s a frame, two are a piece, unless openings are slow: 0.02 s of them allow for a piece of 1 s."""
-    monkeypatch.setattr(mien.sinks.encoder, "FLUSH", 0.05)
+    monkeypatch.setattr(mien.sinks.encoder, "FLUSH_SECONDS", 0.05)
     monkeypatch.setitem(mien.sinks.encoder.CODECS, ".mov", ("mp4v",))
     now, opened, real = [0.0], [0], cv2.VideoWriter
 
@@ -310,7 +310,7 @@ def test_a_size_that_changes_is_fitted(tmp_path: Path, suffix: str) -> None:
 
 
 def test_a_full_disk_is_told_and_what_was_flushed_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mien.sinks.encoder, "FLUSH", 0.0)
+    monkeypatch.setattr(mien.sinks.encoder, "FLUSH_SECONDS", 0.0)
     noise = np.random.default_rng(0).integers(0, 255, (360, 640, 3), dtype=np.uint8)
     sink = SaveVideo(tmp_path / "out.mp4", fps=25.0, live=False)
 

@@ -15,7 +15,7 @@ from tiny_disk import tiny_disk
 from tiny_frame import frame
 
 from mien.errors import InputError, MienError, OutputError
-from mien.files import check_output
+from mien.sinks.paths import check_output
 from mien.sinks.records import Callback, Csv, JsonLines, record
 from mien.sources.base import Source
 from mien.types import Face, Frame

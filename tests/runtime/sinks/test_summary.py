@@ -11,7 +11,7 @@ import pytest
 
 import mien.sinks.summary
 from mien.errors import OutputError
-from mien.sinks.summary import Journal, check_summary, summary_paths
+from mien.sinks.summary import Summary, check_summary, summary_paths
 from mien.sources.factory import open_source
 from mien.types import Affect, Face, Frame, Image
 
@@ -28,7 +28,7 @@ def seen(make_face: MakeFace) -> Callable[..., Face]:
 
 
 def run(path: Path, frames: list[tuple[float, list[Face]]]) -> dict:
-    journal = Journal(str(path), "talk.mp4")
+    journal = Summary(str(path), "talk.mp4")
     for index, (time, faces) in enumerate(frames):
         journal.write(Frame(IMAGE, time, index, "talk.mp4"), faces)
     journal.close()
@@ -87,8 +87,8 @@ def test_an_empty_run_is_summed_up_honestly(tmp_path: Path) -> None:
 def test_many_people_take_bounded_memory_and_nobody_is_lost(
     tmp_path: Path, seen: Callable[..., Face], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mien.sinks.summary, "TRACKS", 5)
-    journal = Journal(str(tmp_path / "a.json"), "camera 0")
+    monkeypatch.setattr(mien.sinks.summary, "MAX_TRACKS", 5)
+    journal = Summary(str(tmp_path / "a.json"), "camera 0")
     stay = seen(0, "neutral")
     for index in range(4000):
         passing = seen(1 + index // 100, "fear" if index // 100 % 2 else "anger", -0.5)
@@ -113,7 +113,7 @@ def test_a_curve_keeps_its_shape_at_bounded_resolution(seen: Callable[..., Face]
         if not 1000 < time < 1200:
             curve.add(time, np.sin(time / 200), np.cos(time / 300))
     found, valence, arousal = curve.points()
-    assert 600 < len(found) <= mien.sinks.summary.POINTS
+    assert 600 < len(found) <= mien.sinks.summary.MAX_POINTS
     assert (np.diff(found) >= 0).all()
     assert np.flatnonzero(np.isnan(valence)).tolist() == [np.searchsorted(found, 1000.0) - 1]  # one gap
     known = ~np.isnan(valence)
@@ -149,13 +149,13 @@ def test_both_files_are_named_after_one(tmp_path: Path, portrait: Image) -> None
 
 
 def test_names_may_hold_anything(tmp_path: Path) -> None:
-    journal = Journal(str(tmp_path / "a.json"), "caf\udce9\n/" + "long " * 99)
+    journal = Summary(str(tmp_path / "a.json"), "caf\udce9\n/" + "long " * 99)
     journal.close()
     journal.close()
     assert json.loads((tmp_path / "a.json").read_text())["source"].startswith("caf\udce9\n/long")
 
 
 def test_a_place_that_is_gone_is_told(tmp_path: Path) -> None:
-    journal = Journal(str(tmp_path / "gone" / "a.json"), "a")
+    journal = Summary(str(tmp_path / "gone" / "a.json"), "a")
     with pytest.raises(OutputError, match="cannot write"):
         journal.close()

@@ -360,7 +360,7 @@ def test_kinds_of_answers() -> None:
 
 
 def test_patience_is_longer_than_one_fetch() -> None:
-    assert Patience.stuck > snapshots.TIMEOUT
+    assert Patience.stuck > snapshots.TIMEOUT_SECONDS
     assert addresses.local("http://h/a") == "http://h/a"
 
 

@@ -21,7 +21,7 @@ from made_videos import flag_interlaced, moving, write
 from mien.errors import SourceError
 from mien.sources.decoders import REMEDY, Decoder
 from mien.sources.decoders.opencv import CvDecoder, Unwritten
-from mien.sources.decoders.unwritten import LONGEST, can_fill, filled_memory, is_filled
+from mien.sources.decoders.unwritten import TRUSTED_REPEATS, can_fill, filled_memory, is_filled
 from mien.sources.factory import open_source
 from mien.sources.live import Live
 from mien.types import Image
@@ -29,7 +29,7 @@ from mien.types import Image
 av = pytest.importorskip("av")
 
 CLOSE = 1.5
-"""Mean difference of the grey levels of two conversions of one frame."""
+"""Mean difference of the gray levels of two conversions of one frame."""
 
 
 def reference(path: Path) -> list[Image]:
@@ -172,7 +172,7 @@ def test_a_uniform_picture_is_a_picture(tmp_path: Path, level: int) -> None:
 
 def test_pictures_that_stand_still_are_read_as_they_are(tmp_path: Path, portrait: Image) -> None:
     first, second, *rest = moving(portrait, 6)
-    slides = [first] * 30 + [second] * (LONGEST + 3) + [image for image in rest for _ in range(3)] + [first] * 2
+    slides = [first] * 30 + [second] * (TRUSTED_REPEATS + 3) + [image for image in rest for _ in range(3)] + [first] * 2
     path = write(tmp_path / "a.mp4", slides)
     decoder, images = read(path)
     assert decoder == "OpenCV"

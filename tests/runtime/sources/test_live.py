@@ -19,7 +19,7 @@ import pytest
 from mien.errors import InputError, SourceError
 from mien.sources.connections import watch
 from mien.sources.factory import open_source
-from mien.sources.live import ABANDONED, Live, Patience
+from mien.sources.live import MAX_ABANDONED, Live, Patience
 from mien.types import Frame, Image
 
 MakeClip = Callable[..., Path]
@@ -40,7 +40,7 @@ def nothing_left() -> Iterator[None]:
     assert len(os.listdir("/proc/self/fd")) <= files
 
 
-def grey(value: int, size: tuple[int, int] = (8, 6)) -> Image:
+def gray(value: int, size: tuple[int, int] = (8, 6)) -> Image:
     return np.full((size[1], size[0], 3), value % 256, dtype=np.uint8)
 
 
@@ -75,7 +75,7 @@ class Connection:
         item = next(self.script, None)
         if isinstance(item, threading.Event):
             item.wait()
-            item = grey(255)  # what the driver had kept
+            item = gray(255)  # what the driver had kept
         if isinstance(item, Exception):
             raise item
         if isinstance(item, tuple):
@@ -102,7 +102,7 @@ def wait_for(true: Callable[[], object], seconds: float = 3.0) -> None:
 
 def test_always_the_newest_frame_and_the_rest_is_counted() -> None:
     go, end = threading.Event(), threading.Event()
-    camera = Camera([grey(1), go, *map(grey, range(2, 50)), end])
+    camera = Camera([gray(1), go, *map(gray, range(2, 50)), end])
     with camera.live() as source:
         frames = iter(source)
         assert level(next(frames)) == 1
@@ -116,7 +116,7 @@ def test_always_the_newest_frame_and_the_rest_is_counted() -> None:
 
 
 def test_each_frame_once_and_waits_for_the_next() -> None:
-    with Camera(map(grey, range(200)), pace=0.003).live() as source:
+    with Camera(map(gray, range(200)), pace=0.003).live() as source:
         levels = [level(frame) for frame in islice(source, 60)]
     assert all(a < b for a, b in pairwise(levels))
     assert source.state == "ended"
@@ -124,7 +124,7 @@ def test_each_frame_once_and_waits_for_the_next() -> None:
 
 def test_what_came_before_the_iteration_was_not_dropped() -> None:
     hang = threading.Event()
-    with Camera([*map(grey, range(30)), hang]).live() as source:
+    with Camera([*map(gray, range(30)), hang]).live() as source:
         wait_for(lambda: source._inbox.dropped == 29)
         frame = next(iter(source))
         assert (level(frame), frame.time, frame.index, source.dropped) == (29, 0.0, 0, 0)
@@ -149,7 +149,7 @@ def test_a_first_opening_that_fails_is_an_error_at_once() -> None:
 def test_a_lost_source_is_opened_again_and_says_so_once(end: Any, caplog: pytest.LogCaptureFixture) -> None:
     unplugged = [SourceError("unplugged")] * 4
     hang = threading.Event()
-    camera = Camera([grey(1), end], *unplugged, [], [*(grey(2, (16, 12)) for _ in range(100)), hang], pace=0.002)
+    camera = Camera([gray(1), end], *unplugged, [], [*(gray(2, (16, 12)) for _ in range(100)), hang], pace=0.002)
     seen = []
     with camera.live(patience=Patience(1, 1, 0.02, 0.08, 0.02)) as source:
         for frame in source:
@@ -170,7 +170,7 @@ def test_a_lost_source_is_opened_again_and_says_so_once(end: Any, caplog: pytest
 
 
 def test_one_read_that_fails_is_not_a_loss(caplog: pytest.LogCaptureFixture) -> None:
-    camera = Camera([grey(1), None, None, grey(2), None, grey(3)], pace=0.02)
+    camera = Camera([gray(1), None, None, gray(2), None, gray(3)], pace=0.02)
     with camera.live() as source:
         assert [level(frame) for frame in islice(source, 3)] == [1, 2, 3]
     assert camera.opened == 1
@@ -179,7 +179,7 @@ def test_one_read_that_fails_is_not_a_loss(caplog: pytest.LogCaptureFixture) -> 
 
 def test_a_read_that_hangs_is_left_to_itself_and_its_late_frame_stays_out(caplog: pytest.LogCaptureFixture) -> None:
     hang, hang_again, end = threading.Event(), threading.Event(), threading.Event()
-    camera = Camera([(grey(1), 50.0), hang], [(grey(2), 0.0), hang_again], [(grey(3), 9.0), end, (grey(4), 9.04)])
+    camera = Camera([(gray(1), 50.0), hang], [(gray(2), 0.0), hang_again], [(gray(3), 9.0), end, (gray(4), 9.04)])
     with camera.live() as source:
         frames = iter(source)
         first, second = next(frames), next(frames)  # the watchdog bites in between
@@ -195,7 +195,7 @@ def test_a_read_that_hangs_is_left_to_itself_and_its_late_frame_stays_out(caplog
 
 def test_never_more_than_two_threads_hang() -> None:
     hang = threading.Event()
-    camera = Camera([grey(1), hang], *[hang] * 10)
+    camera = Camera([gray(1), hang], *[hang] * 10)
     threads = threading.active_count()
     with camera.live(patience=Patience(0.25, 0.25, 0.01, 0.01)) as source:
         states = set()
@@ -204,8 +204,8 @@ def test_never_more_than_two_threads_hang() -> None:
         for _ in source:
             states.add(source.state)
         stopper.join()
-        assert threading.active_count() - threads == ABANDONED
-        assert camera.opened == ABANDONED
+        assert threading.active_count() - threads == MAX_ABANDONED
+        assert camera.opened == MAX_ABANDONED
         began = time.monotonic()
         source.close()
         assert time.monotonic() - began < 1.5
@@ -214,7 +214,7 @@ def test_never_more_than_two_threads_hang() -> None:
 
 def test_stuck_shows_as_lost_to_other_threads() -> None:
     hang = threading.Event()
-    with Camera([grey(1), hang]).live() as source:
+    with Camera([gray(1), hang]).live() as source:
         seen = []
 
         def look() -> None:
@@ -233,8 +233,8 @@ def test_stuck_shows_as_lost_to_other_threads() -> None:
 def test_a_camera_that_comes_and_goes_does_not_fill_the_log(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mien.sources.live.POLL", 0.002)
-    camera = Camera(*[[grey(1), grey(2)] for _ in range(400)], pace=0.001)
+    monkeypatch.setattr("mien.sources.live.POLL_SECONDS", 0.002)
+    camera = Camera(*[[gray(1), gray(2)] for _ in range(400)], pace=0.001)
     with camera.live(patience=Patience(1, 1, 0.001, 0.004, 0.5)) as source:
         frames = sum(1 for _ in islice(source, 150))
     assert frames == 150
@@ -246,7 +246,7 @@ def test_pauses_grow_to_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mien.sources.live.random.uniform", lambda low, high: 1.0)
     pauses = []
     hang = threading.Event()
-    with Camera([grey(1), hang]).live(patience=Patience()) as source:
+    with Camera([gray(1), hang]).live(patience=Patience()) as source:
         for _ in range(9):
             source._lose(100.0, "test")
             pauses.append(source._retry_at - 100.0)
@@ -256,7 +256,7 @@ def test_pauses_grow_to_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_process_that_was_paused_does_not_blame_the_camera() -> None:
     hang = threading.Event()
-    with Camera([grey(1), hang]).live(patience=Patience()) as source:
+    with Camera([gray(1), hang]).live(patience=Patience()) as source:
         frames = iter(source)
         assert next(frames)
         now = time.monotonic()
@@ -273,7 +273,7 @@ def test_a_process_that_was_paused_does_not_blame_the_camera() -> None:
     "stamps", [[0.0] * 40, [float("nan")] * 40, list(range(40, 0, -1)), [i * 1e5 for i in range(40)]]
 )
 def test_wild_stamps_do_not_bend_the_time(stamps: Sequence[float]) -> None:
-    with Camera([(grey(i), stamp) for i, stamp in enumerate(stamps)], pace=0.005).live() as source:
+    with Camera([(gray(i), stamp) for i, stamp in enumerate(stamps)], pace=0.005).live() as source:
         frames = list(islice(source, 30))
     steps = [b.time - a.time for a, b in pairwise(frames)]
     assert all(0.001 <= step < 0.5 for step in steps)
@@ -282,7 +282,7 @@ def test_wild_stamps_do_not_bend_the_time(stamps: Sequence[float]) -> None:
 def test_stop_in_a_signal_handler_ends_a_wait() -> None:
     for delay in (0.01, 0.05, 0.13):
         hang = threading.Event()
-        with Camera([grey(1), hang]).live(patience=Patience()) as source:
+        with Camera([gray(1), hang]).live(patience=Patience()) as source:
             stopped = []
 
             def on_alarm(*_: object, source: Live = source, stopped: list[float] = stopped) -> None:
@@ -302,7 +302,7 @@ def test_stop_in_a_signal_handler_ends_a_wait() -> None:
 @pytest.mark.parametrize("script", [None, "hang"])
 def test_stop_ends_the_wait_for_a_lost_camera(script: str | None) -> None:
     hang = threading.Event()
-    with Camera([grey(1)], *([hang] if script else [])).live() as source:
+    with Camera([gray(1)], *([hang] if script else [])).live() as source:
         stopper = threading.Timer(0.2, source.stop)
         stopper.start()
         began = time.monotonic()
@@ -313,13 +313,13 @@ def test_stop_ends_the_wait_for_a_lost_camera(script: str | None) -> None:
 
 
 def test_a_source_that_is_dropped_unclosed_ends_its_thread() -> None:
-    source = Camera(map(grey, range(10_000)), pace=0.001).live()
+    source = Camera(map(gray, range(10_000)), pace=0.001).live()
     assert next(iter(source))
     del source  # the fixture looks for the thread
 
 
 def test_closed_twice_and_iterated_twice() -> None:
-    source = Camera(map(grey, range(1000)), pace=0.001).live()
+    source = Camera(map(gray, range(1000)), pace=0.001).live()
     assert list(islice(source, 2))
     with pytest.raises(InputError, match="open it again"):
         next(iter(source))
@@ -328,9 +328,9 @@ def test_closed_twice_and_iterated_twice() -> None:
 
 
 def test_hundreds_of_reconnects_leave_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mien.sources.live.POLL", 0.002)
+    monkeypatch.setattr("mien.sources.live.POLL_SECONDS", 0.002)
     before = threading.active_count()
-    camera = Camera(*[[grey(i)] if i % 3 else SourceError("away") for i in range(1, 900)])
+    camera = Camera(*[[gray(i)] if i % 3 else SourceError("away") for i in range(1, 900)])
     with camera.live(patience=Patience(1, 1, 0.0001, 0.0002, 0.5)) as source:
         assert [frame.index for frame in islice(source, 300)] == list(range(300))
         assert threading.active_count() <= before + 3
@@ -357,7 +357,7 @@ class Server:
                 with suppress(OSError):
                     while owner.running:
                         number += 1
-                        data = cv2.imencode(".jpg", grey(5 * (number % 40), owner.size))[1].tobytes()
+                        data = cv2.imencode(".jpg", gray(5 * (number % 40), owner.size))[1].tobytes()
                         head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
                         self.wfile.write(head.encode() + data + b"\r\n")
                         time.sleep(0.01)

@@ -54,13 +54,13 @@ def gstreamer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     return use
 
 
-GREY = np.full((6, 8, 3), 90, dtype=np.uint8)
+GRAY = np.full((6, 8, 3), 90, dtype=np.uint8)
 
 
 def test_every_pipeline_ends_in_square_bgr(gstreamer: Any) -> None:
-    pipeline = gstreamer(Pipeline(GREY, GREY, count=2))
+    pipeline = gstreamer(Pipeline(GRAY, GRAY, count=2))
     with open_source("filesrc location=a.mp4 ! decodebin ! video/x-raw,format=RGBA ! appsink sync=false") as source:
-        assert [frame.image.shape for frame in source] == [GREY.shape] * 2
+        assert [frame.image.shape for frame in source] == [GRAY.shape] * 2
         assert (source.kind, source.size, source.count) == ("video", (8, 6), None)
     assert pipeline.asked == [
         "filesrc location=a.mp4 ! decodebin ! video/x-raw,format=RGBA ! videoconvert ! videoscale "
@@ -70,10 +70,10 @@ def test_every_pipeline_ends_in_square_bgr(gstreamer: Any) -> None:
 
 
 def test_a_pipeline_without_an_end_is_live(gstreamer: Any) -> None:
-    gstreamer(Pipeline(*[GREY] * 1000))
+    gstreamer(Pipeline(*[GRAY] * 1000))
     with open_source("v4l2src ! appsink") as source:
         assert source.kind == "live"
-        assert next(iter(source)).image.shape == GREY.shape
+        assert next(iter(source)).image.shape == GRAY.shape
 
 
 def test_a_pipeline_that_cannot_be_converted_says_what_it_must_end_with(gstreamer: Any) -> None:
@@ -88,7 +88,7 @@ def test_a_pipeline_that_cannot_be_converted_says_what_it_must_end_with(gstreame
 def test_a_pipeline_that_never_starts_is_told(gstreamer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
     monkeypatch.setattr("mien.sources.pipelines.Patience.opening", 0.1)
-    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: go.wait(5) and Pipeline(GREY))
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: go.wait(5) and Pipeline(GRAY))
     with pytest.raises(SourceError, match=r"did not start within 0\.1 s"):
         open_source("nonsense ! appsink")
     go.set()
@@ -115,5 +115,5 @@ def test_what_is_known_is_converted() -> None:
     wide = np.array([[0, 128 * 257], [65535, 257]], dtype=np.uint16)
     assert as_bgr(wide)[..., 0].tolist() == [[0, 128], [255, 1]]
     assert as_bgr(np.dstack([wide] * 3))[..., 2].tolist() == [[0, 128], [255, 1]]
-    assert as_bgr(np.dstack([GREY, GREY[..., :1]])).tolist() == GREY.tolist()
-    assert as_bgr(GREY[..., :1]).tolist() == GREY.tolist()
+    assert as_bgr(np.dstack([GRAY, GRAY[..., :1]])).tolist() == GRAY.tolist()
+    assert as_bgr(GRAY[..., :1]).tolist() == GRAY.tolist()

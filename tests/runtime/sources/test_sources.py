@@ -269,10 +269,10 @@ def test_raw_mjpeg_is_a_video(tmp_path: Path, portrait: Image, suffix: str) -> N
 
 
 def test_spaces_around_a_name_belong_to_it_where_there_is_such_a_file(tmp_path: Path) -> None:
-    for name, grey in (("a.png", 10), (" a.png", 90), ("a.png ", 200)):
-        encoded = cv2.imencode(".png", np.full((8, 8, 3), grey, np.uint8))[1]
+    for name, gray in (("a.png", 10), (" a.png", 90), ("a.png ", 200)):
+        encoded = cv2.imencode(".png", np.full((8, 8, 3), gray, np.uint8))[1]
         (tmp_path / name).write_bytes(encoded.tobytes())
         _, (frame,) = read(tmp_path / name)
-        assert frame.image[0, 0, 0] == grey
+        assert frame.image[0, 0, 0] == gray
     _, (frame,) = read(f"  {tmp_path / 'a.png'}\n")  # as from a list of names
     assert frame.image[0, 0, 0] == 10

@@ -157,10 +157,10 @@ def test_no_two_kinds_share_a_suffix() -> None:
 
 
 def test_raw_that_is_tiff_is_refused(face: Image, write: Callable[[str, bytes], Path]) -> None:
-    grey = np.ascontiguousarray(face[..., 1])
+    gray = np.ascontiguousarray(face[..., 1])
     for more in ({50706: 1}, {254: 1}):
-        refused(write("a.tif", still_files.tiff(grey, 1, more=more)), "camera raw")
-    refused(write("a.dng", still_files.tiff(grey, 32803)), "camera raw")
+        refused(write("a.tif", still_files.tiff(gray, 1, more=more)), "camera raw")
+    refused(write("a.dng", still_files.tiff(gray, 32803)), "camera raw")
 
 
 @pytest.mark.parametrize(

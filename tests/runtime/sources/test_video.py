@@ -19,7 +19,7 @@ from mien.errors import InputError, SourceError
 from mien.sources.base import Source
 from mien.sources.decoders import Decoder
 from mien.sources.factory import open_source
-from mien.sources.video import AHEAD, Video
+from mien.sources.video import FRAMES_AHEAD, Video
 from mien.types import Frame, Image
 
 MakeClip = Callable[..., Path]
@@ -90,7 +90,7 @@ def test_a_film_without_frames(tmp_path: Path, make_clip: MakeClip) -> None:
 
 
 class Film:
-    """Stands in for cv2.VideoCapture: grey frames of rising level; ``after``, then an error, or the end."""
+    """Stands in for cv2.VideoCapture: gray frames of rising level; ``after``, then an error, or the end."""
 
     def __init__(self, after: int, error: Exception | None = None):
         self.after, self.error, self.reads, self.released = after, error, 0, False
@@ -132,9 +132,9 @@ def test_frames_are_decoded_ahead_but_not_far() -> None:
         frames = iter(source)
         assert stand_in.reads == 1
         next(frames)
-        wait_for(lambda: stand_in.reads == 1 + AHEAD + 1)  # those that wait, and one in the thread's hand
+        wait_for(lambda: stand_in.reads == 1 + FRAMES_AHEAD + 1)  # those that wait, and one in the thread's hand
         time.sleep(0.15)
-        assert stand_in.reads == 1 + AHEAD + 1
+        assert stand_in.reads == 1 + FRAMES_AHEAD + 1
         assert [int(frame.image[0, 0, 0]) for frame in frames] == list(range(1, 100))
     assert stand_in.released
     assert not threads()

@@ -15,7 +15,7 @@ from mien.bundle import find_bundle
 from mien.cli.options import parse_args
 from mien.errors import SourceError
 from mien.sources.video import Video
-from mien.tracking.offline import AHEAD, SLIDING, Offline
+from mien.tracking.offline import LOOKAHEAD_SECONDS, VOTE_SECONDS, Offline
 from mien.tracking.temporal import TemporalEncoder
 from mien.types import EXPRESSIONS, Affect, Expression, Face, Frame
 from mien.vision.expression import Labeling
@@ -60,7 +60,7 @@ def test_frames_wait_no_longer_than_they_must() -> None:
         done = offline.push(frame(i), [face("anger")])
         waits += [i / FPS - item[0].time for item in done]
     assert waits
-    assert max(waits) < AHEAD + SLIDING / 2 + 1.5 / FPS
+    assert max(waits) < LOOKAHEAD_SECONDS + VOTE_SECONDS / 2 + 1.5 / FPS
     assert len(offline._tracks[1].sights) < 3 * FPS, "what is long past is kept"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mien import InputError, Recognizer
-from mien.tracking.face_state import Person
+from mien.tracking.face_state import FaceState
 from mien.types import EXPRESSIONS, Affect, Detection, Expression, Face, Image
 from mien.vision.expression import Labeling
 
@@ -204,9 +204,11 @@ def reading(probabilities: dict[str, float], valence: float = 0.0) -> Face:
     return Face(box, None, 0.9, Expression(label, named[label], named), Affect(valence, 0.1), np.zeros(4, np.float32))
 
 
-def feed(person: Person, faces: list[Face], min_confidence: float = 0.0, exclude: tuple[str, ...] = ()) -> list[Face]:
+def feed(
+    person: FaceState, faces: list[Face], min_confidence: float = 0.0, exclude: tuple[str, ...] = ()
+) -> list[Face]:
     made = []
-    for i, face in enumerate(faces, start=round((person._seen or 0) * FPS) + 1):
+    for i, face in enumerate(faces, start=round((person._last_seen or 0) * FPS) + 1):
         place, step = person.settle(Detection(face.box, None, 0.9), i / FPS)
         made.append(person.update(face, place, step, Labeling(min_confidence, exclude)))
     return made
@@ -214,7 +216,7 @@ def feed(person: Person, faces: list[Face], min_confidence: float = 0.0, exclude
 
 def test_flicker_does_not_reach_the_label_but_a_change_does() -> None:
     sad, cross = reading({"sadness": 0.5, "anger": 0.4}), reading({"sadness": 0.4, "anger": 0.5})
-    person = Person(smoothing=0.25, baseline=0)
+    person = FaceState(smoothing=0.25, baseline=0)
     assert {face.expression.label for face in feed(person, [sad, cross] * 25)} == {"sadness"}
     labels = [face.expression.label for face in feed(person, [reading({"happiness": 0.9})] * 25)]
     assert labels[-1] == "happiness"
@@ -223,21 +225,21 @@ def test_flicker_does_not_reach_the_label_but_a_change_does() -> None:
 
 def test_raw_stays_as_it_was_read() -> None:
     faces = [reading({"sadness": 0.9}), reading({"happiness": 0.9}, valence=0.8)]
-    made = feed(Person(smoothing=0.25, baseline=0), faces)
+    made = feed(FaceState(smoothing=0.25, baseline=0), faces)
     assert [face.raw for face in made] == faces
     assert made[1].expression.label == "sadness"
     assert 0 < made[1].affect.valence < 0.8
 
 
 def test_a_label_below_min_confidence_is_uncertain() -> None:
-    (face,) = feed(Person(0.25, 0), [reading({"fear": 0.4})], min_confidence=0.5)
+    (face,) = feed(FaceState(0.25, 0), [reading({"fear": 0.4})], min_confidence=0.5)
     assert (face.expression.label, face.expression.confidence) == ("uncertain", pytest.approx(0.4))
 
 
 def test_a_baseline_takes_off_what_a_face_shows_at_rest() -> None:
     """A person who looks sad at rest: neutral once that is known, and sad only when sadder than that."""
     rest = reading({"sadness": 0.6, "neutral": 0.25}, valence=-0.4)
-    person = Person(smoothing=0, baseline=1.0)
+    person = FaceState(smoothing=0, baseline=1.0)
     made = feed(person, [rest] * 40)
     assert made[10].expression.label == "sadness", "corrected before the second was over"
     assert made[-1].expression.label == "neutral"

@@ -11,7 +11,7 @@ import pytest
 
 from mien import InputError, MienError, Recognizer
 from mien.types import Face, Frame, Image
-from mien.vision.expression import Said
+from mien.vision.expression import Prediction
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_the_next_frame_is_looked_at_while_the_engine_reads(
 ) -> None:
     given, read = threading.Event(), recognizer._model.read
 
-    def slow(crops: Image) -> list[Said]:
+    def slow(crops: Image) -> list[Prediction]:
         assert given.wait(10), "the engine was waited for before the next frame was taken"
         return read(crops)
 

@@ -17,9 +17,9 @@ from mien.bundle import find_bundle
 from mien.errors import EngineUnavailable, ModelInvalid
 from mien.tracking.face_state import AFTER_ENCODER
 from mien.tracking.smoothing import Average
-from mien.tracking.temporal import SPACING, Memory, TemporalEncoder, load_temporal
+from mien.tracking.temporal import MIN_SPACING_SECONDS, Memory, TemporalEncoder, load_temporal
 from mien.types import EXPRESSIONS, Affect, Expression, Image
-from mien.vision.expression import Said
+from mien.vision.expression import Prediction
 
 FPS = 25
 
@@ -34,7 +34,7 @@ def encoder(bundle: Path) -> TemporalEncoder:
     return TemporalEncoder(find_bundle(bundle))
 
 
-def said(first: float, valence: float = 0.0) -> Said:
+def said(first: float, valence: float = 0.0) -> Prediction:
     """A frame in which neutral has the probability ``first`` and happiness the rest."""
     named = dict.fromkeys(EXPRESSIONS, 0.0) | {"neutral": first, "happiness": 1 - first}
     return Expression("", 0.0, named), Affect(valence, 0.0), np.zeros(16, np.float32)
@@ -74,7 +74,7 @@ def test_a_track_that_is_not_seen_keeps_its_past_and_its_age(encoder: TemporalEn
 def test_a_fast_camera_does_not_fill_the_window_with_less_time(encoder: TemporalEncoder) -> None:
     memory = Memory(encoder)
     neutral(memory, [1], 0.0, 0.0)
-    step = SPACING / 10
+    step = MIN_SPACING_SECONDS / 10
     for i in range(1, WINDOW + 3):
         last = neutral(memory, [1], i * step, 1.0)
     assert last[0] < 1, "the first frame is out of the window after a few thousandths of a second"

@@ -29,7 +29,7 @@ pytest.importorskip("starlette")
 from mien.errors import InputError, OutputError
 from mien.sinks.records import record
 from mien.types import EXPRESSIONS, Face, Frame, Image
-from mien.web import LivePage, app, counters, feed, server
+from mien.web import LivePage, app, broadcaster, counters, server
 
 MakeFace = Callable[..., Face]
 TOKEN = "correct-horse-battery"
@@ -83,7 +83,7 @@ class Client:
         return sock
 
     def watching(self, kind: str = "stream") -> int:
-        return self.page._feed.watching[kind]
+        return self.page._broadcaster.watching[kind]
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def test_events_are_the_records_of_json_lines(live: Client, make_face: MakeFace)
 
 
 def test_signs_of_life_tell_that_the_camera_is_lost(live: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "BEAT", 0.05)
+    monkeypatch.setattr(app, "HEARTBEAT_SECONDS", 0.05)
     live.write()
     events = live.open("/events")
     assert [next_event(events)[0] for _ in range(3)] == ["hello", "message", "beat"]
@@ -178,7 +178,7 @@ def test_signs_of_life_tell_that_the_camera_is_lost(live: Client, monkeypatch: p
     until(lambda: next_event(events)[1]["state"] == "lost")
     live.camera.state = "open"
     until(lambda: next_event(events)[1]["state"] == "open")
-    monkeypatch.setattr(counters, "SILENCE", 0.05)
+    monkeypatch.setattr(counters, "SILENCE_SECONDS", 0.05)
     until(lambda: next_event(events)[1]["state"] == "stuck")
 
 
@@ -218,7 +218,7 @@ def test_large_pictures_are_shown_smaller_with_their_faces_in_place(live: Client
 def test_blur_hides_faces_and_those_that_are_expected(
     portrait: Image, make_face: MakeFace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "BEAT", 60)  # no picture comes twice
+    monkeypatch.setattr(app, "HEARTBEAT_SECONDS", 60)  # no picture comes twice
 
     def detail(picture: Image) -> float:
         return float(cv2.Laplacian(picture[85:150, 195:250], cv2.CV_64F).std())
@@ -240,7 +240,7 @@ def test_blur_hides_faces_and_those_that_are_expected(
 def test_a_snapshot_is_the_newest_picture(
     live: Client, guarded: Client, make_face: MakeFace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "FIRST", 0.3)
+    monkeypatch.setattr(app, "SNAPSHOT_SECONDS", 0.3)
     response, body = live.get("/snapshot.jpg")
     assert (response.status, body) == (503, b"there is no picture now: the source is waiting; try again later\n")
     for shade in (40, 200):
@@ -277,7 +277,7 @@ def test_health(live: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     response, body = live.get("/healthz")
     assert (response.status, json.loads(body)) == (503, {"ok": False})
     live.camera.state = "open"
-    monkeypatch.setattr(counters, "SILENCE", 0.01)
+    monkeypatch.setattr(counters, "SILENCE_SECONDS", 0.01)
     time.sleep(0.02)
     assert live.get("/healthz")[0].status == 503
 
@@ -413,8 +413,8 @@ def test_ipv6() -> None:
 
 def test_nothing_is_drawn_while_nobody_watches(live: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
-    draw = feed.draw_faces
-    monkeypatch.setattr(feed, "draw_faces", lambda *args: drawn.append(1) or draw(*args))
+    draw = broadcaster.draw_faces
+    monkeypatch.setattr(broadcaster, "draw_faces", lambda *args: drawn.append(1) or draw(*args))
     live.write()
     events = live.open("/events")  # needs no picture either
     next_event(events), next_event(events)
@@ -439,8 +439,8 @@ def test_a_late_viewer_sees_the_newest_frame(live: Client) -> None:
 
 
 def test_a_slow_viewer_gets_fewer_pictures_and_then_the_newest(live: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "RATE", 500)
-    monkeypatch.setattr(feed, "SHARE", 0)
+    monkeypatch.setattr(broadcaster, "MAX_PICTURES_PER_SECOND", 500)
+    monkeypatch.setattr(broadcaster, "REST_FACTOR", 0)
     noise = np.random.default_rng(0).integers(0, 60, (240, 320, 3), dtype=np.uint8)
     slow, fast = live.stalled(), live.open("/stream")
     until(lambda: live.watching() == 2)
@@ -463,7 +463,7 @@ def test_a_slow_viewer_gets_fewer_pictures_and_then_the_newest(live: Client, mon
 
 
 def test_a_stalled_viewer_is_dropped_and_never_waited_for(live: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "PATIENCE", 0.4)
+    monkeypatch.setattr(app, "SEND_TIMEOUT_SECONDS", 0.4)
     stalled = [live.stalled() for _ in range(5)]
     until(lambda: live.watching() == 5)
     noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
@@ -494,13 +494,13 @@ def test_more_viewers_than_can_be_served_are_told(live: Client, monkeypatch: pyt
 
 
 def test_connections_that_ask_nothing_are_dropped(live: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "PATIENCE", 0.2)
+    monkeypatch.setattr(server, "SEND_TIMEOUT_SECONDS", 0.2)
     with socket.create_connection(("127.0.0.1", live.port), timeout=3) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: local")
         with pytest.raises(ConnectionError):
             raise ConnectionError if sock.recv(1) == b"" else AssertionError
     monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
-    monkeypatch.setattr(server, "PATIENCE", 60)
+    monkeypatch.setattr(server, "SEND_TIMEOUT_SECONDS", 60)
     crowd = [socket.create_connection(("127.0.0.1", live.port), timeout=0.5) for _ in range(6)]
     dropped = 0
     for sock in crowd:
@@ -548,7 +548,7 @@ def test_serving_steps_back_behind_recognition(live: Client) -> None:
         return os.getpriority(os.PRIO_PROCESS, thread or 0)
 
     own = nice(threading.get_native_id())
-    for thread in (live.page._feed._thread, live.page._server._thread):
+    for thread in (live.page._broadcaster._thread, live.page._server._thread):
         until(lambda thread=thread: nice(thread.native_id) == min(19, own + 10))
     assert nice(threading.get_native_id()) == own
 
@@ -572,7 +572,7 @@ def test_closing_is_quick_and_leaves_nothing_behind(make_face: MakeFace) -> None
     assert set(threading.enumerate()) == threads
     live.page.close()
     live.write()  # too late, and harmless
-    assert live.page._feed.latest is None
+    assert live.page._broadcaster.latest is None
     for viewer in viewers:
         if viewer.headers["Content-Type"].startswith("text/event-stream"):
             assert viewer.read().endswith(b"\n\n")  # whole events, and an orderly end

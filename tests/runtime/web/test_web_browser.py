@@ -156,10 +156,10 @@ def test_picture_moves_and_numbers_change(
     assert page.locator(".bars li").count() == 8
     assert 10 < float(page.text_content("#fps")) < 40
     assert page.text_content("#status") == "live"
-    colours = page.evaluate(
+    colors = page.evaluate(
         "new Set(document.getElementById('plane').getContext('2d').getImageData(0,0,300,300).data).size"
     )
-    assert colours > 5  # axes, trail and dot
+    assert colors > 5  # axes, trail and dot
     wait_for(page, "document.getElementById('plane').getAttribute('aria-label').startsWith('face 7: happiness')")
     assert page.evaluate("document.documentElement.scrollWidth") == width  # nothing sticks out
 

@@ -10,12 +10,13 @@ import torch
 
 import mien_train.loop.run_folder
 import mien_train.semi.compare
-from mien.errors import InputError, TrainingStopped
+from mien.errors import InputError
 from mien_train.cli import parse_args, run
 from mien_train.models.checkpoints import load_checkpoint, load_student
 from mien_train.recipe import Recipe, SemiRecipe
 from mien_train.semi.compare import ARMS, arm_recipe, compare_arms, gain, read_rows, set_figures
 from mien_train.semi.pools import Pools, load_sets_of, split_pools
+from mien_train.semi.quality import TrainingStopped
 from mien_train.semi.shares import LEAST, labeled_shares, seen_shares
 from mien_train.semi.step import Pair
 from mien_train.semi.table import as_markdown

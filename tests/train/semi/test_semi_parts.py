@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mien.errors import InputError, TrainingStopped
+from mien.errors import InputError
 from mien.types import EXPRESSIONS
 from mien_train.data.batches import soft_targets
 from mien_train.evaluation.predict import predict
@@ -17,7 +17,7 @@ from mien_train.recipe import Recipe, SemiRecipe
 from mien_train.semi.draws import class_uniform, draws
 from mien_train.semi.pools import Pools, load_sets_of, split_pools
 from mien_train.semi.pseudo import Thresholds, pseudo_labels, pseudo_loss
-from mien_train.semi.quality import judge, pseudo_quality
+from mien_train.semi.quality import TrainingStopped, judge, pseudo_quality
 
 
 @pytest.fixture(scope="module")

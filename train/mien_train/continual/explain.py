@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from mien.align import CropSpec, crop, crop_matrix
 from mien.errors import InputError
-from mien.files import check_output, write_whole
+from mien.files import write_whole
+from mien.sinks.paths import check_output
 from mien.sources.factory import open_source
 from mien.sources.images import read_image
 from mien.types import EXPRESSIONS, Floats, Image

@@ -8,11 +8,16 @@ import numpy as np
 from torch import Tensor
 
 from mien.align import CropSpec
-from mien.errors import TrainingStopped
+from mien.errors import MienError
 from mien.types import EXPRESSIONS
 from mien_train.data.batches import Faces
 from mien_train.evaluation.predict import predict
 from mien_train.models.student import Student
+
+
+class TrainingStopped(MienError, RuntimeError):
+    """A training that ended because a condition for stopping early was met."""
+
 
 BREAK = 0.6
 """Below this accuracy of its pseudo-labels a student gets worse than without them (arXiv:2403.11942)."""

@@ -13,7 +13,7 @@ from accelerate.utils import set_seed
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from mien.errors import InputError, TrainingStopped
+from mien.errors import InputError
 from mien_train.evaluation.predict import predict
 from mien_train.loop.precision import warn_of_emulation
 from mien_train.loop.run_folder import StudentRun
@@ -22,7 +22,7 @@ from mien_train.models.start import start_student
 from mien_train.recipe import Recipe
 from mien_train.semi.draws import Drawn, draws, teacher_crop
 from mien_train.semi.pools import Pools
-from mien_train.semi.quality import judge, pseudo_quality
+from mien_train.semi.quality import TrainingStopped, judge, pseudo_quality
 from mien_train.semi.shares import give_back, labeled_shares, seen_shares
 from mien_train.semi.step import Pair
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from mien.align import CropSpec
-from mien.bundle import sha256
 from mien.errors import InputError
+from mien.files import sha256
 from mien_train.models.checkpoints import load_student
 from mien_train.models.emonet import EMONET_8, EMONET_SIZE, load_emonet
 from mien_train.teachers.base import TeacherOutput, check_classes, recrop, to_canonical

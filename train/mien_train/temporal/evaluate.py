@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.tracking.face_state import AFTER_ENCODER
-from mien.tracking.offline import SLIDING
-from mien.tracking.stream import StreamOptions
+from mien.tracking.offline import VOTE_SECONDS
+from mien.tracking.options import StreamOptions
 from mien.types import EXPRESSIONS
 from mien_train.temporal.filters import Filter, Reading, averaged, held, raw, slid, streamed
 from mien_train.temporal.network import TemporalNet
@@ -49,9 +49,9 @@ def methods(net: TemporalNet, chosen: Sequences) -> tuple[dict[str, Filter], dic
     made["stream filters, as they are"] = _filter(streamed, SMOOTHING)
     made["encoder"] = _encoder(net)
     made["encoder in a stream"] = _in_stream(net)
-    made["offline: sliding window"] = lambda part: slid(raw(part), part.times, SLIDING)
+    made["offline: sliding window"] = lambda part: slid(raw(part), part.times, VOTE_SECONDS)
     made["offline: encoder, sliding window"] = lambda part: slid(
-        _encoder(net, centered=True)(part), part.times, SLIDING
+        _encoder(net, centered=True)(part), part.times, VOTE_SECONDS
     )
     return made, constants
 

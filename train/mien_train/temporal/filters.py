@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mien.tracking.face_state import LEAD, Person
+from mien.tracking.face_state import LABEL_LEAD, FaceState
 from mien.tracking.smoothing import Average
 from mien.types import EXPRESSIONS, Affect, Detection, Expression, Face
 from mien.vision.expression import Labeling
@@ -48,7 +48,7 @@ def streamed(made: Sequences, seconds: float) -> Reading:
     expression, affect = made.expression.copy(), made.affect.copy()
     label = expression.argmax(-1)
     for s, times in enumerate(made.times):
-        person = Person(seconds, 0.0)
+        person = FaceState(seconds, 0.0)
         for i in range(int(np.isfinite(times).sum())):
             named = dict(zip(EXPRESSIONS, made.expression[s, i].tolist(), strict=True))
             alone = Face(BOX, None, 1.0, Expression("", 0.0, named), Affect(*made.affect[s, i].tolist()), BOX)
@@ -61,7 +61,7 @@ def streamed(made: Sequences, seconds: float) -> Reading:
     return Reading(expression, affect, label)
 
 
-def held(expression: Floats, lead: float = LEAD) -> np.ndarray:
+def held(expression: Floats, lead: float = LABEL_LEAD) -> np.ndarray:
     """(S, F, 8) -> (S, F): a label stays until another class leads by ``lead``, as in a stream."""
     label = expression.argmax(-1)
     for s in range(len(label)):

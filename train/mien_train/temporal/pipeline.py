@@ -9,8 +9,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mien.bundle import Bundle, find_bundle, sha256
+from mien.bundle import Bundle, find_bundle
 from mien.errors import InputError
+from mien.files import sha256
 from mien.types import EXPRESSIONS
 from mien_train.data.datasets import TERMS
 from mien_train.loop.threads import use_threads

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.align import lit, warp
+from mien.align import stretch_contrast, warp
 from mien.types import Image
 
 Values = NDArray[np.float64]
@@ -130,7 +130,7 @@ def render(image: Image, matrix: Values, size: int, what: Disturbances, seed: in
         shown = np.clip(light, 0, 255).astype(np.uint8)
         _, data = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, what.quality])
         shown = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
-        yield np.asarray(cv2.cvtColor(lit(shown), cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        yield np.asarray(cv2.cvtColor(stretch_contrast(shown), cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def _chain(second: Values, first: Values) -> Values:

@@ -11,9 +11,9 @@ from mien.errors import SourceError
 from mien.paths import check_plain
 from mien.sources.decoders.opencv import Captures, CvDecoder, Decoded, Doubtful, Unwritten
 
-TIMEOUT = 10.0
+TIMEOUT_SECONDS = 10.0
 """How long, in s, a network stream may take to open, or to give the next frame."""
-MISSES = 3
+MAX_MISSES = 3
 """First frames of a stream that may fail before it is taken for one that cannot be decoded."""
 REMEDY = 'pip install "mien[video]"'
 
@@ -92,7 +92,7 @@ class Decoder:
             decoded = self._now.read()
         if decoded is None and not self._read and self._address and isinstance(self._now, CvDecoder):
             self._missed += 1
-            if not self._live or self._missed == MISSES:
+            if not self._live or self._missed == MAX_MISSES:
                 codec = f"its codec ({self._now.codec})" if self._now.codec else "it"
                 why = f"it gives no frame: OpenCV {cv2.__version__} cannot decode {codec}, or it is damaged"
                 decoded = self._go_over(why)
@@ -124,7 +124,7 @@ class Decoder:
         except ImportError as error:
             raise SourceError(f"{self._shown}: {why}; PyAV may read it: {REMEDY}") from error
         try:
-            decoder = AvDecoder(self._address, self._shown, TIMEOUT, self._mirrored)
+            decoder = AvDecoder(self._address, self._shown, TIMEOUT_SECONDS, self._mirrored)
         except SourceError as error:
             raise SourceError(f"{self._shown}: {why}; {error}") from error
         log.info("%s: %s; PyAV reads it", self._shown, why)
@@ -137,6 +137,6 @@ def open_capture(name: str) -> cv2.VideoCapture:
     check_plain(name, "the address")
     if not cv2.videoio_registry.hasBackend(cv2.CAP_FFMPEG):
         return cv2.VideoCapture(name)
-    wait = int(TIMEOUT * 1000)
+    wait = int(TIMEOUT_SECONDS * 1000)
     timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, wait, cv2.CAP_PROP_READ_TIMEOUT_MSEC, wait]
     return cv2.VideoCapture(name, cv2.CAP_FFMPEG, timeouts)

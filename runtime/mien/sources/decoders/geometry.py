@@ -8,9 +8,9 @@ import numpy as np
 from mien.errors import SourceError
 from mien.types import Image
 
-SQUARE = 0.01
+SQUARE_TOLERANCE = 0.01
 """Pixels whose width and height differ by less, as a share, count as square: scaling a video leaves such remnants."""
-MOST = 4.0
+MAX_ASPECT = 4.0
 """Pixels of real formats are at most about three times as wide as high, or as high as wide."""
 TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 """By how many degrees, clockwise, a picture is turned before it is shown."""
@@ -24,12 +24,12 @@ def pixel_aspect(width: float, height: float, name: str) -> float:
     if width <= 0 or height <= 0:
         return 1.0
     aspect = width / height
-    if not 1 / MOST <= aspect <= MOST:
+    if not 1 / MAX_ASPECT <= aspect <= MAX_ASPECT:
         raise SourceError(
             f"{name} claims pixels {aspect:.3g} times as wide as high, so the shape of its pictures is not known; say "
             "that they are square with: ffmpeg -i IN -vf setsar=1 OUT.mp4"
         )
-    return 1.0 if abs(aspect - 1) < SQUARE else aspect
+    return 1.0 if abs(aspect - 1) < SQUARE_TOLERANCE else aspect
 
 
 def check_turn(degrees: float, name: str) -> int:

@@ -15,9 +15,9 @@ from mien.sources.decoders.unwritten import FILLS, Standstill, can_fill, filled_
 from mien.sources.pixels import as_bgr
 from mien.types import Image
 
-DOUBTS = 25
+MAX_REPEATED = 25
 """Repeated frames of a live source from which on another decoder is preferred."""
-NEAR = 100
+MAX_SKIPPED = 100
 """Frames that are passed by one after the other rather than by a leap, which may land beside the right one."""
 
 Captures: TypeAlias = "Callable[[], cv2.VideoCapture]"
@@ -109,7 +109,7 @@ class CvDecoder:
                 if not self._is_real():
                     raise Unwritten
                 self._still.trust()
-            if self._live and self._still.repeated == DOUBTS:
+            if self._live and self._still.repeated == MAX_REPEATED:
                 self._still.repeated += 1
                 raise Doubtful
         return self._decoded(image)
@@ -140,7 +140,7 @@ class CvDecoder:
     def _filled_again(self, fill: int, index: int, like: np.ndarray | None = None) -> bool | None:
         """Whether another capture leaves the frame at ``index`` unwritten; None where it cannot be had."""
         filled: bool | None = None
-        for leap in (True, False) if index > NEAR else (False,):
+        for leap in (True, False) if index > MAX_SKIPPED else (False,):
             image = self._frame(fill, index, leap)
             if image is not None:
                 filled = is_filled(image, fill)

@@ -18,7 +18,7 @@ from mien.sources.decoders.opencv import Decoded
 
 SLICES_ONLY = ("mpeg4",)
 """Codecs whose interlaced frames FFmpeg spoils where it decodes several at a time."""
-SPOILED = 100
+MAX_SPOILED = 100
 """Packets in a row that cannot be decoded, after which there is nothing more to be had."""
 
 
@@ -81,7 +81,7 @@ class AvDecoder:
     def _decode(self) -> Generator[Any, None, None]:
         """Frame by frame. A packet that cannot be decoded is passed over, as OpenCV does."""
         spoiled = 0
-        while spoiled < SPOILED:
+        while spoiled < MAX_SPOILED:
             try:
                 for packet in self._container.demux(self._stream):
                     try:
@@ -89,7 +89,7 @@ class AvDecoder:
                         spoiled = 0
                     except av.error.InvalidDataError:
                         spoiled += 1
-                        if spoiled == SPOILED:
+                        if spoiled == MAX_SPOILED:
                             return
                 return
             except av.error.BlockingIOError:  # where a transport stream is damaged: it looks for more behind that

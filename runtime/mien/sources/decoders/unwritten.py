@@ -21,11 +21,11 @@ import numpy as np
 
 FILLS = 0xAC, 0x4D
 """Bytes of new memory. A real picture may be all of one of them, but not at the same time all of the other."""
-ROWS = 16
+COMPARED_ROWS = 16
 """Of a picture are looked at where two are compared."""
-LONGEST = 5
+TRUSTED_REPEATS = 5
 """Frames for which a new standstill is taken for real without a look."""
-WAIT = 250
+FRAMES_BETWEEN_CHECKS = 250
 """Frames from look to look while a picture stands still."""
 M_PERTURB = -6
 
@@ -74,22 +74,22 @@ def can_fill() -> bool:
 
 def is_filled(image: np.ndarray, fill: int) -> bool:
     """Whether every value is ``fill``. Costs next to nothing where it is not."""
-    return bool((image[:: max(1, len(image) // ROWS)] == fill).all()) and bool((image == fill).all())
+    return bool((image[:: max(1, len(image) // COMPARED_ROWS)] == fill).all()) and bool((image == fill).all())
 
 
 class Standstill:
     """Counts frames that are alike, as those are that were not written: their buffer keeps the frame before.
 
     Real pictures stand still, too, and a closer look is dear. So ``update`` asks for one at the first repetition, and
-    where that was real, only at one that lasts longer than ``LONGEST``, and again while it lasts. Of a ``live`` source,
-    where it takes another connection, only after ``WAIT`` frames. ``run``: how often the newest frame was repeated;
+    where that was real, only at one that lasts longer than ``TRUSTED_REPEATS``, and again while it lasts. Of a ``live`` source,
+    where it takes another connection, only after ``FRAMES_BETWEEN_CHECKS`` frames. ``run``: how often the newest frame was repeated;
     ``repeated``: frames that were repetitions.
     """
 
     def __init__(self, live: bool = False) -> None:
         self._live = live
         self._rows: np.ndarray | None = None
-        self._trusted = WAIT if live else 0
+        self._trusted = FRAMES_BETWEEN_CHECKS if live else 0
         self.run = self.repeated = 0
         self._looked = False
 
@@ -100,18 +100,18 @@ class Standstill:
 
     def update(self, image: np.ndarray) -> bool:
         """Take the next frame; True where it should be looked at."""
-        rows = image[:: max(1, len(image) // ROWS)]
+        rows = image[:: max(1, len(image) // COMPARED_ROWS)]
         if self._rows is not None and np.array_equal(rows, self._rows):
             self.run += 1
             self.repeated += 1
         else:
             self._rows, self.run, self._looked = rows.copy(), 0, False
-            self._trusted = min(self._trusted, WAIT if self._live else LONGEST)
+            self._trusted = min(self._trusted, FRAMES_BETWEEN_CHECKS if self._live else TRUSTED_REPEATS)
         return self.run > self._trusted
 
     def trust(self) -> None:
         """What was asked about is real."""
-        self._trusted = 4 * self.run if self._live else min(4 * self.run, self.run + WAIT)
+        self._trusted = 4 * self.run if self._live else min(4 * self.run, self.run + FRAMES_BETWEEN_CHECKS)
         self._looked = True
 
 

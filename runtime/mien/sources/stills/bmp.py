@@ -18,5 +18,5 @@ def bmp_layout(data: bytes) -> Layout:
         raise Unreadable("is a compressed BMP, which is not read here; save it as PNG")
     if int.from_bytes(data[10:14], "little") + -(-width * bits // 32) * 4 * abs(height) > len(data):
         raise Unreadable(CUT_OFF)
-    # Colors of the old header with 24 bits come out grey where pixels are asked for as they are stored.
+    # Colors of the old header with 24 bits come out gray where pixels are asked for as they are stored.
     return Layout(data, (max(width, 0), abs(height)), plain=bits != 32)

@@ -9,7 +9,7 @@ from mien.sources.stills.layout import CUT_OFF, Layout, Unreadable, damaged, unk
 from mien.sources.stills.tags import exif_orientation
 
 START, END = b"\xff\x4f\xff\x51", b"\xff\xd9"
-SRGB, GREY, SYCC = 16, 17, 18
+SRGB, GRAY, SYCC = 16, 17, 18
 EXIF = b"JpgTiffExif->JP2"
 XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 
@@ -29,7 +29,7 @@ def jpeg2000_layout(data: bytes) -> Layout:
         colors = [
             struct.unpack_from(">I", body, 3)[0] for kind, body in header if kind == b"colr" and body[:1] == b"\1"
         ]
-        if colors and colors[0] not in (SRGB, GREY, SYCC):
+        if colors and colors[0] not in (SRGB, GRAY, SYCC):
             raise unknown(f"is a JPEG 2000 in colors of the kind {colors[0]}")
     if not stream.startswith(START) or len(stream) < 44:
         raise damaged("it holds no picture")

@@ -44,7 +44,7 @@ class Layout:
     there. ``size``: width, height, before it is turned.
 
     ``plain``: whether there are 8 bits without alpha. ``white``: the value of white, where that is not the largest of
-    its type; ``inverted``: it is 0. ``clear``: a value of grey that is transparent. ``alpha``: whether a fourth channel
+    its type; ``inverted``: it is 0. ``clear``: a value of gray that is transparent. ``alpha``: whether a fourth channel
     is alpha, and whether colors were multiplied by it. ``crop``: left, top, width, height. Then ``orientation``,
     as EXIF counts. ``pages``: pictures in the file, of which the first is read. ``cells``: its frames.
     """

@@ -13,7 +13,7 @@ from mien.sources.stills.tags import exif_orientation
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHECKED = (b"IHDR", b"PLTE", b"IDAT", b"tRNS", b"eXIf", b"acTL", b"fcTL", b"fdAT")
 """Chunks that the picture depends on. A decoder leaves out others that are damaged."""
-GREY = 0
+GRAY = 0
 COLORS = (b"PLTE", b"tRNS")
 AFTER: tuple[Literal["keep"], Literal["clear"], Literal["restore"]] = ("keep", "clear", "restore")
 
@@ -32,7 +32,7 @@ def png_layout(data: bytes) -> Layout:
     first = dict(reversed(chunks))
     moves = int.from_bytes(first.get(b"acTL", b"")[:4], "big") > 1
     clear = None
-    if header[9] == GREY and b"tRNS" in first:  # OpenCV heeds it in colors alone
+    if header[9] == GRAY and b"tRNS" in first:  # OpenCV heeds it in colors alone
         bits = header[8]
         clear = int.from_bytes(first[b"tRNS"][:2], "big") & ((1 << bits) - 1)
         clear = clear * 255 // ((1 << bits) - 1) if bits < 8 else clear

@@ -16,13 +16,13 @@ ARBITRARY = re.compile(rb"^\s*(WIDTH|HEIGHT|DEPTH|MAXVAL)\s+([0-9]{1,9})\s*$", r
 
 
 def pnm_layout(data: bytes) -> Layout:
-    """Its size, white and channels. Raises Unreadable where the header is damaged, or for other channels than grey and
+    """Its size, white and channels. Raises Unreadable where the header is damaged, or for other channels than gray and
     colors, with or without alpha."""
     return _header(data)[0]
 
 
 def pnm_pixels(data: bytes) -> np.ndarray:
-    """Grey (H, W) or BGR(A) (H, W, C) of 8 or 16 bits, not scaled. Raises Unreadable for what is cut off."""
+    """Gray (H, W) or BGR(A) (H, W, C) of 8 or 16 bits, not scaled. Raises Unreadable for what is cut off."""
     layout, channels, text, start = _header(data)
     (width, height), white = layout.size, layout.white
     one_bit = data[1:2] in b"14"

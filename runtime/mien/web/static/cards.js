@@ -13,18 +13,18 @@ export class Cards {
     this.template = template;
     this.cards = new Map(); // key -> the parts of a card
     this.labels = [];
-    this.colours = {};
+    this.colors = {};
   }
 
-  setup(labels, colours) {
+  setup(labels, colors) {
     this.labels = labels;
-    this.colours = colours;
+    this.colors = colors;
     this.cards.clear();
     this.list.replaceChildren();
   }
 
-  colour(label) {
-    return this.colours[label] || OTHER;
+  color(label) {
+    return this.colors[label] || OTHER;
   }
 
   show(faces, now) {
@@ -65,7 +65,7 @@ export class Cards {
       const row = document.createElement("li");
       const [name, bar, value] = ["span", "i", "span"].map((tag) => row.appendChild(document.createElement(tag)));
       name.textContent = name.title = label;
-      bar.style.setProperty("--colour", this.colour(label));
+      bar.style.setProperty("--color", this.color(label));
       part("bars").append(row);
       card.bars.set(label, { row, bar, value });
     }
@@ -78,9 +78,9 @@ export class Cards {
     const felt = face.valence !== null; // null where the model never learned it
     card.words = `face ${card.id.textContent}: ${face.expression}`;
     if (felt) card.words += `, valence ${signed(face.valence)}, arousal ${signed(face.arousal)}`;
-    const colour = this.colour(face.expression);
-    card.root.style.setProperty("--colour", colour);
-    card.id.classList.toggle("light", isDark(colour));
+    const color = this.color(face.expression);
+    card.root.style.setProperty("--color", color);
+    card.id.classList.toggle("light", isDark(color));
     write(card.label, face.expression);
     write(card.confidence, percent(face.confidence));
     card.affect.hidden = !felt;

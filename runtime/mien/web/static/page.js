@@ -88,7 +88,7 @@ function read(event) {
     if (face.valence === null) continue; // the model never learned it
     const name = String(face.track ?? face.face + 1);
     const key = face.track ?? `n${face.face}`;
-    plane.add(key, name, face.valence, face.arousal, cards.colour(face.expression));
+    plane.add(key, name, face.valence, face.arousal, cards.color(face.expression));
   }
   readAt = heard;
   if (data.faces.length) seenAt = heard;

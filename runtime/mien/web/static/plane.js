@@ -6,17 +6,17 @@ export class Plane {
   constructor(canvas) {
     this.canvas = canvas;
     this.pen = canvas.getContext("2d");
-    this.trails = new Map(); // key -> {name, points: [{at, v, a, colour}]}
+    this.trails = new Map(); // key -> {name, points: [{at, v, a, color}]}
     this.asked = false;
     new ResizeObserver(() => this.ask()).observe(canvas);
     matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => this.ask());
   }
 
-  add(key, name, valence, arousal, colour) {
+  add(key, name, valence, arousal, color) {
     if (!this.trails.has(key)) this.trails.set(key, { name, points: [] });
     const trail = this.trails.get(key);
     trail.name = name;
-    trail.points.push({ at: performance.now(), v: valence, a: arousal, colour });
+    trail.points.push({ at: performance.now(), v: valence, a: arousal, color });
     this.ask();
   }
 
@@ -88,7 +88,7 @@ export class Plane {
     for (let i = 1; i < points.length; i++) {
       const age = 1 - (now - points[i].at) / TRAIL;
       pen.globalAlpha = 0.9 * age;
-      pen.strokeStyle = points[i].colour;
+      pen.strokeStyle = points[i].color;
       pen.lineWidth = 1 + 3.5 * age;
       pen.beginPath();
       pen.moveTo(...place(points[i - 1]));
@@ -102,12 +102,12 @@ export class Plane {
     pen.globalAlpha = Math.max(0, 1 - Math.max(0, now - last.at - 500) / (TRAIL - 500));
     pen.fillStyle = back;
     disc(pen, x, y, 12.5);
-    pen.fillStyle = last.colour;
+    pen.fillStyle = last.color;
     pen.strokeStyle = ink;
     pen.lineWidth = 1.5;
     disc(pen, x, y, 10);
     pen.stroke();
-    pen.fillStyle = isDark(last.colour) ? "#fff" : "#14161a";
+    pen.fillStyle = isDark(last.color) ? "#fff" : "#14161a";
     pen.font = `650 ${trail.name.length > 2 ? 9 : 12}px system-ui, sans-serif`;
     pen.textAlign = "center";
     pen.textBaseline = "middle";
@@ -122,8 +122,8 @@ function disc(pen, x, y, radius) {
   pen.fill();
 }
 
-// Whether white letters are to stand on the colour #rrggbb.
-export function isDark(colour) {
-  const [red, green, blue] = [1, 3, 5].map((i) => (parseInt(colour.slice(i, i + 2), 16) / 255) ** 2);
+// Whether white letters are to stand on the color #rrggbb.
+export function isDark(color) {
+  const [red, green, blue] = [1, 3, 5].map((i) => (parseInt(color.slice(i, i + 2), 16) / 255) ** 2);
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.3;
 }

@@ -20,15 +20,15 @@ from mien.sinks.records import record
 from mien.types import Face, Frame
 from mien.web.counters import Counters
 
-RATE = 25
+MAX_PICTURES_PER_SECOND = 25
 """Pictures a second at most."""
-SHARE = 3
+REST_FACTOR = 3
 """Drawing pauses for so many times as long as it took, so that it never has more than a quarter of a core."""
-SENDS = 500
+MAX_PARTS_PER_SECOND = 500
 """Parts a second to all viewers together: more than ten viewers get fewer pictures each."""
-LONGEST = 1280
+MAX_SIDE_PX = 1280
 """Larger pictures are made smaller before they are drawn on, to this longer side in px."""
-QUALITY = 82
+JPEG_QUALITY = 82
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Shown:
     event: bytes
 
 
-class Feed:
+class FrameBroadcaster:
     """``put`` only keeps a reference. Who comes late finds the newest moment in ``shown``; there is no queue."""
 
     def __init__(self, counters: Counters, *, blur: bool):
@@ -119,8 +119,8 @@ class Feed:
                     log.warning("the live page cannot show frame %d: %s", moment.frame.index, error)
                 self._warned = True
             took = time.monotonic() - start
-            pause = max(1 / RATE, sum(self.watching.values()) / SENDS)
-            self._closing.wait(max(pause - took, SHARE * took))
+            pause = max(1 / MAX_PICTURES_PER_SECOND, sum(self.watching.values()) / MAX_PARTS_PER_SECOND)
+            self._closing.wait(max(pause - took, REST_FACTOR * took))
 
     def _show(self, moment: Moment, pictures: bool) -> Shown:
         frame, faces = moment.frame, moment.faces
@@ -139,21 +139,21 @@ class Feed:
     def _jpeg(self, moment: Moment) -> bytes:
         image, faces = moment.frame.image, moment.faces
         height, width = image.shape[:2]
-        scale = min(1.0, LONGEST / max(height, width))
+        scale = min(1.0, MAX_SIDE_PX / max(height, width))
         if scale < 1:
             size = max(1, round(width * scale)), max(1, round(height * scale))
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
         faces = [_scaled(face, scale) for face in faces]
         if self._blur:
             image = blur_faces(image, [*faces, *(_scaled(face, scale) for face in moment.hidden)])
-        ok, data = cv2.imencode(".jpg", draw_faces(image, faces), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        ok, data = cv2.imencode(".jpg", draw_faces(image, faces), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if not ok:
             raise ValueError(f"OpenCV cannot encode a picture of shape {image.shape}")
         return data.tobytes()
 
 
 def step_back() -> None:
-    """Let the thread that calls this wait for those that recognise, where the system can."""
+    """Let the thread that calls this wait for those that recognize, where the system can."""
     if sys.platform == "linux":  # where threads have priorities of their own
         with suppress(OSError):
             thread = threading.get_native_id()
