@@ -30,7 +30,7 @@ import numpy as np
 from benchmarks.common import add_clip, add_out, command_parser, heading, write_report
 from mien import Recognizer
 from mien.drawing.faces import draw_faces
-from mien.sinks.encoder import FLUSH
+from mien.sinks.encoder import FLUSH_SECONDS
 from mien.sinks.media import SaveVideo
 from mien.sinks.records import Csv, JsonLines
 from mien.types import Face, Frame
@@ -78,7 +78,7 @@ def main() -> None:
         "videos that do not play": found["bad videos"],
         "videos that miss a frame from before the last flush": found["short videos"],
         "seconds lost at the end of a video, median and most": [round(float(np.median(late)), 2), round(max(late), 2)],
-        "seconds between flushes": FLUSH,
+        "seconds between flushes": FLUSH_SECONDS,
         "left-over files": found["left over"],
         "minutes": round(took / 60, 1),
     }
@@ -176,7 +176,7 @@ def check(folder: Path, found: Counter[str]) -> list[float]:
     while capture.read()[0]:
         played += 1
     found["bad videos"] += played == 0
-    wanted = sum(time <= times[-1] - FLUSH - longest for time in times)
+    wanted = sum(time <= times[-1] - FLUSH_SECONDS - longest for time in times)
     if 0 < played < wanted:
         found["short videos"] += 1
         print(f"\n{played} frames, not {wanted}: times {times}", file=sys.stderr)

@@ -28,7 +28,7 @@ from mien.sources.demo import demo_picture
 from mien.types import EXPRESSIONS, UNCERTAIN, Detection, Expression, Floats, Image
 from mien.vision.detector import Detector, load_detector
 from mien.vision.expression import ExpressionModel
-from mien.vision.orientation import DOUBT, LEAN, SOUND
+from mien.vision.orientation import DOUBTFUL_SCORE, LEAN_RADIANS, SURE_SCORE
 from mien_train.data.landmarks import decode_image
 from mien_train.data.sets import load_faces
 
@@ -120,8 +120,10 @@ def upright(reader: Reader, root: Path, name: str) -> dict[str, Any]:
     return {
         "faces": len(known),
         "found": len(both),
-        "looked at upside down": int(((scores >= DOUBT) & (scores < SOUND) & (np.abs(angles) <= LEAN)).sum()),
-        "looked at in seven turns": int(((scores < DOUBT) | (np.abs(angles) > LEAN)).sum()),
+        "looked at upside down": int(
+            ((scores >= DOUBTFUL_SCORE) & (scores < SURE_SCORE) & (np.abs(angles) <= LEAN_RADIANS)).sum()
+        ),
+        "looked at in seven turns": int(((scores < DOUBTFUL_SCORE) | (np.abs(angles) > LEAN_RADIANS)).sum()),
         "cut turned by more than 60 degrees": _turned(differ, np.pi / 3, np.inf),
         "cut turned by 26 to 60 degrees": _turned(differ, 0, np.pi / 3),
         "right before, wrong after": sum(o[1].label == t != n[1].label for o, n, t in differ),

@@ -24,7 +24,7 @@ from mien.sinks.records import JsonLines
 from mien.sources.factory import open_source
 from mien.sources.video import quiet_opencv
 from mien.types import Face, Frame, Image
-from mien.vision.detector import WINDOW
+from mien.vision.detector import WINDOW_PX
 
 SECOND = 1.0
 HIDDEN = 5.0, 5.5
@@ -109,7 +109,7 @@ def bare(recognizer: Recognizer, clip: Path) -> dict[str, Callable[[], object]]:
     (face,) = recognizer.predict(image)
     spec = recognizer.card.crop
     crops = crop(image, crop_matrix(spec, face.box, face.landmarks), spec.size)[None]
-    window = np.ascontiguousarray(cv2.resize(image, (WINDOW, WINDOW)))[None]
+    window = np.ascontiguousarray(cv2.resize(image, (WINDOW_PX, WINDOW_PX)))[None]
 
     def decode() -> None:
         capture = cv2.VideoCapture(str(clip))

@@ -130,7 +130,7 @@ def turned_window(image: Image, middle: Floats, side: float, size: int, angle: f
 
 
 def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
-    """A picture (H, W, 3) under a similarity transform (2, 3) -> (size, size, 3), with its channels in the same order."""
+    """A picture (H, W, 3) under a similarity transform (2, 3) -> (size, size, 3), channels in the same order."""
     # Bilinear sampling skips pixels when it shrinks, so average down by a whole factor first.
     factor = int(1 / max(np.hypot(matrix[0, 0], matrix[1, 0]), 1e-6))
     if factor >= 2:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,9 @@ from mien.bundle import MODELS, find_bundle
 from mien.bundle.card import ModelCard
 from mien.engines.cores import usable_cores
 from mien.engines.selection import open_backend, select_backend
+from mien.enrolling import EnrollmentMixin
 from mien.enrollment.classes import Personal
-from mien.enrollment.learn import MAX_LOSS, Enrolment, learn
-from mien.enrollment.neutral import Baseline
-from mien.enrollment.reference_faces import read_exemplars
-from mien.enrollment.storage import load_personal, save_personal
+from mien.enrollment.storage import load_personal
 from mien.errors import InputError
 from mien.tracking.offline import Offline
 from mien.tracking.options import StreamOptions
@@ -30,12 +27,11 @@ from mien.tracking.temporal import TemporalEncoder, load_temporal
 from mien.types import Detection, Face, Image
 from mien.validation import check_boxes, check_exclude, check_landmarks, check_number, check_range, check_threads
 from mien.vision.detector import load_detector
-from mien.vision.examples import read_examples, rest_of
 from mien.vision.expression import ExpressionModel, Labeling
 from mien.vision.frames import check_frame
 
 
-class Recognizer:
+class Recognizer(EnrollmentMixin):
     """Recognizes facial expression in pictures. Threads may share it.
 
     Only ``personal``, what was learned on this device, ever changes, and only as a whole: calls that are running and
@@ -64,8 +60,8 @@ class Recognizer:
                 was selected. A device given by name never falls back to another one.
             precision: auto, fp32, fp16 or int8.
             threads: Threads of the expression model. None for all cores but one, which decodes and searches for faces.
-            min_face: Smallest face to report, in px of the frame. 0 searches the frame at 640 px, which finds faces from
-                about a fortieth of its longer side. A larger value makes the search cheaper, a smaller one slower.
+            min_face: Smallest face to report, in px of the frame. 0 searches the frame at 640 px, which finds faces
+                from about a fortieth of its longer side. A larger value makes the search faster, a smaller one slower.
             min_score: Minimum score of the face detector, in (0, 1).
             min_confidence: In [0, 1). An expression whose calibrated probability is lower is labeled ``uncertain``.
             exclude: Classes to leave out, such as ``("contempt",)``; the others share their probability. Labels of the
@@ -138,71 +134,6 @@ class Recognizer:
     def labels(self) -> tuple[str, ...]:
         """The classes of the model, then those learned on this device, without ``exclude``."""
         return tuple(label for label in self._model.labels if label not in self._model.labeling.exclude)
-
-    @property
-    def personal(self) -> Personal:
-        """What was learned on this device. Set it to restore an earlier state, or to the result of its ``renamed`` or
-        ``removed``; InputError if it was learned with another model."""
-        return self._model.personal
-
-    @personal.setter
-    def personal(self, personal: Personal) -> None:
-        self._model = self._model.with_personal(personal)
-
-    def enroll(
-        self, label: str, pictures: Sequence[ArrayLike], *, max_loss: float = MAX_LOSS, skip_faceless: bool = False
-    ) -> Enrolment:
-        """Learn an expression from examples. ``predict`` knows it from the next call on, and new streams do too.
-
-        Args:
-            label: Name of the expression. One that was learned before gets these examples in addition.
-            pictures: uint8 BGR frames or crops (H, W, 3), with one face each.
-            max_loss: Accuracy that the basic expressions may lose to all learned ones; 0.01 is a percentage point.
-            skip_faceless: Leave out pictures without a face, instead of raising InputError.
-
-        Returns:
-            What was learned, and what it costs.
-
-        Raises:
-            InputError: The label or a picture cannot be used.
-            EnrolmentRefused: The examples disagree, look like another class, or would cost too much accuracy.
-            ModelInvalid: The bundle holds no exemplars.
-        """
-        max_loss = check_number(max_loss, "max_loss")
-        check_range(max_loss, "max_loss", 0.0 < max_loss <= 1.0, "a share above 0 and up to 1, such as 0.01 for 1 %")
-        examples, _, skipped = read_examples(pictures, self._detector, self._model, skip_faceless)
-        with self._learning:
-            learned, report = learn(self.personal, label, examples, read_exemplars(self._bundle), max_loss, skipped)
-            self.personal = learned
-        return report
-
-    def save_personal(self, path: str | Path) -> None:
-        """Write what was learned to a small file, for the argument ``personal``. OutputError if that fails; an existing
-        file then stays as it was."""
-        save_personal(self.personal, path)
-
-    def enroll_neutral(self, pictures: Sequence[ArrayLike], *, skip_faceless: bool = False) -> Baseline:
-        """Learn how a person looks at rest, which is subtracted from then on, also from valence and arousal.
-
-        This is for a recognizer that only one person uses. Set ``personal`` to ``replace(personal, rest=None)`` to
-        forget it.
-
-        Args:
-            pictures: uint8 BGR frames or crops (H, W, 3), with one face each.
-            skip_faceless: Leave out pictures without a face, instead of raising InputError.
-
-        Returns:
-            How the person looks at rest.
-
-        Raises:
-            InputError: A picture cannot be used.
-            EnrolmentRefused: The face is clearly not at rest.
-        """
-        examples, affect, _ = read_examples(pictures, self._detector, self._model, skip_faceless)
-        with self._learning:
-            rest = rest_of(examples, affect, self._model.card.labels)
-            self.personal = replace(self.personal, rest=rest)
-        return rest
 
     def predict(self, frame: ArrayLike) -> list[Face]:
         """The faces in a picture.

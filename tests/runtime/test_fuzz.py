@@ -19,7 +19,7 @@ from mien.recognizer import Recognizer
 from mien.sources.images import read_image
 from mien.tracking.smoothing import Clock
 from mien.types import Image
-from mien.validation import MOST_THREADS
+from mien.validation import MAX_THREADS
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +75,10 @@ def test_options_that_are_no_number_are_refused(
             Recognizer(tiny_bundle, device="cpu", threads=value)
 
 
-@pytest.mark.parametrize("threads", [0, -1, 2.0, MOST_THREADS + 1, 100_000, 2**31, 10**30])
+@pytest.mark.parametrize("threads", [0, -1, 2.0, MAX_THREADS + 1, 100_000, 2**31, 10**30])
 def test_as_many_threads_as_make_sense(tiny_bundle: Path, threads: Any) -> None:
     """ONNX Runtime takes half a minute to start 2,000, and dies of 100,000."""
-    with pytest.raises(InputError, match=f"from 1 to {MOST_THREADS}"):
+    with pytest.raises(InputError, match=f"from 1 to {MAX_THREADS}"):
         Recognizer(tiny_bundle, device="cpu", threads=threads)
     with pytest.raises(SystemExit):
         parse_args(["--demo", "--threads", str(threads)])

@@ -26,6 +26,7 @@ PACKAGES = {
     "enrollment": ["neutral", "reference_faces", "classes", "storage", "fitting", "learn"],
     "vision": ["frames", "orientation", "detector", "expression", "examples"],
     "tracking": ["options", "tracker", "smoothing", "face_state", "temporal", "offline", "stream"],
+    "enrolling": [],
     "recognizer": [],
     "sources": [
         "privacy", "stills", "stills.kinds", "stills.layout", "stills.packed", "stills.tags", "stills.jpeg",

@@ -82,7 +82,7 @@ def test_threads_share_a_recognizer(recognizer: Recognizer, portrait: np.ndarray
     [
         (np.zeros((4, 4, 3), np.float32), r"scale it to 0\.\.255"),
         (np.full((4, 4, 3), np.nan), r"scale it to 0\.\.255"),
-        (np.zeros((4, 4, 3), np.uint16), "divide it"),
+        (np.zeros((4, 4, 3), np.uint16), "scale it so that white"),
         (np.zeros((4, 4), np.uint8), "GRAY2BGR"),
         (np.zeros((4, 4, 4), np.uint8), "BGRA2BGR"),
         (np.zeros((4, 4, 1), np.uint8), "expected"),
@@ -120,7 +120,7 @@ def test_bad_boxes_say_what_to_do(recognizer: Recognizer, portrait: np.ndarray, 
 def test_bad_landmarks(recognizer: Recognizer, portrait: np.ndarray) -> None:
     with pytest.raises(InputError, match="five points"):
         recognizer.predict_boxes(portrait, BOX, np.zeros((1, 4, 2)))
-    with pytest.raises(InputError, match="one spot"):
+    with pytest.raises(InputError, match="at one point"):
         recognizer.predict_boxes(portrait, BOX, np.zeros((1, 5, 2)))
     with pytest.raises(InputError, match="lie outside"):
         recognizer.predict_boxes(portrait, BOX, np.arange(10).reshape(1, 5, 2))

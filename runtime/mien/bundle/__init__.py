@@ -31,7 +31,7 @@ class Bundle:
         return [key for key, file in FILES.items() if file in self.card.files]
 
     def model_file(self, precision: str = "fp32", device: str = "cpu") -> Path:
-        """The verified model file of a precision: ONNX or, for ``openvino``, OpenVINO's own format if the bundle has it.
+        """The verified model file of a precision: ONNX or, for ``openvino``, its own format if the bundle has it.
 
         Raises EngineUnavailable for a precision that the bundle does not hold, ModelInvalid if the file was altered.
         """
@@ -48,7 +48,7 @@ class Bundle:
         return self.verified(FILES[precision])
 
     def verified(self, name: str) -> Path:
-        """The path of a file of the bundle. ModelInvalid if it is missing or does not match its checksum in the card."""
+        """The path of a file in the bundle. ModelInvalid if it is missing or does not match its checksum."""
         if name not in self.card.files:
             raise ModelInvalid(f"{self.folder / name} is not listed in its card; export the bundle again")
         path = self.folder / name

@@ -144,12 +144,12 @@ class Outputs:
             self._shared += [Deferred(partial(Csv, args.csv, recognizer.labels))] if args.csv else []
             for sink in self._shared:
                 all_.callback(sink.close)
-        summary = self._summary
-        journal: list[Sink] = [Deferred(partial(Summary, summary, source.name, source.fps))] if summary else []
-        for opened in (page, *journal, *self._pictures, self._window):
+        path = self._summary
+        summary: list[Sink] = [Deferred(partial(Summary, path, source.name, source.fps))] if path else []
+        for opened in (page, *summary, *self._pictures, self._window):
             if opened:
                 own.callback(opened.close)
-        return Results([*self._shared, *journal], self._pictures, self._window, page, args.blur)
+        return Results([*self._shared, *summary], self._pictures, self._window, page, args.blur)
 
     def written(self) -> list[str]:
         """Every file or folder that was asked for."""

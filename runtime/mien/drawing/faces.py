@@ -1,4 +1,4 @@
-"""Faces on a picture: box, label with confidence, and a dial of valence and arousal; or faces made unrecognizable."""
+"""Draws faces on a picture: box, label with confidence, and a dial of valence and arousal; or blurs them."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ Rect = tuple[int, int, int, int]
 """x1 y1 x2 y2, whole px."""
 
 BLUR_REACH = (1.5, 1.65)
-"""Half axes of what blurring covers, over those of the box: ears, hair and chin stand out of a face's box."""
+"""Half axes of the blurred area, relative to those of the box: ears, hair and chin lie outside of a face's box."""
 BLUR_CELLS = 8
-"""Colors that are left along the longer side of a blurred face, margin included."""
+"""Colors that remain along the longer side of a blurred face, including the margin."""
 
 
 def draw_faces(image: Image, faces: Sequence[Face]) -> Image:
     """uint8 BGR (H, W, 3) and its faces -> a new picture of the same size with all of them drawn on it.
 
-    A face of a stream shows its track. Strokes and letters follow the size of the picture and of each face. Labels stay
-    inside of the picture and, where there is room, off the faces; a dial without room, or without valence and arousal
-    to show, is left out.
+    A face of a stream shows its track id. Lines and letters scale with the size of the picture and of each face. Labels
+    stay inside the picture and, if there is room, do not cover faces. The dial is left out if there is no room for it,
+    or no valence and arousal.
     """
     canvas: Image = np.array(image)
     height, width = image.shape[:2]
@@ -67,12 +67,12 @@ def draw_faces(image: Image, faces: Sequence[Face]) -> Image:
 
 
 def blur_faces(image: Image, faces: Sequence[Face]) -> Image:
-    """uint8 BGR (H, W, 3) and its faces -> a new picture of the same size on which nobody can be recognized.
+    """uint8 BGR (H, W, 3) and its faces -> a new picture of the same size in which nobody can be recognized.
 
-    Around each box, with a margin for hair, ears and chin, at most BLUR_CELLS x BLUR_CELLS colors are left, under a soft edge;
-    what was there cannot be had back from this picture. A box that lags behind a moving face covers ``face.raw`` too.
-    Only faces that are given are covered: a face that the detector overlooks stays visible, so give those that a stream
-    still expects. Clothes, posture and place are not hidden.
+    Each box, with a margin for hair, ears and chin and a soft edge, is reduced to at most BLUR_CELLS x BLUR_CELLS
+    colors, from which the face cannot be restored. If the box lags behind a moving face, ``face.raw`` is covered too.
+    Only the given faces are covered: a face that the detector misses stays visible, so pass the hidden faces of a
+    stream as well. Clothes, posture and surroundings are not hidden.
     """
     canvas: Image = np.array(image)
     for face in faces:
@@ -92,26 +92,26 @@ def _blur(canvas: Image, box: NDArray[np.float64]) -> None:
     if part.size == 0:
         return
     height, width = part.shape[:2]
-    grain = float(max(corner[2:] - corner[:2])) / BLUR_CELLS  # of the whole face, also where the border cuts it
-    few = max(1, round(width / grain)), max(1, round(height / grain))
-    coarse = cv2.resize(part, few, interpolation=cv2.INTER_AREA)
+    cell = float(max(corner[2:] - corner[:2])) / BLUR_CELLS  # of the whole face, even if the border cuts it
+    cells = max(1, round(width / cell)), max(1, round(height / cell))
+    coarse = cv2.resize(part, cells, interpolation=cv2.INTER_AREA)
     smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     x = np.abs((np.arange(width) + 0.5 + left - middle[0]) / reach[0]).astype(np.float32)
     y = np.abs((np.arange(height) + 0.5 + top - middle[1]) / reach[1]).astype(np.float32)
-    # A superellipse: rounder than the box, and all of the box well inside of it.
+    # A superellipse is rounder than the box and contains all of it.
     far = (x**3)[None] + (y**3)[:, None]
     cover = np.clip((1.64 - far) / 0.64, 0, 1).astype(np.float32)
     part[:] = cv2.blendLinear(smooth, part, cover, 1 - cover)
 
 
 def _draw_box(canvas: Image, box: Rect, color: Color, short: int) -> None:
-    """A thin frame with strong round corners, which a dark line parts from a bright picture."""
+    """A thin frame with thick round corners, which a dark line separates from a bright picture."""
     x1, y1, x2, y2 = box
     side = _side(box)
     thick = max(1, round(min(short / 260, side / 28)))
     reach, margin = round(0.22 * side), thick + 2
     for sprite, x, y in zip(corner_sprites(reach, thick, color), (x1, x2, x2, x1), (y1, y1, y2, y2), strict=True):
-        # Each corner lies inside of the box but for the margin.
+        # Each corner lies inside the box except for the margin.
         left, top = (x - margin if x == x1 else x - reach), (y - margin if y == y1 else y - reach)
         size = reach + margin + 1
         _blend(canvas, sprite, (left, top, left + size, top + size))
@@ -132,7 +132,7 @@ def _darker(color: Color) -> Color:
 def _place(
     sprite: Sprite, box: Rect, boxes: Sequence[Rect], taken: Sequence[Rect], room: tuple[int, int], *, beside: bool
 ) -> tuple[Rect, bool]:
-    """Where a sprite fits best around its box, inside of the picture, and whether it covers nothing there."""
+    """The best place for a sprite around its box, inside the picture, and whether it covers nothing there."""
     x1, y1, x2, y2 = box
     height, width = sprite.colors.shape[:2]
     gap = max(3, min(room) // 100)
@@ -162,7 +162,7 @@ def _blend(canvas: Image, sprite: Sprite, rect: Rect) -> None:
 
 
 def _part(canvas: Image, rect: Rect) -> tuple[Image, int, int]:
-    """The part of the picture inside of a rectangle, as a view, with its left and top."""
+    """The part of the picture inside a rectangle, as a view, with its left and top."""
     left, top = max(0, rect[0]), max(0, rect[1])
     return canvas[top : max(top, rect[3]), left : max(left, rect[2])], left, top
 

@@ -1,4 +1,4 @@
-"""Line and bar plots as pictures, drawn with OpenCV alone: a device has no plotting library."""
+"""Line and bar plots as pictures, drawn with OpenCV alone, because devices have no plotting library."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from mien.types import Image
 Points = NDArray[np.float64]
 
 WIDTH = 900
-"""Of a plot, in units of its layout; the picture has twice as many px."""
+"""Width of a plot in layout units; the picture has twice as many px."""
 DRAWN_PX, FINAL_PX, MARGIN, LETTERS = 4, 2, 24, 9
 TEXT, DIM, GRID = (45, 45, 45), (120, 120, 120), (228, 228, 228)
 TIMES = ((2 * 86400.0, 86400.0, "days"), (2 * 3600.0, 3600.0, "h"), (120.0, 60.0, "min"), (0.0, 1.0, "s"))
-"""From which span on times are told in which unit: seconds, seconds a unit, name."""
+"""Units of the time axis: the shortest span in s for which it is used, its length in s, its name."""
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """A line over ``x`` (N,), in s, rising. NaN in ``y`` (N,) is a gap; a point between two gaps is a dot."""
+    """A line over ``x`` (N,), increasing, in s. NaN in ``y`` (N,) is a gap; a point between two gaps is a dot."""
 
     name: str
     x: Points
@@ -36,7 +36,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """Lines over a common time, below the ``name`` of what they show. ``low`` and ``high`` end the axis."""
+    """Lines over a common time axis, under a title ``name``. ``low`` and ``high`` are the ends of the other axis."""
 
     name: str
     low: float
@@ -45,9 +45,9 @@ class Panel:
 
 
 def line_plot(panels: Sequence[Panel], path: Path | None = None, *, title: str) -> Image:
-    """Panels below each other, over one axis of time -> uint8 BGR picture, saved as PNG where there is a ``path``.
+    """Panels above each other, with one time axis -> uint8 BGR picture, also saved as PNG if there is a ``path``.
 
-    Lines of one name have one color in all panels. OutputError where ``path`` cannot be written.
+    Lines with the same name have the same color in all panels. OutputError if ``path`` cannot be written.
     """
     names = list(dict.fromkeys(series.name for panel in panels for series in panel.series))
     colors = {name: LINES[i % len(LINES)] for i, name in enumerate(names)}
@@ -90,15 +90,15 @@ def line_plot(panels: Sequence[Panel], path: Path | None = None, *, title: str) 
 def bar_plot(
     rows: Sequence[tuple[str, float, float | None]], path: Path | None = None, *, title: str, unit: str
 ) -> Image:
-    """Horizontal bars (name, value, upper), a thin whisker to ``upper`` -> uint8 BGR picture, also saved at ``path``.
+    """Horizontal bars (name, value, upper) with a whisker to ``upper`` -> uint8 BGR picture, also saved at ``path``.
 
-    A value that is not finite has no bar and reads n/a. OutputError where ``path`` cannot be written.
+    A value that is not finite has no bar and is shown as n/a. OutputError if ``path`` cannot be written.
     """
     finite = [number for _, value, upper in rows for number in (value, upper) if number is not None]
     most = max([number for number in finite if math.isfinite(number)], default=0.0)
     most = most if most > 0 else 1.0
     names = [shorten(name, 0.4 * WIDTH) for name, _, _ in rows]
-    values = [f"{_told(value, upper)} {unit}".strip() if math.isfinite(value) else "n/a" for _, value, upper in rows]
+    values = [f"{_range(value, upper)} {unit}".strip() if math.isfinite(value) else "n/a" for _, value, upper in rows]
     left = MARGIN + max([text_width(name) for name in names], default=0.0) + 12
     right = WIDTH - MARGIN - max([text_width(value) for value in values], default=0.0) - 16
     step, top = 27, 62.0
@@ -129,7 +129,7 @@ def bar_plot(
 
 
 def save_png(image: Image, path: Path) -> None:
-    """Write a PNG aside, then move it into place. OutputError where that fails."""
+    """Write a PNG file. OutputError if that fails; an existing file then stays as it was."""
     write_whole(path, cv2.imencode(".png", image)[1].tobytes())
 
 
@@ -143,21 +143,21 @@ def ticks_of(low: float, high: float, most: int) -> list[float]:
 
 
 def tick_names(ticks: Sequence[float]) -> list[str]:
-    """All with the decimals that the finest needs; very large and very small ones with an exponent."""
+    """Labels with the number of decimals that the finest tick needs; with an exponent if very large or very small."""
     if ticks and not 1e-4 < max(map(abs, ticks)) < 1e6:
         return [f"{tick:g}" for tick in ticks]
     decimals = max([len(f"{tick:.6f}".rstrip("0").split(".")[1]) for tick in ticks], default=0)
     return [f"{tick:.{decimals}f}" for tick in ticks]
 
 
-def _told(value: float, upper: float | None) -> str:
-    """Three digits, without an exponent up to a million."""
+def _range(value: float, upper: float | None) -> str:
+    """The value with three digits, and the upper one if there is one; without an exponent up to a million."""
     text = f"{value:.3g}" if abs(value) < 1000 or abs(value) >= 1e6 else f"{value:.0f}"
-    return text if upper is None or not math.isfinite(upper) else f"{text} to {_told(upper, None)}"
+    return text if upper is None or not math.isfinite(upper) else f"{text} to {_range(upper, None)}"
 
 
 def shorten(text: str, room: float, size: float = 1, *, bold: bool = False) -> str:
-    """What fits into ``room``, without what cannot be drawn: names of files may hold anything."""
+    """``text`` cut to fit into ``room``; unprintable characters, which file names may contain, become ``?``."""
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     cut = len(text)
     while cut and text_width(text, size, bold=bold) > room:
@@ -167,7 +167,7 @@ def shorten(text: str, room: float, size: float = 1, *, bold: bool = False) -> s
 
 
 def text_width(text: str, size: float = 1, *, bold: bool = False) -> float:
-    """In units of the layout."""
+    """Width in layout units."""
     return float(cv2.getTextSize(text, _font(bold), _scale(size), _thick(size))[0][0]) / DRAWN_PX
 
 
@@ -195,7 +195,7 @@ def _draw_series(canvas: _Canvas, x: Points, y: Points, color: Color) -> None:
 
 
 class _Canvas:
-    """White paper that is drawn on in units of the layout, DRAWN_PX px each, and shrunk at the end."""
+    """A white picture. Coordinates are layout units of DRAWN_PX px each; it is shrunk at the end."""
 
     def __init__(self, height: int):
         self.height = height
@@ -223,7 +223,7 @@ class _Canvas:
         bold: bool = False,
         align: float = 0,
     ) -> None:
-        """On the base line at ``start``, which is the text's left, middle (``align`` 0.5) or right (1)."""
+        """Draw text with its baseline at ``start``, which is its left, middle (``align`` 0.5) or right end (1)."""
         text = shorten(text, WIDTH - 2 * MARGIN, size, bold=bold)
         x, y = start[0] - align * text_width(text, size, bold=bold), start[1]
         place = round(x * DRAWN_PX), round(y * DRAWN_PX)
@@ -242,7 +242,7 @@ def _font(bold: bool) -> int:
 
 
 def _scale(size: float) -> float:
-    """So that capitals of size 1 are LETTERS units high."""
+    """OpenCV's font scale at which capitals of size 1 are LETTERS units high."""
     return size * LETTERS * DRAWN_PX / cv2.getTextSize("H", _font(False), 1.0, 1)[0][1]
 
 

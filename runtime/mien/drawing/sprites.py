@@ -1,4 +1,4 @@
-"""Label and dial of a face as small pictures with an alpha channel, and the colors of all that is drawn."""
+"""Label and dial of a face as small pictures with an alpha channel, and the colors of everything that is drawn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mien.types import Affect, Face, Floats, Image
 Color = tuple[int, int, int]
 Mask = NDArray[np.uint8]
 
-# After Okabe & Ito (2008), whose colors people with any color vision tell apart; BGR.
+# BGR, after Okabe & Ito (2008), whose colors can be distinguished with any kind of color vision.
 COLORS: dict[str, Color] = {
     "neutral": (226, 226, 226),
     "happiness": (66, 228, 240),
@@ -39,25 +39,25 @@ LINES: tuple[Color, ...] = (
     (90, 90, 90),
     (20, 150, 175),
 )
-"""For lines and bars on white: their palette, with a gray for its black and a darker yellow; BGR."""
+"""For lines and bars on white, BGR: the same palette, with gray instead of black and a darker yellow."""
 INK: Color = (26, 22, 20)
 WHITE: Color = (255, 255, 255)
 
 BOLD, PLAIN = cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_SIMPLEX
 MIN_LETTER_PX = 5
 MIN_DIAL_PX = 11
-"""Height of capitals and radius, in px, below which label and dial are left out."""
+"""Smallest height of capitals, and smallest radius; below it, label or dial are left out."""
 
 
 class Sprite(NamedTuple):
-    """A small picture to lay on another: ``colors`` BGR (H, W, 3), ``cover`` (H, W) in [0, 1], ``rest`` 1 - cover."""
+    """A picture to blend into another: ``colors`` BGR (H, W, 3), ``cover`` (H, W) in [0, 1], ``rest`` 1 - cover."""
 
     colors: Image
     cover: Floats
     rest: Floats
 
     def flipped(self, axis: int) -> Sprite:
-        """Upside down (0) or left to right (1)."""
+        """Flipped upside down (axis 0) or left to right (axis 1)."""
         colors, cover, rest = (np.ascontiguousarray(np.flip(layer, axis)) for layer in self)
         return Sprite(colors.astype(np.uint8), cover.astype(np.float32), rest.astype(np.float32))
 
@@ -67,16 +67,16 @@ def color_of(face: Face) -> Color:
 
 
 def label_sprite(face: Face, letters: float, room: int) -> Sprite | None:
-    """A pill with the track, the class in bold and its confidence, capitals ``letters`` px high.
+    """A label with the track id, the class in bold and its confidence, with capitals ``letters`` px high.
 
-    At most ``room`` px wide; None where that would be too small to read.
+    It is at most ``room`` px wide; None if it would be too small to read.
     """
     left = (face.expression.label, BOLD)
     words = (left,) if face.track_id is None else ((f"#{face.track_id}", PLAIN), left)
     share = ((f"{100 * face.expression.confidence:.0f}%", PLAIN),)
     letters = round(letters * 2) / 2
     while letters >= MIN_LETTER_PX:
-        # Two pieces that are kept: the first hardly changes from frame to frame, and the second has a hundred forms.
+        # Two cached pieces: the first rarely changes from frame to frame, and the second has only a hundred variants.
         pieces = [_half_pill(part, color_of(face), letters, i == 0) for i, part in enumerate((words, share))]
         joined = Sprite(*(np.concatenate(layers, axis=1) for layers in zip(*pieces, strict=True)))
         if joined.colors.shape[1] <= room:
@@ -87,8 +87,8 @@ def label_sprite(face: Face, letters: float, room: int) -> Sprite | None:
 
 @lru_cache(maxsize=512)
 def _half_pill(words: tuple[tuple[str, int], ...], color: Color, letters: float, first: bool) -> Sprite:
-    """The left (``first``) or right half of a pill, with words, each in its font. Not to be changed: it is kept."""
-    # Small ones are drawn larger and averaged down, which smooths better than cv2 does.
+    """The left (``first``) or right half of a label, with words, each in its font. Do not change it: it is cached."""
+    # Small ones are drawn larger and averaged down, which is smoother than OpenCV's own antialiasing.
     fine = 4 if letters < 16 else 1
     unit = cv2.getTextSize("H", BOLD, 1.0, 1)[0][1]
     wanted = letters * fine
@@ -118,7 +118,7 @@ def _half_pill(words: tuple[tuple[str, int], ...], color: Color, letters: float,
 
 @lru_cache(maxsize=16)
 def dial_sprite(radius: int) -> Sprite:
-    """Russell's circumplex without its needle: pleasant to the right, excited up; the ring is 1."""
+    """Russell's circumplex without its needle: pleasant is right, excited is up, and the ring marks 1."""
     fine = 4 if radius < 40 else 1
     size = 2 * radius * fine
     middle, ring, line = size // 2, round(0.44 * size), max(1, round(0.012 * size))
@@ -132,9 +132,9 @@ def dial_sprite(radius: int) -> Sprite:
 
 @lru_cache(maxsize=128)
 def corner_sprites(reach: int, thick: int, color: Color) -> tuple[Sprite, Sprite, Sprite, Sprite]:
-    """Round corners over a dark line: left top, right top, right bottom, left bottom.
+    """Round corners over a dark line: top left, top right, bottom right, bottom left.
 
-    Their legs go ``reach`` px along the sides, and their points are ``thick`` + 2 px away from the sprite's border.
+    They extend ``reach`` px along the sides, and their vertices are ``thick`` + 2 px away from the sprite's border.
     """
     margin = thick + 2
     size, radius = reach + margin + 1, 0.55 * reach
@@ -150,7 +150,7 @@ def corner_sprites(reach: int, thick: int, color: Color) -> tuple[Sprite, Sprite
 
 
 def draw_needle(canvas: Image, corner: tuple[int, int], affect: Affect, color: Color, radius: int) -> None:
-    """Lay valence and arousal on the picture, where ``dial_sprite`` of this radius has its upper left ``corner``."""
+    """Draw valence and arousal on the dial of this radius whose upper left corner is at ``corner``."""
     middle = np.array(corner) + radius - 0.5
     reach = 0.8 * 0.88 * radius * np.clip([affect.valence, -affect.arousal], -1, 1)
     start, end = (tuple(round(16 * value) for value in point) for point in (middle.tolist(), (middle + reach).tolist()))
@@ -161,7 +161,7 @@ def draw_needle(canvas: Image, corner: tuple[int, int], affect: Affect, color: C
 
 
 def _layers(layers: Sequence[tuple[Mask, Color, float]], fine: int) -> Sprite:
-    """Shrink (mask, color, opacity) by ``fine`` and lay them on each other."""
+    """Shrink layers (mask, color, opacity) by ``fine`` and blend them."""
     height, width = (side // fine for side in layers[0][0].shape)
     result = np.zeros((height, width, 4), dtype=np.float32)
     for mask, color, opacity in layers:
@@ -175,6 +175,6 @@ def _layers(layers: Sequence[tuple[Mask, Color, float]], fine: int) -> Sprite:
 
 
 def _luminance(color: Color) -> float:
-    """Relative luminance of a BGR color, gamma taken as 2."""
+    """Relative luminance of a BGR color, for a gamma of 2."""
     blue, green, red = (value / 255 for value in color)
     return 0.0722 * blue**2 + 0.7152 * green**2 + 0.2126 * red**2

@@ -41,8 +41,8 @@ def has_library(device: str) -> bool:
 
 
 def load_engine(path: Path, *, device: str = "cpu", threads: int | None = None, precision: str = "fp32") -> Engine:
-    """Open the model file ``path``, whose precision is ``precision``, on ``device``. TensorRT first builds a plan, which
-    takes minutes, unless it is cached. ``threads``: None for all cores but one.
+    """Open the model file ``path``, which has ``precision``, on ``device``. TensorRT first builds a plan, which takes
+    minutes, unless it is cached. ``threads``: None for all cores but one.
 
     Raises EngineUnavailable if the device or its library is missing: nothing falls back silently to another device.
     """

@@ -100,7 +100,7 @@ def _session(path: Path, device: str, threads: int | None, first: int) -> ort.In
 
 
 def tensorrt_options(path: Path) -> dict[str, Any]:
-    """Options with which the TensorRT provider runs ``path``, an ONNX file with a free batch size and a fixed crop size.
+    """Options of the TensorRT provider for ``path``, an ONNX file with a free batch size and a fixed crop size.
 
     They are documented at https://onnxruntime.ai/docs/execution-providers/TensorRT-ExecutionProvider.html.
     ``trt_fp16_enable`` and ``trt_int8_enable`` stay off, so that the types in the file decide: a float32 file is

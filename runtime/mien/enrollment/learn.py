@@ -172,5 +172,5 @@ def _check_apart(label: str, scores: Values, rivals: Mapping[str, Values]) -> No
     for name, theirs in rivals.items():
         if (theirs > scores).mean() > MAX_CLAIMED_SHARE:
             raise EnrolmentRefused(
-                f"{label!r} looks like {name!r}, which was learned before: give clearer examples, or add these to {name!r}"
+                f"{label!r} looks like {name!r}, learned before: give clearer examples, or add these to {name!r}"
             )

@@ -17,8 +17,10 @@ MAX_CORRECTION = 8.0
 
 @dataclass(frozen=True)
 class Baseline:
-    """How a person looks at rest, according to the model: mean ``probabilities`` by class, and mean ``affect``, which is
-    None for a model without valence and arousal."""
+    """How a person looks at rest, according to the model: mean ``probabilities`` by class, and mean ``affect``.
+
+    ``affect`` is None for a model without valence and arousal.
+    """
 
     probabilities: Mapping[str, float]
     affect: Affect | None

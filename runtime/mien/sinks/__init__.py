@@ -1,1 +1,1 @@
-"""Where faces go: records, summaries, annotated pictures and videos."""
+"""Outputs: records, summaries, annotated pictures and videos."""

@@ -1,4 +1,4 @@
-"""Pictures of one size -> a video file that plays even where the process is killed."""
+"""Encodes pictures of one size to a video file that plays even if the process is killed."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from mien.paths import for_native
 from mien.sinks.fragmented_mp4 import GrowingMovie, Piece, read_piece
 from mien.types import Image
 
-# Codecs by file suffix, the better one first; what this OpenCV cannot encode is passed over.
+# Codecs by file suffix, the better one first; those that this OpenCV cannot encode are skipped.
 CODECS = {".mp4": ("avc1", "mp4v"), ".mov": ("avc1", "mp4v"), ".mkv": ("avc1", "mp4v"), ".avi": ("MJPG",)}
 FLUSH_SECONDS = 1.0
-"""Seconds of work after which an .mp4 or .mov plays so far."""
+"""How often an .mp4 or .mov is extended; it plays up to that point."""
 MAX_OPENING_SHARE = 0.02
-"""The share of the time that opening an encoder anew for each piece may take: a slow one gets longer pieces."""
+"""Share of the time that may be spent on opening an encoder for each piece: a slow encoder gets longer pieces."""
 
 
 class Encoder(Protocol):
-    """Takes uint8 BGR pictures of the size that it was opened for. OutputError where they cannot be written.
+    """Writes uint8 BGR pictures of the size for which it was opened. OutputError if they cannot be written.
 
-    ``timed``: whether a picture is shown at its ``time``, in s since the first, or all at the constant rate.
+    ``timed``: whether each picture is shown at its ``time``, in s since the first, or all at a constant rate.
     """
 
     timed: bool
@@ -36,12 +36,12 @@ class Encoder(Protocol):
 
 
 def open_encoder(path: Path, fps: float, size: tuple[int, int], backend: int = cv2.CAP_ANY) -> Encoder:
-    """For a suffix of CODECS and even sizes (width, height). OutputError where ``path`` cannot be written."""
+    """Open an encoder for a suffix in CODECS and an even size (width, height). OutputError if that fails."""
     return (_Pieces if path.suffix.lower() in (".mp4", ".mov") else _Plain)(path, fps, size, backend)
 
 
 class _Plain:
-    """OpenCV's own file. An .avi or .mkv plays without its end."""
+    """OpenCV's own file. An .avi or .mkv plays even if its end is missing."""
 
     timed = False
 
@@ -62,8 +62,8 @@ class _Plain:
 
 
 class _Pieces:
-    """Short files, one after the other, whose contents go to the end of the real one. The first holds one picture:
-    that proves the codec, and the video plays from then on."""
+    """Encodes short files, one after the other, and appends their content to the real one. The first holds only one
+    picture: it proves that the codec works, and the video plays from then on."""
 
     timed = True
 
@@ -98,7 +98,7 @@ class _Pieces:
             self._movie.close()
 
     def _prove(self, image: Image, time: float) -> None:
-        trouble = _refusal(self._path, self._size)
+        problem = _refusal(self._path, self._size)
         for codec in list(self._codecs):
             if self._open(codec):
                 assert self._writer is not None
@@ -109,9 +109,9 @@ class _Pieces:
                     self._proven = True
                     return
                 except OutputError as error:
-                    trouble = error
+                    problem = error
             self._codecs.remove(codec)
-        raise trouble
+        raise problem
 
     def _open(self, codec: str) -> bool:
         start = monotonic()
@@ -123,11 +123,11 @@ class _Pieces:
             self._aside.unlink(missing_ok=True)
             return False
         self._file = self._aside.open("rb")
-        with suppress(OSError):  # where the system allows it, so that a kill hardly ever leaves it behind
+        with suppress(OSError):  # if the system allows it, so that a killed process rarely leaves it behind
             self._aside.unlink()
         now = monotonic()
         self._costs.append(now - start)
-        # On a busy machine one or two take long by chance: only an encoder that always does is slow.
+        # On a busy machine, opening may take long once or twice by chance: an encoder is slow only if it always does.
         slow = min(self._costs) / MAX_OPENING_SHARE if len(self._costs) == self._costs.maxlen else 0.0
         self._times, self._end = [], now + max(FLUSH_SECONDS, slow)
         return True
@@ -147,7 +147,7 @@ class _Pieces:
             what = f"{len(piece.samples)} of {len(self._times)} frames"
         except ValueError as error:
             what = str(error)
-        raise OutputError(f"{self._path}: OpenCV did not encode the last second whole ({what}); is the disk full?")
+        raise OutputError(f"{self._path}: OpenCV did not encode the last second completely ({what}); is the disk full?")
 
 
 def _refusal(path: Path, size: tuple[int, int]) -> OutputError:

@@ -1,8 +1,8 @@
 """An MP4 or MOV file that plays at any time while it grows.
 
-OpenCV's own file plays only once it is closed: its index comes last. Here the video is encoded in short pieces, each of
-which goes to the end of the file as a fragment (ISO/IEC 14496-12, 8.8). When all is done, one index of everything is
-added and the fragments are declared plain data, so that any player can seek; nothing is copied for that.
+OpenCV's own file plays only once it is closed, because its index comes last. Here the video is encoded in short pieces,
+and each is appended to the file as a fragment (ISO/IEC 14496-12, 8.8). At the end one index of everything is added and
+the fragments are declared to be plain data, so that any player can seek; nothing is copied for that.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from mien.errors import OutputError
 from mien.files import write_all
 
 SYNC, DEPENDENT = 0x02000000, 0x01010000
-"""Flags of a sample that can be decoded alone, and of one that cannot."""
+"""Flags of a sample that can be decoded on its own, and of one that cannot."""
 MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 FREE_BYTES = 16
-"""Bytes kept free before the fragments, for the header that declares them data."""
+"""Bytes reserved before the fragments, for the header that declares them to be data."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """What an encoder made. ``stsd``: the box that describes the codec; ``shifts``: display less decoding, in s."""
+    """The output of an encoder. ``stsd``: the box that describes the codec. ``sync``: which samples can be decoded on
+    their own. ``shifts``: display time minus decoding time, in s."""
 
     size: tuple[int, int]
     stsd: bytes
@@ -37,7 +38,7 @@ class Piece:
 
 
 def read_piece(data: bytes) -> Piece:
-    """The samples of an MP4 or MOV file with one video track. ValueError where it is not a whole one."""
+    """The samples of an MP4 or MOV file with one video track. ValueError if it is not a complete one."""
     try:
         track = _find(data, b"moov", b"trak")
         media = _find(track, b"mdia")
@@ -65,16 +66,16 @@ def read_piece(data: bytes) -> Piece:
             _box(b"stsd", table[b"stsd"]),
             samples,
             [i + 1 in key for i in range(count)],
-            [shift - shifts[0] for shift in shifts],  # so that pieces follow each other without a gap
+            [shift - shifts[0] for shift in shifts],  # so that there is no gap between pieces
         )
     except (KeyError, IndexError, struct.error, TypeError) as error:
         raise ValueError(f"not the MP4 file that was expected: {error!r}") from error
 
 
 class GrowingMovie:
-    """Fragments at the end of ``path``. OutputError where they cannot be written.
+    """Appends fragments to the file ``path``. OutputError if they cannot be written.
 
-    Frames have times of their own, or follow each other at ``fps``, which is also how long the last one is shown.
+    Frames have their own times or follow each other at ``fps``, which also determines how long the last one is shown.
     """
 
     def __init__(self, path: Path, fps: float):
@@ -91,7 +92,7 @@ class GrowingMovie:
             raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from error
 
     def append(self, piece: Piece, times: Sequence[float] | None = None) -> None:
-        """``times``: when the frames are shown, in s since the first of all, in the order in which they are shown."""
+        """Append a piece. ``times``: when its frames are shown, in s since the first frame, in display order."""
         data = b""
         if self._first is None:
             self._first = piece
@@ -100,7 +101,7 @@ class GrowingMovie:
             data += _box(b"free", bytes(FREE_BYTES - 8)) + self._header([], [])
         ticks = self._ticks(times, len(piece.samples))
         lasting = [after - tick for tick, after in pairwise([*ticks, self._next])]
-        # A sample is decoded when one is shown, and shown by its rank in that order.
+        # Samples are decoded at the times at which frames are shown, and shown according to their rank.
         shown = [i * self._step + shift * self._scale for i, shift in enumerate(piece.shifts)]
         ranks = {sample: rank for rank, sample in enumerate(sorted(range(len(shown)), key=shown.__getitem__))}
         rows = zip(lasting, piece.samples, piece.sync, strict=True)
@@ -122,7 +123,7 @@ class GrowingMovie:
         self._frames += len(piece.samples)
 
     def _ticks(self, times: Sequence[float] | None, count: int) -> list[int]:
-        """Times in units of the file. They rise, whatever is given; ``_next`` is what would follow."""
+        """Times in the file's units. They increase, whatever is given; ``_next`` is the one that would follow."""
         ticks, last = [], self._next - self._step
         for i in range(count):
             last = max(round(times[i] * self._scale), last + 1, 0) if times else last + self._step
@@ -131,7 +132,7 @@ class GrowingMovie:
         return ticks
 
     def close(self) -> None:
-        """Add the index of all fragments, read from the file itself: a week of samples is not kept in memory."""
+        """Add the index of all fragments. It is read from the file, to keep no week of samples in memory."""
         if self._file < 0:
             return
         try:
@@ -147,9 +148,9 @@ class GrowingMovie:
             self._file = -1
 
     def _write(self, data: bytes) -> None:
-        """Add boxes, of which the first comes into force last: a reader that finds half of it may give up the file.
+        """Append boxes, making the first one valid last: a reader that finds half a box may give up on the file.
 
-        A process can be killed between two pages of memory, but not within 8 bytes that start at a multiple of 8.
+        A process can be killed between two memory pages, but not within 8 bytes that start at a multiple of 8.
         """
         end = os.lseek(self._file, 0, os.SEEK_END)
         try:
@@ -162,8 +163,8 @@ class GrowingMovie:
             raise OutputError(f"cannot write {self._path}: {error.strerror}; free some space") from error
 
     def _scan(self) -> tuple[int, list[tuple[int, int, int, int]], list[tuple[int, int]], int]:
-        """Where the free space is; duration, size, flags and shift of all samples; place and samples of fragments; the
-        end."""
+        """The position of the free space; duration, size, flags and shift of all samples; position and number of
+        samples of each fragment; the end of the file."""
         end, place, start = os.lseek(self._file, 0, os.SEEK_END), 0, 0
         samples: list[tuple[int, int, int, int]] = []
         after = 0
@@ -177,7 +178,7 @@ class GrowingMovie:
                 track = _find(os.read(self._file, size - 8), b"traf")
                 found = list(struct.iter_unpack(">IIIi", _find(track, b"trun")[12:]))
                 begins = struct.unpack_from(">Q", _find(track, b"tfdt"), 4)[0]
-                if samples:  # when the fragment was written, nobody knew how long its last frame is shown
+                if samples:  # when a fragment is written, it is not known how long its last frame will be shown
                     samples[-1] = (samples[-1][0] + begins - after, *samples[-1][1:])
                 samples += found
                 after = begins + sum(length for length, *_ in found)
@@ -186,7 +187,7 @@ class GrowingMovie:
         return start, samples, chunks, end
 
     def _header(self, samples: Sequence[tuple[int, int, int, int]], chunks: Sequence[tuple[int, int]]) -> bytes:
-        """The box ``moov``: of a file in fragments where there are no samples, else with the index of all."""
+        """The box ``moov``: without samples that of a fragmented file, otherwise with the index of all samples."""
         assert self._first is not None
         (width, height), length, count = self._first.size, sum(length for length, *_ in samples), len(samples)
         tables = [
@@ -228,13 +229,13 @@ def _box(kind: bytes, *parts: bytes) -> bytes:
 
 
 def _table(kind: bytes, rows: Sequence[tuple[int, ...]], version: int = 0) -> bytes:
-    """Rows of 32 bits, negative ones as two's complement."""
+    """A box with rows of 32-bit numbers, negative ones as two's complement."""
     body = b"".join(struct.pack(">I", value & 0xFFFFFFFF) for row in rows for value in row)
     return _box(kind, struct.pack(">II", version << 24, len(rows)), body)
 
 
 def _runs(values: Iterable[int]) -> list[tuple[int, int]]:
-    """How often each value comes in a row."""
+    """Run-length encoding: how often each value is repeated."""
     return [(len(list(same)), value) for value, same in groupby(values)]
 
 
@@ -266,7 +267,7 @@ def _rows(table: bytes, kinds: str = "I") -> list[tuple[int, ...]]:
 
 
 def _chunks(table: dict[bytes, bytes]) -> Iterator[tuple[int, int]]:
-    """Place and number of samples of each chunk."""
+    """Position and number of samples of each chunk."""
     places = _rows(table[b"co64"], "Q") if b"co64" in table else _rows(table[b"stco"])
     runs = _rows(table[b"stsc"], "III")
     for i, (place,) in enumerate(places):

@@ -1,4 +1,4 @@
-"""Annotated frames -> pictures, a video, or a window."""
+"""Annotated frames as pictures, a video, or a window."""
 
 from __future__ import annotations
 
@@ -22,29 +22,30 @@ from mien.types import Frame, Image
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 MAX_HOLD_SECONDS = Patience.stuck
-"""Seconds for which a frame of a live source may stand in a video: without another one it then counts as lost."""
+"""How long a frame of a live source may be shown in a video: after that time without another, it counts as lost."""
 
 log = logging.getLogger(__name__)
 
 
 class PictureSink(Protocol):
-    """Takes frames that are drawn on already."""
+    """Takes frames with the annotations already drawn."""
 
     def write(self, frame: Frame) -> None: ...
     def close(self) -> None: ...
 
 
 def save_to(path: str, source: Source, taken: set[str] | None = None) -> PictureSink:
-    """What ``--save path`` means for this source. OutputError, before anything is written, where it cannot work.
+    """A sink that saves frames of ``source`` at ``path``, a file or a folder. OutputError if that cannot work, before
+    anything is written.
 
-    ``taken``: names that were given in a folder already, which get more.
+    ``taken``: names that are in use in the folder already; the names of new files are added.
     """
     check_name(path)
     target, suffix = Path(path), Path(path).suffix.lower()
     taken = set() if taken is None else taken
     if source.kind == "images" or names_folder(path):
         if target.is_file() or (not names_folder(path) and suffix in (*PICTURES, *CODECS)):
-            raise OutputError(f"{path} names a file, but {source.name} holds several pictures; name a folder")
+            raise OutputError(f"{path} is the name of a file, but {source.name} holds several pictures; name a folder")
         check_into(path, source)
         make_folder(target)
         if source.kind in ("image", "images"):
@@ -65,7 +66,7 @@ def save_to(path: str, source: Source, taken: set[str] | None = None) -> Picture
 
 
 class SavePictures:
-    """Each frame as a picture: at ``path`` itself or, where that is a folder, under the name of its source file."""
+    """Saves each frame as a picture: at ``path`` itself or, in a folder, under the name of its source file."""
 
     def __init__(self, path: Path, *, folder: bool, taken: set[str] | None = None):
         self._path = path
@@ -83,7 +84,7 @@ class SavePictures:
             raise OutputError(f"cannot write {path}: {error.strerror}; free space or choose another place") from error
 
     def _name(self, frame: Frame) -> str:
-        """A glob may bring files of one name from several folders: the later ones get their index."""
+        """A glob may match files with the same name in several folders: later ones get their index appended."""
         name = Path(for_system(frame.name))
         suffix = name.suffix if name.suffix.lower() in PICTURES else ".png"
         return free_name(name.stem, [suffix], self._taken, frame.index) + suffix
@@ -93,17 +94,18 @@ class SavePictures:
 
 
 class SaveVideo:
-    """A video of the source's size, in which each frame is shown when it was in the source.
+    """A video of the source's size, which shows each frame at the time it had in the source.
 
-    An .mp4 or .mov keeps all frames at their times, whatever the rate. An .avi or .mkv has the constant rate ``fps``:
-    frames are repeated, or left out, so that they are shown within a frame of their times; a file of which some
-    were left out is warned of. Of a live source a frame stands no longer than MAX_HOLD_SECONDS or, where it gives so few, twice
-    its usual time, so that an hour without a picture is cut out, which is told, too. A frame of another size is fitted
-    into that of the first. FFmpeg encodes even sizes only, so where the size is odd the last row or column is doubled;
-    but an .avi at a whole frame rate keeps an odd size, with OpenCV's own writer.
+    An .mp4 or .mov keeps all frames and their times. An .avi or .mkv has the constant rate ``fps``: frames are repeated
+    or left out so that each is shown within one frame of its time, and a warning says if some were left out.
 
-    A killed process leaves a video that plays: .mp4 and .mov up to the last second (see ``mien.sinks.fragmented_mp4``),
-    .avi and .mkv up to the last 256 kB that FFmpeg gave away, which are some frames or a few seconds.
+    A frame of a live source is shown for at most MAX_HOLD_SECONDS or, if the source is slow, twice its usual time: an
+    hour without a picture is cut out, with a warning. A frame of another size is resized to that of the first. FFmpeg
+    encodes only even sizes, so the last row or column of an odd size is doubled; an .avi at a whole frame rate keeps an
+    odd size, with OpenCV's own writer.
+
+    If the process is killed, the video still plays: .mp4 and .mov up to the last second (see
+    ``mien.sinks.fragmented_mp4``), .avi and .mkv up to the last 256 kB that FFmpeg wrote, which may lack a few seconds.
     """
 
     def __init__(self, path: Path, *, fps: float | None, live: bool):
@@ -115,7 +117,7 @@ class SaveVideo:
         self._size = self._pad = (0, 0)
         self._last: Image | None = None
         self._waits = False
-        """Whether the last frame is not yet in the video."""
+        """Whether the last frame has not been written to the video yet."""
         self._start = self._at = self._cut = 0.0
         self._written = self._left_out = 0
 
@@ -124,24 +126,24 @@ class SaveVideo:
         if self._encoder is None:
             self._size, self._start = (image.shape[1], image.shape[0]), frame.time
             self._encoder = self._open()
-        if (image.shape[1], image.shape[0]) != self._size:  # OpenCV would drop it without a word
+        if (image.shape[1], image.shape[0]) != self._size:  # OpenCV would drop it silently
             image = np.asarray(cv2.resize(image, self._size), dtype=np.uint8)
         if any(self._pad):
             right, bottom = self._pad
             image = np.asarray(cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE), dtype=np.uint8)
         slots = self._slots(frame.time)
-        for slot in range(slots, 0, -1):  # until this one, the frame before it stands
+        for slot in range(slots, 0, -1):  # until this one, the frame before it is repeated
             self._encoder.write(image if slot == 1 or self._last is None else self._last, self._at)
             self._written += 1
         self._left_out += self._waits and slots < 2
         self._last, self._waits = image, slots == 0
 
     def _slots(self, time: float) -> int:
-        """How many frames are to be written up to this one, at ``_at``: its time in the video, less what a live source
-        was lost."""
+        """How many frames to write up to this one. Sets ``_at``, its time in the video, without the time during which a
+        live source was lost."""
         if self._written:
             at = time - self._start
-            if at <= self._at:  # a frame is shown, whatever its stamp
+            if at <= self._at:  # a frame is shown even if its time does not increase
                 at = self._at + 1 / self._fps
             elif at > self._at + self._longest:
                 self._cut += at - self._at - self._longest
@@ -158,7 +160,7 @@ class SaveVideo:
         return open_encoder(self._path, self._fps, (self._size[0] + self._pad[0], self._size[1] + self._pad[1]))
 
     def close(self) -> None:
-        """Finish the file. OpenCV reports no full disk, so it is opened once more: OutputError where it is broken."""
+        """Finish the file. OpenCV does not report a full disk, so it is opened again: OutputError if it is broken."""
         encoder, self._encoder = self._encoder, None
         if encoder is None:
             return
@@ -174,7 +176,7 @@ class SaveVideo:
         self._left_out += self._waits
         if self._left_out and not self._live:
             log.warning(
-                "%s shows %g frames/s, so %d that came faster were left out; save as .mp4 or .mov to keep all",
+                "%s shows %g frames/s, so %d frames that came faster were left out; save as .mp4 or .mov to keep all",
                 self._path,
                 self._fps,
                 self._left_out,
@@ -182,21 +184,23 @@ class SaveVideo:
 
 
 class Window:
-    """The frames on the screen. ``closed`` turns true with q, Esc or the window's own button."""
+    """Shows frames on the screen. ``closed`` becomes true with q, Esc or the window's close button."""
 
     def __init__(self, title: str, *, wait: bool):
-        """``wait``: for a key after each frame, as for pictures. Raises OutputError where there is no display."""
+        """``wait``: wait for a key after each frame, as for pictures. OutputError if there is no display."""
         self._title = readable(title)
         self._delay = 0 if wait else 1
         self.closed = False
         if not cv2.currentUIFramework():
             raise OutputError(
-                "--show needs an OpenCV with windows; run: "
+                "a window needs an OpenCV with windows; run: "
                 "pip uninstall -y opencv-python-headless && pip install opencv-python"
             )
-        # Qt ends the whole program where it finds no display.
+        # Qt ends the whole program if it finds no display.
         if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            raise OutputError("--show needs a display, and there is none (DISPLAY is not set); use --save instead")
+            raise OutputError(
+                "a window needs a display, and there is none (DISPLAY is not set); save to a file instead"
+            )
         cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
 
     def write(self, frame: Frame) -> None:

@@ -78,7 +78,7 @@ def make_folder(path: Path) -> None:
 
 
 def free_name(stem: str, suffixes: Sequence[str], taken: set[str], number: int = 2) -> str:
-    """``stem``, or ``stem-number`` and so on if ``taken`` holds it with one of ``suffixes``. Adds the name to ``taken``."""
+    """``stem``, or ``stem-number`` and so on if ``taken`` holds it with one of ``suffixes``. Adds it to ``taken``."""
     chosen = stem
     while any(chosen + suffix in taken for suffix in suffixes):
         chosen, number = f"{stem}-{number}", number + 1

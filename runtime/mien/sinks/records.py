@@ -1,4 +1,4 @@
-"""Faces -> JSON lines, CSV or a function: whole records, as they come."""
+"""Faces as JSON lines or CSV: complete records, written as they come."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-from mien.errors import MienError, OutputError
+from mien.errors import OutputError
 from mien.files import write_all
 from mien.types import Face, Frame
 
@@ -19,17 +19,17 @@ LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 
 
 class Sink(Protocol):
-    """Takes what was found in each frame. A killed process leaves whole records of all frames before."""
+    """Takes the faces of each frame. If the process is killed, the records of all frames before are complete."""
 
     def write(self, frame: Frame, faces: Sequence[Face]) -> None: ...
     def close(self) -> None: ...
 
 
 def record(frame: Frame, number: int, face: Face) -> dict[str, Any]:
-    """A face as JSON lines and the live page give it: times in s, places in px of the frame.
+    """A face as in JSON lines and on the live page: times in s, positions in px of the frame.
 
-    ``face`` counts the faces of this frame from 0; ``track`` is the id that stays, or None outside of a stream.
-    ``valence`` and ``arousal`` are None where the model never learned them.
+    ``face`` counts the faces of this frame from 0. ``track`` is the stable id, None outside of a stream. ``valence``
+    and ``arousal`` are None for a model without them.
     """
     points = None if face.landmarks is None else [[_px(x), _px(y)] for x, y in face.landmarks]
     return {
@@ -50,8 +50,8 @@ def record(frame: Frame, number: int, face: Face) -> dict[str, Any]:
 
 
 class JsonLines:
-    """One JSON object a line and face, as ``record`` makes it, at ``path``; ``-`` is stdout. OutputError where that
-    cannot be written."""
+    """Writes one line with a JSON object per face, as ``record`` makes it, to ``path``; ``-`` is stdout. OutputError if
+    that fails."""
 
     def __init__(self, path: str):
         self._out = _Lines(path)
@@ -64,8 +64,8 @@ class JsonLines:
 
 
 class Csv:
-    """One row a face, below a header; ``p_<class>`` are the probabilities. Landmarks that are unknown stay empty, and
-    so do valence and arousal that the model never learned."""
+    """Writes a header and one row per face; ``p_<class>`` are the probabilities. Unknown landmarks stay empty, and so
+    do valence and arousal for a model without them."""
 
     def __init__(self, path: str, labels: Sequence[str]):
         self._out = _Lines(path)
@@ -104,32 +104,8 @@ class Csv:
         self._out.close()
 
 
-class Callback:
-    """Calls ``function(frame, faces)`` for every frame, also for one without a face.
-
-    What it raises comes out as a MienError that names the frame, with the exception as its cause; MienErrors and a
-    broken pipe come out as they are.
-    """
-
-    def __init__(self, function: Callable[[Frame, Sequence[Face]], object]):
-        self._function = function
-
-    def write(self, frame: Frame, faces: Sequence[Face]) -> None:
-        try:
-            self._function(frame, faces)
-        except (MienError, BrokenPipeError):
-            raise
-        except Exception as error:
-            name = getattr(self._function, "__qualname__", repr(self._function))
-            what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            raise MienError(f"{name} failed on frame {frame.index} of {frame.name}: {what}") from error
-
-    def close(self) -> None:
-        pass
-
-
 class _Lines:
-    """Whole lines to a file or stdout. What is given at once is written at once and, on a full disk, taken back."""
+    """Writes complete lines to a file or stdout. A write that fails, for example on a full disk, is undone."""
 
     def __init__(self, path: str):
         self._name = "stdout" if path == "-" else path
@@ -140,7 +116,7 @@ class _Lines:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | getattr(os, "O_BINARY", 0)
                 self._file = os.open(path, flags, 0o666)
             else:
-                with suppress(io.UnsupportedOperation, AttributeError):  # a notebook's stdout is no file
+                with suppress(io.UnsupportedOperation, AttributeError):  # a notebook's stdout is not a file
                     self._file = sys.stdout.fileno()
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from error
@@ -155,9 +131,9 @@ class _Lines:
                 sys.stdout.write(text)
                 sys.stdout.flush()
                 return
-            # A file name may hold bytes that are no UTF-8.
+            # A file name may contain bytes that are not UTF-8.
             self._whole(self._file, text.encode("utf-8", "surrogateescape"))
-        except BrokenPipeError:  # the reader has seen enough
+        except BrokenPipeError:  # the reader has gone
             raise
         except OSError as error:
             raise OutputError(f"cannot write {self._name}: {error.strerror}; free some space") from error
@@ -176,7 +152,7 @@ class _Lines:
             raise
 
     def close(self) -> None:
-        """Twice does no harm. OutputError where the system tells only now that it could not write."""
+        """May be called twice. OutputError if the system reports only now that it could not write."""
         file, self._file = self._file, None
         if file is None or not self._own:
             return

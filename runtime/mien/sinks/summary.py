@@ -1,4 +1,4 @@
-"""What a whole run saw, person by person: a JSON file and a plot, in bounded memory however long it goes on."""
+"""Summary of a whole run, person by person: a JSON file and a plot, in bounded memory however long it takes."""
 
 from __future__ import annotations
 
@@ -17,47 +17,48 @@ from mien.sinks.paths import Reads, check_output
 from mien.types import Affect, Face, Frame
 
 MAX_GAP_SECONDS = 1.0
-"""Seconds between two sightings, beyond which the time between does not count as seen, unless the source is slow."""
+"""Longer time between two sightings does not count as time in sight, unless the source is slow."""
 MAX_TRACKS, MAX_POINTS = 64, 2000
-"""Tracks that are told one by one, and points that are kept of each; a full curve halves its resolution."""
+"""Tracks that are listed one by one, and points of each curve; a full curve halves its resolution."""
 FINEST_BIN_SECONDS = 0.04
-"""Seconds that a point stands for at first."""
+"""Initial duration of a point of a curve."""
 MAX_CURVES = 8
-"""Tracks in the plot: those that were seen longest."""
+"""Tracks in the plot: those that were in sight longest."""
 
 
 def summary_paths(path: str) -> tuple[Path, Path]:
-    """Where ``--summary path`` puts its JSON and its PNG: ``path``, and the other one beside it.
+    """The paths of a summary's JSON and PNG files: ``path``, and the other one beside it.
 
-    OutputError where that is no name of a file; stdout cannot take two.
+    OutputError if ``path`` is not the name of a file; stdout cannot take two files.
     """
     target = Path(path)
     if path == "-" or not target.name:
-        raise OutputError("--summary writes two files, so it needs a name, as in --summary summary.json")
+        raise OutputError("a summary is two files, so it needs a file name, such as summary.json")
     is_png = target.suffix.lower() == ".png"
     return (target.with_suffix(".json"), target) if is_png else (target, target.with_suffix(".png"))
 
 
 def check_summary(path: str, source: Reads) -> None:
-    """OutputError where the files of ``--summary path`` cannot be written, or ``source`` reads them."""
+    """OutputError if the files of a summary at ``path`` cannot be written, or if ``source`` reads them."""
     for target in summary_paths(path):
         check_output(str(target), source)
 
 
 class Summary:
-    """A sink that sums up. ``close`` writes the files, also where nothing was seen; OutputError where it cannot.
+    """A sink that summarizes a run. ``close`` writes the files, even if nothing was seen; OutputError if that fails.
 
-    ``seconds`` are the time watched, a gap of more than MAX_GAP_SECONDS, or of 2.5 frames of a slow source, left out;
-    ``readings`` are all faces of all frames.
-    Per track, ``seconds`` are those in sight, ``expressions`` the seconds of each (an expression lasts until the next
-    sighting), ``valence`` and ``arousal`` means over that time, ``share`` the part of all frames. Beyond MAX_TRACKS, those
-    gone for a minute, the shortest first, are summed in ``others``. Faces without a track, as those of pictures, are
-    told in ``readings`` alone, and plotted as counts; so are those of a model without valence and arousal.
+    In the JSON file, ``seconds`` is the time watched, without gaps of more than MAX_GAP_SECONDS (or 2.5 frames of a
+    slow source), and ``readings`` counts all faces of all frames. For each track, ``seconds`` is the time in sight,
+    ``expressions`` the seconds of each expression (which lasts until the next sighting), ``valence`` and ``arousal``
+    are means over that time, and ``share`` is the share of all frames.
+
+    Beyond MAX_TRACKS, tracks that ended more than a minute ago are merged into ``others``, the shortest first. Faces
+    without a track, such as those in pictures, are only counted in ``readings`` and plotted as counts, and so are faces
+    of a model without valence and arousal.
     """
 
     def __init__(self, path: str, source: str, fps: float | None = None):
-        """``path``: see ``summary_paths``. ``source``: the name that is shown. ``fps``: frames that it gives a
-        second."""
+        """``path``: see ``summary_paths``. ``source``: its name, which is shown. ``fps``: its frame rate."""
         self._json, self._png = summary_paths(path)
         self._source = source
         self._longest = max(MAX_GAP_SECONDS, 2.5 / (fps or 25.0))
@@ -86,11 +87,11 @@ class Summary:
         if self._closed:
             return
         self._closed = True
-        write_whole(self._json, (json.dumps(self.summary(), indent=2) + "\n").encode())
+        write_whole(self._json, (json.dumps(self.as_dict(), indent=2) + "\n").encode())
         self._plot()
 
-    def summary(self) -> dict[str, Any]:
-        """What ``close`` writes as JSON; times in s of the source, rounded."""
+    def as_dict(self) -> dict[str, Any]:
+        """The content of the JSON file; times are in s of the source, rounded."""
         first, last = self._times or (None, None)
         tracks = sorted(self._tracks.items(), key=lambda item: (-item[1].sum.seconds, item[0]))
         return {
@@ -99,13 +100,14 @@ class Summary:
             "first": _round(first),
             "last": _round(last),
             "seconds": _round(self._seconds),
-            "readings": self._readings.told(counts=True),
-            "tracks": [{"track": number} | track.told(self._frames) for number, track in tracks],
-            "others": {"tracks": self._merged} | self._others.told() if self._merged else None,
+            "readings": self._readings.as_dict(counts=True),
+            "tracks": [{"track": number} | track.as_dict(self._frames) for number, track in tracks],
+            "others": {"tracks": self._merged} | self._others.as_dict() if self._merged else None,
         }
 
     def _merge(self, now: float) -> None:
-        """Make room: of the tracks gone for a minute the shortest or, where there is none, the one gone longest."""
+        """Make room: merge the shortest of the tracks that ended more than a minute ago or, if there is none, the one
+        that ended first."""
         gone = [number for number, track in self._tracks.items() if now - track.last > 60]
         if gone:
             number = min(gone, key=lambda number: self._tracks[number].sum.seconds)
@@ -143,7 +145,7 @@ class _Totals:
         self.faces, self.seconds, self.felt = 0, 0.0, False
 
     def add(self, face: Face, lasted: float, before: Face | None = None) -> None:
-        """A sighting; ``before`` was seen for the ``lasted`` seconds until now."""
+        """Add a sighting; ``before`` was seen during the ``lasted`` seconds until now."""
         self.faces += 1
         self.counts[face.expression.label] += 1
         self.felt = self.felt or face.affect is not None
@@ -163,9 +165,9 @@ class _Totals:
         self.faces, self.felt = self.faces + other.faces, self.felt or other.felt
         self.seconds += other.seconds
 
-    def told(self, *, counts: bool = False) -> dict[str, Any]:
-        """Means over time or, with ``counts`` or where no time passed, over sightings; None where there are none, or
-        the model tells none."""
+    def as_dict(self, *, counts: bool = False) -> dict[str, Any]:
+        """Means over time or, with ``counts`` or if no time passed, over sightings; None if there are none, or for a
+        model without valence and arousal."""
         timed = self.seconds > 0 and not counts
         total, weight = (self.timed, self.seconds) if timed else (self.plain, self.faces)
         valence, arousal = (_round(value / weight) if weight and self.felt else None for value in total)
@@ -192,14 +194,14 @@ class _Track:
             self.curve.add(time, face.affect.valence, face.affect.arousal)
         self.last, self._before = time, face
 
-    def told(self, frames: int) -> dict[str, Any]:
-        told = self.sum.told()
-        seen = {"first_seen": _round(self.first), "last_seen": _round(self.last), "frames": told.pop("faces")}
-        return seen | {"share": _round(self.sum.faces / max(1, frames))} | told
+    def as_dict(self, frames: int) -> dict[str, Any]:
+        values = self.sum.as_dict()
+        seen = {"first_seen": _round(self.first), "last_seen": _round(self.last), "frames": values.pop("faces")}
+        return seen | {"share": _round(self.sum.faces / max(1, frames))} | values
 
 
 class _Curve:
-    """Means of valence and arousal in equal bins of time, twice as wide each time that there are too many."""
+    """Means of valence and arousal in equal time bins, whose width doubles whenever there are too many."""
 
     def __init__(self, longest: float) -> None:
         self._longest = longest
@@ -219,7 +221,7 @@ class _Curve:
         self._sums[self._used - 1] += 1.0, time, valence, arousal
 
     def points(self) -> np.ndarray:
-        """(3, N): time, valence and arousal, with a NaN where the track was away."""
+        """(3, N): time, valence and arousal, with NaN while the track was out of sight."""
         sums = self._sums[: self._used]
         values = sums[:, 1:] / sums[:, :1]
         gaps = np.flatnonzero(np.diff(values[:, 0]) > max(self._longest, 2.5 * self._wide)) + 1

@@ -43,10 +43,10 @@ _Item: TypeAlias = "Decoded | BaseException | None"
 
 
 class Video(Threaded):
-    """A video with an end. The first frame is read at once, which proves that there is one and gives its size.
+    """A video with an end. The first frame is read at once, to check that there is one and to get its size.
 
-    While it is iterated over, a thread decodes up to ``FRAMES_AHEAD`` frames ahead; what it raises is raised by the iteration.
-    Times are the container's, and go on at the frame rate where those do not rise.
+    During the iteration, a thread decodes up to ``FRAMES_AHEAD`` frames ahead; its errors are raised by the iteration.
+    Times are those of the container; where they do not increase, they continue at the frame rate.
     """
 
     kind = "video"

@@ -31,8 +31,8 @@ RETRY_SECONDS = 0.2
 
 
 class _TrackedFace(NamedTuple):
-    """A face of a frame before the model runs. ``detection``: as it was detected; ``place``: smoothed. ``step``: seconds
-    since the face was last seen."""
+    """A face of a frame before the model runs. ``detection``: as it was detected; ``place``: smoothed. ``step``: time
+    in s since the face was last seen."""
 
     id: int
     state: FaceState
@@ -42,8 +42,8 @@ class _TrackedFace(NamedTuple):
 
 
 class _PreparedFrame(NamedTuple):
-    """A frame before the model runs, at ``now`` s. ``alive``: ids of all tracks. ``absent``: faces that are out of sight,
-    and the box (4,) where each should be. ``seconds``: durations of the stages detect and crop."""
+    """A frame before the model runs, at ``now`` s. ``alive``: ids of all tracks. ``absent``: faces out of sight, and
+    the box (4,) where each should be. ``seconds``: durations of the stages detect and crop."""
 
     now: float
     alive: set[int]
@@ -125,8 +125,8 @@ class Stream:
             Each frame with the faces that ``update`` would return for it.
 
         Raises:
-            MienError: An engine fails; the message names the frame. What ``frames`` and ``update`` raise comes out after
-                the frames before it.
+            MienError: An engine fails; the message names the frame. What ``frames`` and ``update`` raise comes out
+                after the frames before it.
         """
         waiting: tuple[Frame, Future[_FrameResult]] | None = None
         failure: Exception | None = None

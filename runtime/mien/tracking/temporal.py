@@ -37,8 +37,8 @@ class TemporalEncoder:
     """``temporal.onnx`` of a bundle. It keeps no state between calls, so threads may share it."""
 
     def __init__(self, bundle: Bundle):
-        """Raises ModelInvalid if the card does not describe the encoder or does not fit it, and EngineUnavailable without
-        ONNX Runtime."""
+        """Raises ModelInvalid if the card does not describe the encoder or does not fit it, and EngineUnavailable
+        without ONNX Runtime."""
         self.labels, self._has_affect = bundle.card.labels, bundle.card.has_affect
         self.spec = temporal_spec(bundle.card)
         path = bundle.verified(FILE)
@@ -71,7 +71,7 @@ class TemporalEncoder:
         Args:
             results: The model's predictions for the frame in question.
             past: (N, T - 1, state), tokens of other frames.
-            ages: (N, T - 1), seconds from each of these to the frame in question: negative for later ones, inf for none.
+            ages: (N, T - 1), seconds from each of these to the frame in question: negative if later, inf for none.
 
         Returns:
             The readings, and the tokens (N, state) to remember.

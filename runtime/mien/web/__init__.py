@@ -1,4 +1,4 @@
-"""The live page: what is read, in any browser, while it is read. Needs the extra ``web``."""
+"""The live page: shows frames and faces in any browser while they are recognized. Needs the extra ``web``."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class LivePage:
     """A sink that serves what it gets: the page at ``url``, ``/stream`` (MJPEG), ``/events`` (server-sent events),
     ``/healthz`` and ``/metrics`` (Prometheus).
 
-    ``write`` keeps a reference to the frame, which must not be changed afterwards, and returns. Drawing and encoding
-    are done on another thread, once for all viewers, and only while there are any. Nothing is stored.
+    ``write`` only stores a reference to the frame, which must not be changed afterwards. Another thread draws and
+    encodes, once for all viewers, and only while there are any. Nothing is saved.
     """
 
     def __init__(
@@ -32,13 +32,13 @@ class LivePage:
         token: str | None = None,
         blur: bool = False,
     ):
-        """Listen at ``address``, ``[HOST:]PORT``, from now on. Without a host only this machine is served; port 0 is a
+        """Start to listen at ``address``, ``[HOST:]PORT``. Without a host only this machine can connect; port 0 takes a
         free one.
 
-        Any address that others can reach needs a token: ``token``, or one that is made and stands in ``url``.
-        ``labels`` are the model's classes in order, ``affect`` says whether it tells valence and arousal, ``blur``
-        hides faces. Raises OutputError where it cannot listen,
-        InputError for a bad token, EngineUnavailable where the extra is missing.
+        An address that others can reach needs a token: ``token``, or a generated one, which is part of ``url``.
+        ``labels`` are the model's classes in order, ``affect`` says whether it has valence and arousal, ``blur`` hides
+        faces. Raises OutputError if it cannot listen, InputError for a bad token, EngineUnavailable if the extra is
+        missing.
         """
         try:
             from mien.web.server import Server
@@ -65,17 +65,17 @@ class LivePage:
     def write(self, frame: Frame, faces: Sequence[Face], hidden: Sequence[Face] = ()) -> None:
         """Show this frame, unless the next one comes first. Takes microseconds.
 
-        ``hidden`` are faces that a stream expects and does not see: ``blur`` covers them too.
+        ``hidden``: faces that a stream expects but does not see, which ``blur`` covers too.
         """
         self._counters.frame(len(faces))
         self._broadcaster.put(frame, faces, hidden)
 
     def note(self, latency: float) -> None:
-        """Tell the seconds from the arrival of a frame to its written results."""
+        """Report the seconds from the arrival of a frame to its written results."""
         self._counters.latency(latency)
 
     def close(self) -> None:
-        """Send everyone away and let go of the port. Twice does no harm."""
+        """Disconnect all viewers and release the port. May be called twice."""
         self._server.close()
         self._broadcaster.close()
 

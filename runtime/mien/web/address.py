@@ -1,4 +1,4 @@
-"""``[HOST:]PORT`` -> a socket that listens there, the address to open, and who may do so."""
+"""``[HOST:]PORT`` -> a socket that listens there, the URL to open, and the token for it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import socket
 from mien.errors import InputError, OutputError
 
 TOKEN = re.compile(r"[A-Za-z0-9._~-]{8,}")
-"""Letters that need no quoting in an address, a header or a cookie."""
+"""Characters that need no quoting in a URL, a header or a cookie."""
 
 
 def listen(address: str) -> socket.socket:
-    """Listen at ``address``: ``8080`` (this machine only), ``0.0.0.0:8080``, ``[::]:8080``; port 0 is a free one.
+    """Listen at ``address``: ``8080`` (this machine only), ``0.0.0.0:8080``, ``[::]:8080``; port 0 takes a free one.
 
-    OutputError, with the remedy, where that cannot be.
+    OutputError, with the remedy, if that fails.
     """
     host, port = _split(address)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise OutputError(f"there is no host {host!r} to serve at ({error}); use 127.0.0.1 or 0.0.0.0") from error
-    # A name may stand for both kinds; programs that know only one know IPv4.
+    # A name may have both kinds of address; programs that know only one kind know IPv4.
     family, kind, protocol, _, place = min(found, key=lambda item: item[0] != socket.AF_INET)
     server = socket.socket(family, kind, protocol)
     try:
@@ -47,7 +47,7 @@ def is_loopback(server: socket.socket) -> bool:
 
 
 def url_of(server: socket.socket, token: str | None) -> str:
-    """The address to open in a browser. For a socket on all addresses, one that other machines reach."""
+    """The URL to open in a browser. For a socket on all addresses, one that other machines can reach."""
     host, port = server.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = _own_address()
@@ -56,12 +56,12 @@ def url_of(server: socket.socket, token: str | None) -> str:
 
 
 def check_token(token: str | None, *, loopback: bool) -> str | None:
-    """The given token, a new one where others can reach the page, or None. InputError for a bad one."""
+    """The given token, a new one if others can reach the page, or None. InputError for a bad one."""
     if token is None:
         return None if loopback else secrets.token_urlsafe(16)
-    if not TOKEN.fullmatch(token):  # not shown: it is a secret, even a bad one
+    if not TOKEN.fullmatch(token):  # not shown: even a bad token is a secret
         raise InputError(
-            "the token must have 8 or more letters, digits or any of . _ ~ -; leave it out to have one made"
+            "the token must have 8 or more letters, digits or any of . _ ~ -; leave it out to get a generated one"
         )
     return token
 
@@ -78,16 +78,18 @@ def _split(address: str) -> tuple[str, int]:
 
 def _remedy(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} is taken by another program; choose another, or 0 for a free one"
+        return f"port {port} is used by another program; choose another, or 0 for a free one"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"no permission for port {port}; ports below 1024 are the administrator's: choose another, such as 8080"
+        return (
+            f"no permission for port {port}; ports below 1024 need administrator rights: choose another, such as 8080"
+        )
     if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-        return f"{host} is no address of this machine; use 127.0.0.1 for this machine alone, 0.0.0.0 for all"
+        return f"{host} is not an address of this machine; use 127.0.0.1 for this machine alone, 0.0.0.0 for all"
     return f"{error.strerror}; choose another host or port"
 
 
 def _own_address() -> str:
-    """This machine's address towards others. Connecting a UDP socket sends nothing."""
+    """The address under which other machines reach this one. Connecting a UDP socket sends nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))

@@ -1,4 +1,4 @@
-"""What the live page answers: the page itself, pictures, events, health and metrics."""
+"""The web application of the live page: the page itself, pictures, events, health and metrics."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mien.web.broadcaster import FrameBroadcaster, Shown
 from mien.web.counters import Counters
 
 MAX_VIEWERS = 50
-"""Open streams, and open event channels, at the same time."""
+"""Maximum number of open streams, and of open event channels."""
 SEND_TIMEOUT_SECONDS = 10.0
-"""Seconds that a viewer may take to accept what was sent before it is dropped."""
+"""A viewer that does not accept what was sent within this time is dropped."""
 SNAPSHOT_SECONDS = 5.0
-"""Seconds that a single picture may take to be drawn."""
+"""How long a request for a single picture waits for it to be drawn."""
 HEARTBEAT_SECONDS = 1.0
-"""Seconds between signs of life while nothing new comes."""
+"""Time between heartbeats while there is nothing new."""
 BOUNDARY = b"mien-frame"
 PAGE = {
     "/": ("index.html", "text/html"),
@@ -40,7 +40,7 @@ Drop = Callable[[Scope], None]
 
 
 class Bell:
-    """Wakes everyone who waits. For the server's thread alone."""
+    """Wakes everything that waits for it. Only for the server's thread."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -59,8 +59,8 @@ class Bell:
 
 
 class Stream(Response):
-    """An endless answer to one viewer. Each part is chosen only when the one before was accepted, so that a slow viewer
-    gets fewer of them and no queue grows; one that accepts nothing for ``SEND_TIMEOUT_SECONDS`` is dropped."""
+    """An endless response to one viewer. Each part is chosen only when the previous one was accepted, so that a slow
+    viewer gets fewer parts and no queue grows; one that accepts nothing for ``SEND_TIMEOUT_SECONDS`` is dropped."""
 
     def __init__(self, app: App, kind: str, media_type: str):
         super().__init__(media_type=media_type, headers={"X-Accel-Buffering": "no"})
@@ -82,7 +82,7 @@ class Stream(Response):
                     if gone.done():
                         return
                     await send({"type": "http.response.body", "body": part, "more_body": True})
-                    # An empty part is sent when the last one went out.
+                    # An empty part can be sent only once the last one went out.
                     empty = {"type": "http.response.body", "body": b"", "more_body": True}
                     await asyncio.wait_for(send(empty), SEND_TIMEOUT_SECONDS)
             await send(end)
@@ -94,7 +94,7 @@ class Stream(Response):
 
 
 class App:
-    """The application, without its guard. ``drop`` cuts the connection of a request."""
+    """The application, without its guard. ``drop`` closes the connection of a request."""
 
     def __init__(
         self,
@@ -121,18 +121,18 @@ class App:
         self.routes = Starlette(routes=routes)
 
     def close(self) -> None:
-        """Let every viewer's answer end."""
+        """Let every viewer's response end."""
         self._closing = True
         self.bell.ring()
 
     async def parts(self, kind: str) -> AsyncIterator[bytes]:
-        """What one viewer gets until the server ends: everything new, and a sign of life where nothing is."""
+        """The parts that one viewer gets until the server ends: everything new, and heartbeats otherwise."""
         seen: Shown | None = None
         yield self._hello() if kind == "events" else b"--" + BOUNDARY + b"\r\n"
         while not self._closing:
             shown = self.broadcaster.shown
             if shown is not None and shown is not seen and (kind == "events" or shown.jpeg):
-                # An event of a moment that was made once more for its picture is not told twice.
+                # A moment may be prepared a second time for its picture; its event is not sent twice.
                 if kind == "stream":
                     yield _part(shown.jpeg)
                 elif seen is None or seen.number != shown.number:
@@ -145,7 +145,7 @@ class App:
                     yield _part(seen.jpeg) if seen is not None and seen is self.broadcaster.shown else b""
 
     def _hello(self) -> bytes:
-        # Milliseconds after which a browser comes back when the server is gone.
+        # Milliseconds after which a browser reconnects if the server is gone.
         return b"retry: 1000\n" + _event("hello", {**self._about, **self._counters.status()})
 
     async def _file(self, request: Request) -> Response:
@@ -162,14 +162,14 @@ class App:
         return self._full(kind) or Stream(self, kind, media)
 
     def _full(self, kind: str) -> Response | None:
-        """The refusal, where as many watch as can be served."""
+        """A refusal, if the maximum number of viewers is connected."""
         if self.broadcaster.watching[kind] < MAX_VIEWERS:
             return None
         text = f"{MAX_VIEWERS} viewers are connected, and no more are served; try again later\n"
         return PlainTextResponse(text, 503, headers={"Retry-After": "10"})
 
     async def _snapshot(self, request: Request) -> Response:
-        """The newest picture, as drawn for ``/stream``; while it is drawn, who asks counts as a viewer."""
+        """The newest picture, as drawn for ``/stream``. While it is drawn, the client counts as a viewer."""
         if full := self._full("stream"):
             return full
         end = asyncio.get_running_loop().time() + SNAPSHOT_SECONDS
@@ -196,7 +196,7 @@ class App:
 
 
 def _part(jpeg: bytes) -> bytes:
-    """One picture. The next boundary follows at once: Chromium shows a picture when it sees the end of it."""
+    """One picture, followed at once by the next boundary: Chromium shows a picture only when it sees its end."""
     head = b"Content-Type: image/jpeg\r\nContent-Length: " + str(len(jpeg)).encode() + b"\r\n\r\n"
     return head + jpeg + b"\r\n--" + BOUNDARY + b"\r\n"
 

@@ -1,4 +1,4 @@
-"""The newest frame -> a JPEG and an event, on a thread of its own, and only while somebody watches."""
+"""Turns the newest frame into a JPEG and an event, on its own thread and only while somebody watches."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from mien.types import Face, Frame
 from mien.web.counters import Counters
 
 MAX_PICTURES_PER_SECOND = 25
-"""Pictures a second at most."""
+"""Upper limit of the rate at which pictures are drawn."""
 REST_FACTOR = 3
-"""Drawing pauses for so many times as long as it took, so that it never has more than a quarter of a core."""
+"""After drawing, the thread pauses this many times as long as it took, so that it uses at most a quarter of a core."""
 MAX_PARTS_PER_SECOND = 500
-"""Parts a second to all viewers together: more than ten viewers get fewer pictures each."""
+"""Parts sent to all viewers together: if there are more than about twenty, each gets fewer pictures."""
 MAX_SIDE_PX = 1280
-"""Larger pictures are made smaller before they are drawn on, to this longer side in px."""
+"""Larger pictures are shrunk to this longer side before they are drawn on."""
 JPEG_QUALITY = 82
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """What was read last, the faces that are only expected there, and how many moments there were before it."""
+    """The newest frame and its faces, the ``hidden`` ones that are only expected, and a running ``number``."""
 
     frame: Frame
     faces: Sequence[Face]
@@ -45,7 +45,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Shown:
-    """A moment as viewers get it. ``jpeg`` is empty while nobody looks at pictures."""
+    """A moment as viewers get it. ``jpeg`` is empty while nobody watches pictures."""
 
     number: int
     jpeg: bytes
@@ -53,13 +53,14 @@ class Shown:
 
 
 class FrameBroadcaster:
-    """``put`` only keeps a reference. Who comes late finds the newest moment in ``shown``; there is no queue."""
+    """Prepares frames for all viewers. ``put`` only stores a reference, and ``shown`` is always the newest moment:
+    there is no queue."""
 
     def __init__(self, counters: Counters, *, blur: bool):
         self.latest: Moment | None = None
         self.shown: Shown | None = None
         self.changed: Callable[[], None] = lambda: None
-        """Called on the drawing thread after ``shown`` was replaced."""
+        """Called on the drawing thread after ``shown`` has changed."""
         self.watching = {"stream": 0, "events": 0}
         self._counters = counters
         self._blur = blur
@@ -81,9 +82,9 @@ class FrameBroadcaster:
 
     @contextmanager
     def watch(self, kind: str) -> Iterator[None]:
-        """Somebody watches the ``stream`` or the ``events``. Called on the server's thread alone."""
+        """Count a viewer of the ``stream`` or the ``events`` within the context. Only for the server's thread."""
         if not any(self.watching.values()):
-            self.shown = None  # an old picture, which came just after its last viewer left
+            self.shown = None  # an old picture may have been drawn just after the last viewer left
         self.watching[kind] += 1
         self._wake.set()
         try:
@@ -114,7 +115,7 @@ class FrameBroadcaster:
             try:
                 self.shown = self._show(moment, pictures)
                 self.changed()
-            except Exception as error:  # one odd frame must not end the page
+            except Exception as error:  # one unusual frame must not end the page
                 if not self._warned:
                     log.warning("the live page cannot show frame %d: %s", moment.frame.index, error)
                 self._warned = True
@@ -125,7 +126,7 @@ class FrameBroadcaster:
     def _show(self, moment: Moment, pictures: bool) -> Shown:
         frame, faces = moment.frame, moment.faces
         height, width = frame.image.shape[:2]
-        told = {
+        content = {
             "source": frame.name,
             "frame": frame.index,
             "time": round(frame.time, 4),
@@ -133,7 +134,7 @@ class FrameBroadcaster:
             "faces": [record(frame, number, face) for number, face in enumerate(faces)],
             **self._counters.status(),
         }
-        event = json.dumps(told, allow_nan=False).encode()
+        event = json.dumps(content, allow_nan=False).encode()
         return Shown(moment.number, self._jpeg(moment) if pictures else b"", event)
 
     def _jpeg(self, moment: Moment) -> bytes:
@@ -153,8 +154,8 @@ class FrameBroadcaster:
 
 
 def step_back() -> None:
-    """Let the thread that calls this wait for those that recognize, where the system can."""
-    if sys.platform == "linux":  # where threads have priorities of their own
+    """Lower the priority of the calling thread below the threads that recognize, if the system can."""
+    if sys.platform == "linux":  # where each thread has its own priority
         with suppress(OSError):
             thread = threading.get_native_id()
             os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + 10))

@@ -1,4 +1,4 @@
-"""What the live page counts: frames, faces, rate, latency; and its words for Prometheus."""
+"""Counters of the live page: frames, faces, rate, latency; also in Prometheus' format."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Protocol
 from mien.types import Face
 
 SILENCE_SECONDS = 10.0
-"""Seconds without a frame after which an open source counts as stuck; of a slow one, the time of three."""
+"""After this time without a frame an open source counts as stuck; a slow source, after the time of three frames."""
 RATE_SECONDS = 2.0
-"""Seconds over which frames per second and latency are told."""
+"""Time over which frame rate and latency are measured."""
 LATENCY_BUCKETS_SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
-"""Upper edges of the latency histogram, in seconds."""
+"""Upper bounds of the latency histogram."""
 
 
 class Watched(Protocol):
-    """What the live page asks of a source, from any thread. ``state``: open, lost or ended."""
+    """What the live page reads from a source, on any thread. ``state``: open, lost or ended."""
 
     @property
     def name(self) -> str: ...
@@ -33,7 +33,7 @@ class Watched(Protocol):
 
 
 class Counters:
-    """Counts of one run. Written by the thread that recognizes, read by any."""
+    """Counters of one run. Written by the thread that recognizes, read by any."""
 
     def __init__(self, source: Watched):
         self._source = source
@@ -65,7 +65,7 @@ class Counters:
 
     @property
     def state(self) -> str:
-        """Of the source: waiting (no frame yet), open, stuck (open, and silent), lost or ended."""
+        """State of the source: waiting (no frame yet), open, stuck (open but silent), lost or ended."""
         state = self._source.state
         if state != "open":
             return state
@@ -75,7 +75,7 @@ class Counters:
 
     @property
     def healthy(self) -> bool:
-        """Whether frames come or, just after the start, may still come."""
+        """Whether frames arrive or, just after the start, may still arrive."""
         state = self.state
         return state == "open" or (state == "waiting" and self.silence < self._patience)
 
@@ -85,7 +85,7 @@ class Counters:
         return max(SILENCE_SECONDS, 3 / fps) if fps and fps < 1 else SILENCE_SECONDS
 
     def status(self) -> dict[str, object]:
-        """As in every event of the live page. ``latency_ms`` is the median, None where nobody told it."""
+        """The status that is part of every event. ``latency_ms`` is the median, None if none was reported."""
         latency = self._median_latency()
         return {
             "state": self.state,
@@ -95,7 +95,7 @@ class Counters:
         }
 
     def fps(self) -> float:
-        """Frames a second over the last two seconds; 0 when none came for so long."""
+        """Frames per second over the last two seconds; 0 if none came in that time."""
         since = time.monotonic() - RATE_SECONDS
         with self._lock:
             recent = [stamp for stamp in self._stamps if stamp >= since]
@@ -111,7 +111,7 @@ class Counters:
     def prometheus(
         self, faces: Sequence[Face], labels: Sequence[str], viewers: Mapping[str, int], build: Mapping[str, str]
     ) -> str:
-        """All of it in the text format 0.0.4. ``faces`` are those in sight now."""
+        """All counters in Prometheus' text format 0.0.4. ``faces``: those in sight now."""
         now = Counter(face.expression.label for face in faces)
         with self._lock:
             frames, seen, total = self._frames, self._faces, self._latency_sum

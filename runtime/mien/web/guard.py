@@ -1,4 +1,4 @@
-"""Who may see the live page: the token, the name it is asked under, and what other sites may not do with it."""
+"""Access to the live page: the token, the host name of requests, and restrictions for other web sites."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 OPEN = ("/healthz", "/style.css", "/icon.svg")
-"""What is told without a token: that it runs, and what the page that asks for the token looks like."""
+"""Paths that need no token: the health check, and the style of the page that asks for the token."""
 REFUSED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>mien</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="stylesheet" href="style.css"><link rel="icon" href="icon.svg">
 <body class="refused"><main><h1>mien</h1>
-<p>{reason} Open the whole address that <code>fer-run --serve</code> printed, which ends in
+<p>{reason} Open the complete address that <code>fer-run --serve</code> printed, which ends in
 <code>?token=…</code>, or enter the token here.</p>
 <form action="./" method="get"><label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="off" required autofocus>
@@ -37,14 +37,14 @@ REFUSED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>mien</t
 
 
 class Guard:
-    """Wraps the application. With a token, every request needs it; without, only this machine's names are answered,
-    so that no web site can point a name of its own here and read along (DNS rebinding)."""
+    """Wraps the application. With a token, every request needs it. Without one, only requests to this machine's names
+    are answered, so that no web site can point its own name here and read along (DNS rebinding)."""
 
     def __init__(self, app: ASGIApp, *, token: str | None, host: str, port: int):
         self._app = app
         self._token = token
         self._names = {"localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host}
-        # Cookies do not know ports: two pages of one machine would overwrite each other's.
+        # Cookies ignore ports, so two pages on one machine would overwrite each other's cookie.
         self._cookie = f"mien_{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,14 +73,14 @@ class Guard:
             name = re.sub(r":[0-9]*$", "", request.headers.get("host", "localhost")).lower()
             if name in self._names:
                 return None
-            text = f"this page answers to localhost, not to {name!r}; to serve it under other names, give --token\n"
+            text = f"this page answers to localhost, not to {name!r}; to serve it under other names, set a token\n"
             return PlainTextResponse(text, 403)
         if path in OPEN:
             return None
         given = self._given(request)
         if any(compare_digest(item.encode(), self._token.encode()) for item in given):
             return None
-        reason = "This token is not the right one." if given else "This page needs a token."
+        reason = "This token is wrong." if given else "This page needs a token."
         if path == "/":
             answer: Response = HTMLResponse(REFUSED.format(reason=html.escape(reason)), 401)
         else:
@@ -91,7 +91,7 @@ class Guard:
         return answer
 
     def _given(self, request: Request) -> list[str]:
-        """The tokens that come with a request."""
+        """The tokens in a request."""
         kind, _, bearer = request.headers.get("authorization", "").partition(" ")
         found = [request.query_params.get("token"), request.cookies.get(self._cookie)]
         return [item for item in [*found, bearer.strip() if kind.lower() == "bearer" else None] if item]

@@ -1,4 +1,4 @@
-"""uvicorn on a thread of its own, which takes no signals, writes no log and ends when told."""
+"""uvicorn on its own thread: it handles no signals, writes no log, and stops on request."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from mien.web.counters import Counters
 from mien.web.guard import Guard
 
 MAX_CONNECTIONS = 160
-"""Open sockets, idle ones too: more than all viewers need, and few against the files that a process may open."""
+"""Open sockets, including idle ones: more than all viewers need, and far fewer than a process may open."""
 SEND_BUFFER_BYTES = 128 * 1024
-"""Bytes that the system may keep for one viewer: what lies there is late when it arrives."""
+"""What the system may buffer for one viewer: whatever waits there arrives late."""
 GRACE_SECONDS = 0.4
-"""Seconds in which viewers may take the end of their answer."""
+"""How long viewers may take to receive the end of their response."""
 
-# uvicorn would warn of every malformed request. What breaks in here is told by the logger mien.web.
+# uvicorn would warn about every malformed request. Errors of the application go to the logger mien.web.
 log = logging.getLogger("mien.web.http")
 log.setLevel(logging.ERROR)
 
 
 class Connection(H11Protocol):
-    """One viewer's socket: dropped where there are too many, or where no request comes. Requests are never logged,
-    since they hold the token."""
+    """One viewer's socket, which is dropped if there are too many or if no request comes. Requests are never logged,
+    because they contain the token."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -47,7 +47,7 @@ class Connection(H11Protocol):
             return
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: a phone that left the room is gone in seconds, not minutes
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: a phone out of reach is dropped in seconds, not minutes
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(2000 * SEND_TIMEOUT_SECONDS))
         self.loop.call_later(SEND_TIMEOUT_SECONDS, self._drop_idle)
 
@@ -57,7 +57,7 @@ class Connection(H11Protocol):
 
 
 class Server:
-    """Serves on ``listener``, which it closes in the end. Running when the constructor returns."""
+    """Serves on ``listener``, and closes it at the end. It is running when the constructor returns."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Server:
         self._app = App(broadcaster, counters, drop=self._drop, **words)
         host, port = listener.getsockname()[:2]
         guard = Guard(self._app.routes, token=token, host=host, port=port)
-        # access_log=True, as False would silence the access log of other servers in this process.
+        # access_log=True, because False would silence the access log of other servers in this process.
         config = uvicorn.Config(
             guard,
             http=Connection,
@@ -95,7 +95,7 @@ class Server:
             raise OutputError("the server of the live page did not start; try again")
 
     def close(self) -> None:
-        """End every answer and the thread: below two seconds, whoever is connected."""
+        """End all responses and the thread, in less than two seconds, whoever is connected."""
         loop = self._loop
         if loop is not None and self._thread.is_alive():
             loop.call_soon_threadsafe(self._end)

@@ -38,7 +38,7 @@ def test_card_survives_its_own_json(bundle_copy: Path) -> None:
         ({"crop": {"size": 112, "anchor": "nose"}}, "nose"),
         ({"crop": 3}, "crop. must be an object"),
         ({"macs": True}, "macs"),
-        ({"files": {"../../etc/passwd": "0"}}, "beside the card"),
+        ({"files": {"../../etc/passwd": "0"}}, "in the card's folder"),
     ],
 )
 def test_a_card_that_is_not_understood_is_refused_by_name(bundle_copy: Path, changes: dict, message: str) -> None:

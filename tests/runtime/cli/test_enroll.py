@@ -128,15 +128,15 @@ def test_what_is_refused_leaves_the_file_as_it_was(
     before = Path("personal.npz").read_bytes()
     capsys.readouterr()
     for words, code, told in (
-        (("happiness", "--source", shots), 2, "has already"),
+        (("happiness", "--source", shots), 2, "knows already"),
         (("beam", "--source", shots / "0.png"), 2, "is an example of 'grin' already"),
         (("beam", "--source", shots / "none.png"), 2, "no face found in picture 1 of 1"),
         (("beam", "--source", tmp_path / "no"), 2, "no file or folder"),
         (("--neutral", "--source", shots), 2, "clearly show happiness"),
         (("--remove", "wink"), 2, "no learned expression 'wink'; there are: grin"),
-        (("--rename", "grin", "fear"), 2, "has already"),
+        (("--rename", "grin", "fear"), 2, "knows already"),
         (("--list", "--personal", "none.npz"), 2, "fer-enroll makes such files"),
-        (("beam", "--source", shots, "--personal", shots / "0.png"), 2, "is what is read"),
+        (("beam", "--source", shots, "--personal", shots / "0.png"), 2, "is the file that is read"),
     ):
         extra = () if words[0].startswith("--r") or words[0] == "--list" else ("--device", "cpu")
         assert shell(*words, *extra) in (1, code), words

@@ -161,7 +161,7 @@ def test_bad_input_is_2_and_bad_output_too(
         (["--source", clip, "--save", tmp_path / "a.gif"], "end the name with one of .mp4"),
         (["--source", clip, "--min-face", -3], "min_face"),
         (["--source", clip, "--json", earlier, "--precision", "int8"], "has no int8 model"),
-        (["--source", clip, "--show"], "--show needs"),
+        (["--source", clip, "--show"], "a window needs"),
     ]:
         if "--show" in args and cv2.currentUIFramework() and os.environ.get("DISPLAY"):
             continue

@@ -108,7 +108,7 @@ def test_batches_of_any_size_and_views(student: OvEngine, crops: Image) -> None:
 
 @pytest.mark.parametrize("threads", [0, -3])
 def test_no_threads_is_bad_input(threads: int) -> None:
-    with pytest.raises(InputError, match="use 1 or more"):
+    with pytest.raises(InputError, match="use a whole number from 1"):
         OvEngine(find_bundle().model_file(), threads=threads)
 
 

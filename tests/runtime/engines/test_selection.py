@@ -386,7 +386,7 @@ def test_an_altered_bundle_is_invalid_whatever_is_installed(lab: Lab, bundle: Bu
 @pytest.mark.parametrize("threads", [0, -1])
 def test_no_threads_is_bad_input(lab: Lab, bundle: Bundle, threads: int) -> None:
     lab.speeds |= {("cpu", "fp32"): 0.010, ("openvino", "fp32"): 0.010}
-    with pytest.raises(InputError, match="use 1 or more"):
+    with pytest.raises(InputError, match="use a whole number from 1"):
         select_backend(bundle, threads=threads)
 
 

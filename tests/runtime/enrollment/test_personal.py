@@ -165,7 +165,7 @@ def test_many_classes_share_the_limit_and_there_is_an_end(exemplars: Exemplars) 
 @pytest.mark.parametrize(
     ("label", "told"),
     [
-        ("happiness", "has already"), ("Uncertain", "has already"), ("  ", "empty"), ("a\x00b", "cannot be shown"),
+        ("happiness", "knows already"), ("Uncertain", "knows already"), ("  ", "empty"), ("a\x00b", "unprintable"),
         ("x" * 41, "longer than 40"), ("WINK", "there is 'wink' already"), (3, "is int"),
     ],
 )  # fmt: skip
@@ -361,7 +361,7 @@ def test_two_threads_that_learn_at_once_lose_nothing(
         weights = np.zeros((8 + new.embedding.shape[1] + 1, len(personal.labels) + 1), np.float32)
         return replace(personal, examples={**personal.examples, label: new}, weights=weights), None
 
-    monkeypatch.setattr("mien.recognizer.learn", slow)
+    monkeypatch.setattr("mien.enrolling.learn", slow)
     threads = [threading.Thread(target=fresh.enroll, args=(name, [portrait])) for name in "abc"]
     for thread in threads:
         thread.start()

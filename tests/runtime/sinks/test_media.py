@@ -38,13 +38,13 @@ def test_save_fits_the_source(tmp_path: Path, picture: Source, folder: Source, m
     for source, path, message in [
         (picture, "out.mp4", "cannot save a picture"),
         (picture, "out", "cannot save a picture"),
-        (picture, "", "would overwrite them"),
+        (picture, "", "would be overwritten"),
         (video, "out.png", "cannot save a video"),
         (video, "a.mp4", "would be overwritten"),
         (folder, "out.jpg", "name a folder"),
         (folder, "file", "name a folder"),
         (folder, "missing/out", "does not exist"),
-        (folder, "pictures", "would overwrite them"),
+        (folder, "pictures", "would be overwritten"),
     ]:
         with pytest.raises(OutputError, match=message):
             save_to(str(tmp_path / path), source)

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +14,11 @@ import pytest
 from tiny_disk import tiny_disk
 from tiny_frame import frame
 
-from mien.errors import InputError, MienError, OutputError
+from mien.errors import OutputError
 from mien.sinks.paths import check_output
-from mien.sinks.records import Callback, Csv, JsonLines, record
+from mien.sinks.records import Csv, JsonLines, record
 from mien.sources.base import Source
-from mien.types import Face, Frame
+from mien.types import Face
 
 MakeFace = Callable[..., Face]
 
@@ -183,25 +183,3 @@ def test_a_track_and_an_uncertain_label_are_recorded(tmp_path: Path, make_face: 
     sink.close()
     (row,) = csv.DictReader((tmp_path / "a.csv").open(newline=""))
     assert (row["track"], row["expression"], row["p_happiness"]) == ("7", "uncertain", "0.75")
-
-
-def test_a_callback_gets_every_frame_and_its_errors_come_out(make_face: MakeFace) -> None:
-    seen: list[tuple[int, int]] = []
-
-    def look(frame: Frame, faces: Sequence[Face]) -> None:
-        seen.append((frame.index, len(faces)))
-        if frame.index == 2:
-            raise ZeroDivisionError("no such luck")
-        if frame.index == 3:
-            raise InputError("as it is")
-
-    sink = Callback(look)
-    sink.write(frame(0), [make_face((1, 2, 31, 42))])
-    sink.write(frame(1), [])
-    with pytest.raises(MienError, match=r"look failed on frame 2 of a.mp4: ZeroDivisionError: no such luck") as caught:
-        sink.write(frame(2), [])
-    with pytest.raises(InputError, match="as it is"):
-        sink.write(frame(3), [])
-    sink.close()
-    assert isinstance(caught.value.__cause__, ZeroDivisionError)
-    assert seen == [(0, 1), (1, 0), (2, 0), (3, 0)]

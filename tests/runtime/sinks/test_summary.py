@@ -28,10 +28,10 @@ def seen(make_face: MakeFace) -> Callable[..., Face]:
 
 
 def run(path: Path, frames: list[tuple[float, list[Face]]]) -> dict:
-    journal = Summary(str(path), "talk.mp4")
+    summary = Summary(str(path), "talk.mp4")
     for index, (time, faces) in enumerate(frames):
-        journal.write(Frame(IMAGE, time, index, "talk.mp4"), faces)
-    journal.close()
+        summary.write(Frame(IMAGE, time, index, "talk.mp4"), faces)
+    summary.close()
     return json.loads(path.read_text())
 
 
@@ -88,13 +88,13 @@ def test_many_people_take_bounded_memory_and_nobody_is_lost(
     tmp_path: Path, seen: Callable[..., Face], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mien.sinks.summary, "MAX_TRACKS", 5)
-    journal = Summary(str(tmp_path / "a.json"), "camera 0")
+    summary = Summary(str(tmp_path / "a.json"), "camera 0")
     stay = seen(0, "neutral")
     for index in range(4000):
         passing = seen(1 + index // 100, "fear" if index // 100 % 2 else "anger", -0.5)
-        journal.write(Frame(IMAGE, index / 10, index, "camera 0"), [stay, passing])
-    journal.close()
-    assert len(journal._tracks) == 5
+        summary.write(Frame(IMAGE, index / 10, index, "camera 0"), [stay, passing])
+    summary.close()
+    assert len(summary._tracks) == 5
     told = json.loads((tmp_path / "a.json").read_text())
     assert told["tracks"][0]["track"] == 0  # who was there all the time
     assert told["tracks"][0]["seconds"] == pytest.approx(399.9)
@@ -142,20 +142,20 @@ def test_both_files_are_named_after_one(tmp_path: Path, portrait: Image) -> None
         with pytest.raises(OutputError, match=message):
             check_summary(str(tmp_path / name), source)
     for name in ("-", "", "/"):
-        with pytest.raises(OutputError, match="needs a name"):
+        with pytest.raises(OutputError, match="needs a file name"):
             check_summary(name, source)
     check_summary(str(tmp_path / "fine.json"), source)
     assert not (tmp_path / "fine.json").exists()
 
 
 def test_names_may_hold_anything(tmp_path: Path) -> None:
-    journal = Summary(str(tmp_path / "a.json"), "caf\udce9\n/" + "long " * 99)
-    journal.close()
-    journal.close()
+    summary = Summary(str(tmp_path / "a.json"), "caf\udce9\n/" + "long " * 99)
+    summary.close()
+    summary.close()
     assert json.loads((tmp_path / "a.json").read_text())["source"].startswith("caf\udce9\n/long")
 
 
 def test_a_place_that_is_gone_is_told(tmp_path: Path) -> None:
-    journal = Summary(str(tmp_path / "gone" / "a.json"), "a")
+    summary = Summary(str(tmp_path / "gone" / "a.json"), "a")
     with pytest.raises(OutputError, match="cannot write"):
-        journal.close()
+        summary.close()

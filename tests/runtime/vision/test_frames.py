@@ -83,7 +83,7 @@ def test_tensors_are_refused(portrait: Image) -> None:
 
 @pytest.mark.parametrize("path", ["face.jpg", Path("face.jpg"), b"face.jpg"])
 def test_a_path_names_what_reads_it(path: object) -> None:
-    with pytest.raises(InputError, match=r"open_source\(path\), or cv2.imread"):
+    with pytest.raises(InputError, match=r"open_source\(path\) or cv2.imread"):
         check_frame(path)
 
 

@@ -9,9 +9,9 @@ import pytest
 from mien.align import roll
 from mien.recognizer import Recognizer
 from mien.types import Image
-from mien.vision.detector import SMALL_WINDOW, load_detector
+from mien.vision.detector import SMALL_WINDOW_PX, load_detector
 from mien.vision.examples import read_examples
-from mien.vision.orientation import DOUBT
+from mien.vision.orientation import DOUBTFUL_SCORE
 
 QUARTERS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
@@ -99,13 +99,13 @@ def test_a_crowd_of_small_upright_faces_costs_little(head: Image) -> None:
     detector, plain = load_detector(), load_detector(turned=False)
     searched = plain.detect(picture)
     assert len(searched) == 64
-    assert max(face.score for face in searched) < DOUBT
+    assert max(face.score for face in searched) < DOUBTFUL_SCORE
     windows: list[int] = []
     run = detector.engine.run
     detector.engine.run = lambda batch: (windows.append(batch.shape[1]), run(batch))[1]  # type: ignore[method-assign, func-returns-value]
     found = detector.detect(picture)
     np.testing.assert_array_equal([face.box for face in found], [face.box for face in searched])
-    assert set(windows[1:]) == {SMALL_WINDOW}
+    assert set(windows[1:]) == {SMALL_WINDOW_PX}
     assert len(windows) - 1 <= 2 * len(found)
 
 

@@ -229,7 +229,7 @@ def test_a_token_leaves_the_address_and_stays_in_a_cookie(portrait: Image, visit
         assert "needs a token" in page.text_content("main")
         page.fill("#token", "wrong-token")
         page.click("button")
-        page.get_by_text("not the right one").wait_for()
+        page.get_by_text("wrong").wait_for()
         page.fill("#token", "correct-horse-battery")
         page.click("button")
         page.wait_for_selector(LIVE)

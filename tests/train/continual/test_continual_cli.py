@@ -246,7 +246,7 @@ def test_grad_cam_finds_the_part_that_decides(tmp_path: Path) -> None:
         ("explain CHECKPOINT none.jpg", "none.jpg"),
         ("explain none.pt PICTURE", "no checkpoint at none.pt"),
         ("explain CHECKPOINT EMPTY", "no face was found"),
-        ("explain CHECKPOINT PICTURE -o PICTURE", "is what is read, and would be overwritten"),
+        ("explain CHECKPOINT PICTURE -o PICTURE", "is the file that is read and would be overwritten"),
         ("explain CHECKPOINT PICTURE -o nowhere/x.png", "does not exist"),
     ],
 )

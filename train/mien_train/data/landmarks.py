@@ -16,7 +16,7 @@ from tqdm import tqdm
 from mien.errors import InputError
 from mien.files import cache_folder, replacing
 from mien.types import Floats, Image
-from mien.vision.detector import BORDER, ENLARGED, find_in_crop, load_detector
+from mien.vision.detector import CROP_BORDER, CROP_SIDE_PX, find_in_crop, load_detector
 from mien_train.data.datasets import FaceSet
 
 
@@ -76,7 +76,7 @@ def find_landmarks(faces: FaceSet, *, progress: bool = True) -> Landmarks:
 def cache_file(faces: FaceSet, rule: str, suffix: str) -> Path:
     """Where something is kept that was made of a set's faces: named after every image's bytes, the detector and the
     ``rule`` by which it was made, so that nothing outdated is read."""
-    digest = hashlib.sha256(f"{ENLARGED} {BORDER} {rule}".encode())
+    digest = hashlib.sha256(f"{CROP_SIDE_PX} {CROP_BORDER} {rule}".encode())
     digest.update((files("mien") / "models" / "yunet" / "yunet.onnx").read_bytes())
     for i in range(len(faces)):
         digest.update(hashlib.sha1(faces.encoded(i)).digest())

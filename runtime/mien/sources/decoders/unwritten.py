@@ -78,12 +78,13 @@ def is_filled(image: np.ndarray, fill: int) -> bool:
 
 
 class Standstill:
-    """Counts frames that are alike, as those are that were not written: their buffer keeps the frame before.
+    """Counts identical frames. Frames that were not written are identical: their buffer keeps the frame before.
 
-    Real pictures stand still, too, and a closer look is dear. So ``update`` asks for one at the first repetition, and
-    where that was real, only at one that lasts longer than ``TRUSTED_REPEATS``, and again while it lasts. Of a ``live`` source,
-    where it takes another connection, only after ``FRAMES_BETWEEN_CHECKS`` frames. ``run``: how often the newest frame was repeated;
-    ``repeated``: frames that were repetitions.
+    Real videos stand still too, and a closer check is expensive. So ``update`` asks for one at the first repetition; if
+    that was real, only when a later one lasts longer than ``TRUSTED_REPEATS``, and again while it lasts. For a ``live``
+    source the check needs another connection, so it is made only after ``FRAMES_BETWEEN_CHECKS`` frames.
+
+    ``run``: how often the newest frame was repeated. ``repeated``: number of frames that were repetitions.
     """
 
     def __init__(self, live: bool = False) -> None:
