@@ -30,7 +30,7 @@ def test_card_survives_its_own_json(bundle_copy: Path) -> None:
     [
         ({"color": "red"}, "unknown key color"),
         ({"labels": None}, "key labels is missing"),
-        ({"labels": "neutral"}, "labels has a value of the wrong kind"),
+        ({"labels": "neutral"}, "labels has a value of the wrong type"),
         ({"labels": ["a", "a"]}, "at least two different"),
         ({"format": 99}, "format 99"),
         ({"crop": {"size": 112, "angle": 1}}, "unknown key crop.angle"),
