@@ -142,7 +142,7 @@ def test_what_opencv_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ODD))
     with pytest.raises(OutputError, match="TMPDIR"), for_native(tmp_path / ODD):
         pass
-    with pytest.raises(InputError, match="no UTF-8"):
+    with pytest.raises(InputError, match="not UTF-8"):
         check_plain(ODD, "the address")
     assert not is_plain(ODD)
     assert (readable(ODD), readable("größe"), readable("\ud800")) == ("caf\\xe9", "größe", "\\ud800")

@@ -184,6 +184,6 @@ def test_a_source_is_read_by_the_process_that_opened_it(
 def test_an_open_source_says_that_it_is_not_pickled(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
     with open_source(make_clip(tmp_path / "a.mp4")) as source:
         for work in (pickle.dumps, copy.copy, copy.deepcopy):
-            with pytest.raises(TypeError, match="open it where it is to be read"):
+            with pytest.raises(TypeError, match="open it in the process that reads it"):
                 work(source)
         assert sum(1 for _ in source) > 1

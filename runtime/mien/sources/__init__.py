@@ -1,1 +1,1 @@
-"""What gives frames: pictures, videos, cameras, streams, addresses."""
+"""Sources of frames: pictures, videos, cameras, streams, addresses."""

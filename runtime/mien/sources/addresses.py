@@ -1,4 +1,4 @@
-"""Addresses -> a source: a file on a server, a stream, or a picture that is asked for again and again."""
+"""Sources at addresses: a file on a server, a stream, or a picture that is fetched repeatedly."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from mien.sources.web_files import Answer, ask, is_web
 from mien.types import Frame
 
 ASK_SECONDS = 2.0
-"""Seconds that asking what an address is may take when it is open already: some cameras serve one at a time."""
+"""How long to ask a server what an address is, once the address is open: some cameras serve one client at a time."""
 
 log = logging.getLogger(__name__)
 
 
 def is_address(text: str) -> bool:
-    """A URL, but of a file on this machine."""
+    """Whether it is a URL, except that of a file on this machine."""
     return "://" in text and not text.lower().startswith("file:")
 
 
 def local(spec: str | int | Path) -> str:
-    """What a source is called: the path of a ``file:`` URL on this machine, a name as it is where there is such a file,
-    any other without spaces around it."""
+    """The name of a source: unchanged if there is such a file, the path for a ``file:`` URL on this machine, and
+    otherwise without spaces around it."""
     text = str(spec)
     if os.path.lexists(os.path.expanduser(text)):
         return text
@@ -47,9 +47,10 @@ def local(spec: str | int | Path) -> str:
 
 
 def open_address(address: str, every: float | None = None) -> Source:
-    """A video where it has an end, else live. SourceError, with the remedy, where that fails.
+    """Open an address as a video if it has an end, otherwise as a live source. SourceError, with the remedy, if that
+    fails.
 
-    ``every``: of the address of one picture, how often it is fetched, in s; InputError for anything else.
+    ``every``: for the address of a single picture, the seconds from one fetch to the next; InputError for others.
     """
     secrets = Secrets(address)
     shown, address = secrets.shown, escaped(address)
@@ -80,10 +81,10 @@ def open_address(address: str, every: float | None = None) -> Source:
             )
         _check_every(every, shown)
         if answer and answer.text:
-            raise SourceError(f"{shown} is a web page or text, no picture or video; give the address of the stream")
+            raise SourceError(f"{shown} is a web page or text, not a picture or video; give the address of the stream")
         if not capture.isOpened() and not (answer and answer.finite):
             raise SourceError(
-                f"cannot open {shown}: the server sends {answer.kind if answer else 'no HTTP that is understood'}, and "
+                f"cannot open {shown}: the server sends {answer.kind if answer else 'something other than HTTP'}, and "
                 f"OpenCV {cv2.__version__} finds no video in it"
             )
     except BaseException:
@@ -94,11 +95,11 @@ def open_address(address: str, every: float | None = None) -> Source:
 
 def _check_every(every: float | None, shown: str) -> None:
     if every is not None:
-        raise InputError(f"every is for the address of one picture, and {shown} is none; leave it out")
+        raise InputError(f"every is only for the address of a single picture, which {shown} is not; leave it out")
 
 
 def _ask(address: str, secrets: Secrets, opened: bool) -> Answer | None:
-    """None, too, where the server has no answer to spare for what is open already."""
+    """What the server says of the address. None also if the server does not answer about an address that is open."""
     try:
         return ask(address, secrets, ASK_SECONDS if opened else TIMEOUT_SECONDS)
     except SourceError:
@@ -122,14 +123,14 @@ def _open_stream(address: str, secrets: Secrets, capture: cv2.VideoCapture, answ
         if answer and not answer.endless and _is_recording(address, secrets, answer):
             raise Ended
 
-    # A file on a server has an end. A camera's page of JPEGs has none, and its stamps are FFmpeg's invention.
+    # A file on a server has an end. A camera's series of JPEGs has none, and FFmpeg makes up its time stamps.
     if answer.finite if answer else capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
         try:
             return Download(address, secrets, Decoder(capture, shown, again=again, address=address))
         except SourceError as error:
-            if answer and not answer.parts:  # FFmpeg must go back where the index stands at the end
+            if answer and not answer.parts:  # FFmpeg must seek if the index is at the end
                 raise SourceError(
-                    f"{error}; the server gives it only as a whole: download it, and give the file"
+                    f"{error}; the server only sends the whole file: download it, and open the file"
                 ) from error
             raise
     stamped = int(capture.get(cv2.CAP_PROP_FOURCC)) != cv2.VideoWriter.fourcc(*"MJPG")
@@ -137,7 +138,7 @@ def _open_stream(address: str, secrets: Secrets, capture: cv2.VideoCapture, answ
 
 
 def _is_recording(address: str, secrets: Secrets, before: Answer) -> bool:
-    """Whether what came to its end would begin as it did before: a camera would show something new."""
+    """Whether a stream that ended would start again with the same content: a camera would show something new."""
     try:
         now = ask(address, secrets, TIMEOUT_SECONDS)
     except SourceError:
@@ -146,7 +147,7 @@ def _is_recording(address: str, secrets: Secrets, before: Answer) -> bool:
 
 
 class Download(Video):
-    """A video on a server. FFmpeg does not tell an end from a connection that broke, so the server is asked then."""
+    """A video on a server. FFmpeg cannot tell the end from a broken connection, so the server is asked at the end."""
 
     def __init__(self, address: str, secrets: Secrets, decoder: Decoder):
         self._address, self._secrets = address, secrets

@@ -1,4 +1,4 @@
-"""Animated WebP, PNG and AVIF as a source: all their frames, at their times."""
+"""Animated WebP, PNG and AVIF files as a source: all their frames, at their times."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from mien.sources.stills.motion import compose
 from mien.types import Frame, Image
 
 MIN_FRAME_SECONDS, USUAL_FRAME_SECONDS = 0.01, 0.1
-"""Seconds: what browsers do with a frame that is to be shown for less."""
+"""As in browsers, a frame that should be shown for no longer than the first is shown for the second duration."""
 SEARCHED_BYTES = 1 << 16
-"""First bytes of a PNG that say whether it moves; they stand before its pixels."""
+"""The bytes at the start of a PNG, before its pixels, that say whether it is animated."""
 
 
 def open_still(path: Path, kind: Kind) -> Source:
-    """A picture, or an animation, as the file is one or the other. SourceError where it cannot be read."""
+    """Open a file as a picture or an animation, whichever it is. SourceError if it cannot be read."""
     if kind in (kinds.PNG, kinds.WEBP, kinds.AVIF):
         data = read_bytes(path)
         try:
@@ -47,12 +47,12 @@ def open_still(path: Path, kind: Kind) -> Source:
 
 
 class Animation(Source):
-    """A picture of many frames. The first is decoded at once, the others as they are asked for."""
+    """A picture file with many frames. The first is decoded at once, the others on demand."""
 
     kind = "video"
 
     def __init__(self, path: Path, frames: Iterator[Image], seconds: list[float]):
-        """``seconds``: how long each of ``frames`` is shown."""
+        """``seconds``: how long each of the ``frames`` is shown."""
         self.name = readable(path)
         self.paths = [path]
         self.count = len(seconds)
@@ -83,11 +83,11 @@ class Animation(Source):
 
 
 def _sequence(data: bytes) -> tuple[Iterator[Image], list[float]] | None:
-    """The frames of an AVIF sequence, or None where this OpenCV gives the first alone."""
+    """The frames of an AVIF sequence, or None if this OpenCV can only read the first."""
     layout: Layout = layout_of(data, kinds.AVIF)
     count = frames_of(data)
     if layout.orientation != 1 or layout.crop:
-        raise Unreadable("is a sequence that is to be turned or cut, which is not done here; convert it to MP4")
+        raise Unreadable("is a sequence that must be turned or cropped, which is not supported; convert it to MP4")
     if not hasattr(cv2, "imdecodeanimation") or count * layout.size[0] * layout.size[1] > MAX_PIXELS:
         return None
     done, found = cv2.imdecodeanimation(np.frombuffer(data, np.uint8))

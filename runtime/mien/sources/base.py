@@ -1,4 +1,4 @@
-"""What gives frames; pictures as the simplest of it."""
+"""The interface of all sources, and pictures as the simplest ones."""
 
 from __future__ import annotations
 
@@ -21,22 +21,28 @@ Kind = Literal["image", "images", "video", "live"]
 State = Literal["open", "lost", "ended"]
 
 POLL_SECONDS = 0.1
-"""How often, in s, a source that waits for a frame looks whether it was stopped."""
+"""How often a source that waits for a frame checks whether it was stopped."""
 
 log = logging.getLogger(__name__)
 
 
 class Source(ABC):
-    """Frames to iterate over once, and a context manager that lets go of the file or device.
+    """Frames to iterate over once, and a context manager that releases the file or device.
 
-    ``kind``: image, images (a folder or glob), video (it has an end) or live. ``name``: as given, without passwords,
-    and with escapes for bytes that are no UTF-8.
-    ``fps``: frames per second, or None. ``size``: width, height in px, or None where it differs between frames; that of
-    a live source may change when it was lost. ``count``: frames announced, or None. ``paths``: the files that are read.
-    ``dropped``: frames of a live source that were let go because newer ones came. ``state``: open, lost (a live source
-    that is being opened again) or ended. ``decoder``: of a video or stream: OpenCV, or PyAV where that cannot.
-    Any thread may read them. Times of frames rise, in seconds since the first.
-    Trouble with single frames is a warning of the loggers below ``mien``.
+    Any thread may read the attributes. Times of frames increase, in seconds since the first. Problems with single
+    frames are warnings of the loggers below ``mien``.
+
+    Attributes:
+        kind: image, images (a folder or glob), video (it has an end) or live.
+        name: As given, without passwords, and with escapes for bytes that are not UTF-8.
+        fps: Frames per second, or None if unknown.
+        size: Width and height in px, or None if it differs between frames. That of a live source may change after it
+            was lost.
+        count: Number of frames according to the file, or None.
+        paths: The files that are read.
+        dropped: Frames of a live source that were skipped because newer ones came.
+        state: open, lost (a live source that is being reopened) or ended.
+        decoder: Of a video or stream: OpenCV, or PyAV if OpenCV cannot decode it.
     """
 
     kind: Kind
@@ -55,11 +61,11 @@ class Source(ABC):
     def __iter__(self) -> Iterator[Frame]: ...
 
     def stop(self) -> None:
-        """End the iteration within 0.2 s, also while it waits. Any thread and signal handler may call this."""
-        self._stopped = True  # an Event would take a lock, which the thread under the signal handler may hold
+        """End the iteration within 0.2 s, even while it waits. Any thread and any signal handler may call this."""
+        self._stopped = True  # an Event would need a lock, which the interrupted thread may hold
 
     def close(self) -> None:
-        """Stop, and release the file or device. Twice does no harm."""
+        """Stop, and release the file or device. May be called twice."""
         self.stop()
         self.state = "ended"
 
@@ -71,13 +77,14 @@ class Source(ABC):
 
 
 class Threaded(Source):
-    """What reads by threads, its own or a decoder's. A fork copies none of them, so it is used where it was opened."""
+    """A source that uses threads, its own or a decoder's. A fork does not copy them, so only the process that opened it
+    can use it."""
 
     def __init__(self) -> None:
         _THREADED.add(self)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(f"{self.name} is open, and is neither copied nor pickled; open it where it is to be read")
+        raise TypeError(f"{self.name} is open, so it cannot be copied or pickled; open it in the process that reads it")
 
     def close(self) -> None:
         super().close()
@@ -86,23 +93,24 @@ class Threaded(Source):
 
     @abstractmethod
     def _release(self) -> None:
-        """Let go of threads, file and device."""
+        """Release threads, file and device."""
 
     def _check_process(self) -> None:
-        """SourceError in a process that was forked after this was opened."""
+        """SourceError in a process that was forked after the source was opened."""
         if self._forked:
             raise SourceError(
                 f"{self.name} was opened before this process was forked; open it in the process that reads it"
             )
 
     def _leave(self) -> None:
-        """After a fork, in the child: never let go of what is the parent's, as that would wait for its threads."""
+        """After a fork, in the child: never destroy what belongs to the parent, since that would wait for its
+        threads."""
         self._forked = True
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
 
 
 _THREADED: weakref.WeakSet[Threaded] = weakref.WeakSet()
-"""One that is inside of native code when Python shuts down would abort the program."""
+"""All open ones: if one is in native code when Python shuts down, it would abort the program."""
 
 
 @atexit.register
@@ -121,7 +129,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Picture(Source):
-    """One picture file. It is read at once, so that a bad one is known before anything else starts."""
+    """One picture file. It is read at once, so that a broken one is reported before anything else starts."""
 
     kind = "image"
     count = 1
@@ -139,8 +147,8 @@ class Picture(Source):
 
 
 class Pictures(Source):
-    """Many picture files, in the order given. An unreadable one is a warning and leaves its index out; SourceError
-    where all are."""
+    """Many picture files, in the given order. An unreadable one causes a warning, and its index is skipped; SourceError
+    if all are unreadable."""
 
     kind = "images"
 

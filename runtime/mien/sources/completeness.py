@@ -1,6 +1,6 @@
-"""Whether a video file is whole, by its own index: what it says of its pictures alone, not of its sound.
+"""Whether a video file is complete, according to its own index of pictures, not of sound.
 
-FFmpeg's duration is that of the longest track, so a song that goes on under the credits would look like lost frames.
+FFmpeg's duration is that of the longest track, so sound that is longer than the pictures would look like lost frames.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 BLANK_BYTES = 4096
-"""Bytes at the end that are all zero only where they were never written."""
+"""If so many bytes at the end are all zero, they were never written."""
 
 
 class Ending(NamedTuple):
-    """``cut``: the file is shorter than it says, or its end was never filled. ``seconds``: how long its pictures last,
-    or None."""
+    """The end of a video file. ``cut``: the file is shorter than it says, or its end was never written. ``seconds``:
+    duration of its pictures, or None."""
 
     cut: bool = False
     seconds: float | None = None
 
 
 def ending(path: Path) -> Ending:
-    """What the index of a video file says of its end; of formats without one, or a damaged one, nothing."""
+    """What the index of a video file says about its end; nothing for formats without an index, or a damaged one."""
     try:
         with path.open("rb") as file:
             if _is_blank(file):
@@ -54,7 +54,7 @@ def _size(file: BinaryIO) -> int:
 
 
 def _is_blank(file: BinaryIO) -> bool:
-    """Whether its end holds nothing, as where a download set the space aside."""
+    """Whether the end of a file is empty, for example because a download only reserved the space."""
     file.seek(max(0, _size(file) - BLANK_BYTES))
     return not any(file.read())
 
@@ -71,7 +71,7 @@ def _matroska_is_cut(file: BinaryIO) -> bool:
 
 
 def _vint(file: BinaryIO) -> int | None:
-    """A length of EBML, or None where it is not known, as while it is recorded."""
+    """A length in EBML, or None if it is unknown, as during recording."""
     first = file.read(1)[0]
     extra = 8 - first.bit_length()
     value = int.from_bytes(bytes([first & (0x7F >> extra)]) + file.read(extra), "big")

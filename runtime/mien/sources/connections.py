@@ -1,4 +1,4 @@
-"""A capture of OpenCV, watched: the frames of one connection to a camera, stream or pipeline."""
+"""The frames of one connection to a camera, stream or pipeline."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mien.sources.live import Shot, Shots
 from mien.sources.privacy import Secrets
 
 MAX_MISSES = 3
-"""Reads that fail in a row before a connection counts as lost: USB cameras now and then spoil a frame."""
+"""After this many failed reads in a row a connection counts as lost: USB cameras occasionally corrupt a frame."""
 
 
 def watch(
     connect: Callable[[], cv2.VideoCapture], shown: str = "", *, address: str | None = None, stamped: bool = True
 ) -> Shots:
-    """The frames of what ``connect`` opens, until it gives no more. ``shown``: its name in messages. ``address``: what
-    a second decoder may open. ``stamped``: whether its stamps mean anything."""
+    """The frames of what ``connect`` opens, until there are no more. ``shown``: its name in messages. ``address``: what
+    a second decoder may open. ``stamped``: whether its time stamps are meaningful."""
     decoder = Decoder(connect(), shown, again=connect, address=address, live=True)
     try:
         misses = 0
@@ -34,7 +34,7 @@ def watch(
 
 
 def private(secrets: Secrets, shots: Shots) -> Shots:
-    """``shots``, whose errors name their source and none of its secrets."""
+    """``shots``, but errors name the source and contain none of its secrets."""
     try:
         yield from shots
     except MienError:
@@ -44,7 +44,8 @@ def private(secrets: Secrets, shots: Shots) -> Shots:
 
 
 def connect_within(seconds: float, connect: Callable[[], cv2.VideoCapture], shown: str) -> cv2.VideoCapture:
-    """What ``connect`` opens. SourceError where that takes longer: GStreamer waits for ever for what is missing."""
+    """The capture that ``connect`` opens. SourceError if that takes longer than ``seconds``: GStreamer waits forever
+    for missing devices."""
     got: list[cv2.VideoCapture | BaseException] = []
 
     def work() -> None:

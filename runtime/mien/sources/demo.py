@@ -1,4 +1,4 @@
-"""The picture of ``fer-run --demo``: NASA's portrait of Eileen Collins, in the public domain, from scikit-image."""
+"""The demo picture: NASA's portrait of Eileen Collins, in the public domain, from scikit-image."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from mien.errors import SourceError
 
 
 def demo_picture() -> Path:
-    """Where scikit-image keeps it. Found without importing scikit-image, which takes a while."""
+    """The path of the demo picture in scikit-image, found without importing it, which would take a while."""
     package = find_spec("skimage")
     for folder in (package.submodule_search_locations or []) if package else []:
         path = Path(folder) / "data" / "astronaut.png"
         if path.is_file():
             return path
-    raise SourceError("the demo uses a picture that scikit-image brings; run: pip install scikit-image")
+    raise SourceError("the demo uses a picture that is part of scikit-image; run: pip install scikit-image")

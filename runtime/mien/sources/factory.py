@@ -1,4 +1,4 @@
-"""What the user names -> the source that gives its frames."""
+"""Opens the source for whatever the user names."""
 
 from __future__ import annotations
 
@@ -40,17 +40,27 @@ def open_source(
     flip: bool = False,
     every: float | None = None,
 ) -> Source:
-    """Open what ``spec`` names; SourceError, with the remedy, where that fails.
+    """Open a source of frames.
 
-    A picture or video file, a folder or glob (its pictures in natural order; where it has none its only video), an
-    ``rtsp://`` or ``http(s)://`` address, a camera (its number or ``/dev/video0``), or a GStreamer pipeline (it
-    contains `` ! ``). A ``Listing`` is a folder or glob that was looked at already.
-    ``loop``: play a video file over and over at its own pace, as a live source; InputError for anything else.
-    ``recursive``: of a folder, also those in its folders.
-    ``rotate``: turn all pictures clockwise by 90, 180 or 270 degrees, as for a camera that hangs on its side or upside
-    down; ``flip``: mirror them left to right, after that. Boxes and landmarks are then those of the turned pictures,
-    and in mirrored ones the right eye is the one that looks like it.
-    ``every``: of an ``http(s)://`` address of one picture, a live source: seconds from one to the next (1).
+    Args:
+        spec: A picture or video file; a folder or glob (its pictures in natural order or, if it has none, its only
+            video); an ``rtsp://`` or ``http(s)://`` address; a camera (its number or ``/dev/video0``); a GStreamer
+            pipeline (it contains `` ! ``); or a ``Listing``, a folder or glob that was read already.
+        loop: Play a video file repeatedly at its own speed, as a live source.
+        recursive: Include the subfolders of a folder.
+        rotate: Turn all pictures clockwise by 90, 180 or 270 degrees, for a camera that is mounted sideways or upside
+            down. Boxes and landmarks are those of the turned pictures.
+        flip: Mirror all pictures left to right, after turning them. In mirrored pictures, right and left are swapped in
+            landmarks too.
+        every: For an ``http(s)://`` address of a single picture, which is a live source: seconds from one fetch to the
+            next, by default 1.
+
+    Returns:
+        The open source: iterate over it once, and close it, or use it as a context manager.
+
+    Raises:
+        SourceError: It cannot be opened; the message says what to do.
+        InputError: An option does not fit the source, or is out of range.
     """
     check_turn(rotate)
     if every is not None and not 0.05 <= check_number(every, "every", SECONDS) <= 3600:
@@ -63,7 +73,9 @@ def _open(spec: str | int | Path | Listing, loop: bool, recursive: bool, every: 
         return _open_listing(spec)
     text = local(spec)
     if every is not None and not is_address(text):
-        raise InputError(f"every is for the address of one picture, and {without_secrets(text)} is none; leave it out")
+        raise InputError(
+            f"every is only for the address of a single picture, which {without_secrets(text)} is not; leave it out"
+        )
     if not text:
         raise InputError("the source is empty; give a file, folder, glob, address or camera number")
     if loop:
@@ -78,7 +90,7 @@ def _open(spec: str | int | Path | Listing, loop: bool, recursive: bool, every: 
     if os.path.isdir(path):
         return _open_listing(list_folder(path, recursive=recursive), tell=True)
     if os.path.exists(path):
-        kind = kind_of_file(path)  # a still that is not read would be taken for a video, and a part of it shown
+        kind = kind_of_file(path)  # otherwise an unsupported picture could be opened as a video
         return open_still(path, kind) if kind else Video(str(path), open_video(path), path)
     if glob.has_magic(text):
         return _open_listing(list_glob(text), tell=True)
@@ -86,7 +98,7 @@ def _open(spec: str | int | Path | Listing, loop: bool, recursive: bool, every: 
 
 
 def replay(path: Path) -> Shots:
-    """A video file over and over, at its own pace."""
+    """A video file that is repeated forever, at its own speed."""
     clock: FileClock | None = None
     start = 0.0
     while True:
@@ -100,7 +112,7 @@ def replay(path: Path) -> Shots:
             clock.restart()
             while decoded:
                 at = clock(decoded.stamp)
-                # A machine that is too slow, or slept, does not have to catch up.
+                # A machine that is too slow, or was asleep, need not catch up.
                 start += late if (late := time.monotonic() - start - at) > 1 else 0
                 while (ahead := start + at - time.monotonic()) > 0:
                     time.sleep(min(ahead, POLL_SECONDS))
@@ -117,16 +129,15 @@ def _open_loop(text: str) -> Live:
     if not os.path.exists(path) and not named:
         raise SourceError(_no_file(text))
     if is_camera(text) or not os.path.exists(path) or os.path.isdir(path) or kind_of_file(path):
-        raise InputError(f"loop plays a video file over and over, and {without_secrets(text)} is none; leave it out")
+        raise InputError(f"loop is only for a video file, which {without_secrets(text)} is not; leave it out")
     return Live(str(path), lambda: replay(path), paths=[path])
 
 
 def _open_listing(listing: Listing, *, tell: bool = False) -> Source:
-    """Its pictures or, where it has none, its only video. ``tell``: say what is left out, videos too."""
+    """Open its pictures or, if it has none, its only video. ``tell``: warn of what is left out."""
     if not listing.pictures and len(listing.videos) > 1:
         raise InputError(
-            f"{listing.name} holds {len(listing.videos)} videos, and one source is one video; open each by its name "
-            "(fer-run reads them one after the other)"
+            f"{listing.name} holds {len(listing.videos)} videos, but a source is a single video; open each by its name"
         )
     if tell:
         listing.tell()
@@ -138,31 +149,32 @@ def _open_listing(listing: Listing, *, tell: bool = False) -> Source:
 
 
 def is_camera(text: str) -> bool:
-    """A number, or a device such as ``/dev/video0``; not what stands there for a file or pipe, as ``/dev/stdin``."""
+    """Whether it is a camera number, or a device such as ``/dev/video0``, but not a file or pipe such as
+    ``/dev/stdin``."""
     return _is_number(text) or (text.startswith("/dev/") and not (os.path.isfile(text) or is_pipe(Path(text))))
 
 
 def _is_number(text: str) -> bool:
-    """Whether it can be the number of a camera; isdigit alone is true of ², which is none, too."""
+    """Whether it can be the number of a camera. isdigit alone would also accept characters such as ²."""
     return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def _camera(text: str) -> cv2.VideoCapture:
-    # A link such as /dev/v4l/by-id/... is followed each time: a camera that was unplugged may get another number.
+    # A link such as /dev/v4l/by-id/... is resolved each time: a camera that was replugged may get another number.
     device = text if _is_number(text) else re.sub(r"^/dev/video", "", os.path.realpath(text))
     if not _is_number(device) and os.path.exists(text):
-        raise SourceError(f"{text} is no camera; cameras are /dev/video0 and so on, or links to these")
+        raise SourceError(f"{text} is not a camera; cameras are /dev/video0 and so on, or links to these")
     capture = cv2.VideoCapture(int(device)) if _is_number(device) else None
     if capture is None or not capture.isOpened():
         raise SourceError(f"cannot open camera {text}: {_camera_remedy()}")
-    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest picture, not a queue of old ones
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # only the newest picture, not a queue of old ones
     return capture
 
 
 def _camera_remedy() -> str:
     cameras = sorted(glob.glob("/dev/video*"))
     if not cameras:
-        return "no camera is attached (no /dev/video*); in a container, pass it with --device /dev/video0"
+        return "no camera is attached (no /dev/video*); a container needs access to /dev/video0 (docker run --device)"
     if not any(os.access(camera, os.R_OK | os.W_OK) for camera in cameras):
         return f"no permission for {', '.join(cameras)}; run: sudo usermod -aG video $USER, and log in again"
     return f"found {', '.join(cameras)}; try another number, and close programs that use the camera"

@@ -1,4 +1,4 @@
-"""A folder or glob -> the pictures and videos that it holds, and what is neither."""
+"""The pictures and videos in a folder or glob, and the files that are neither."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ VIDEOS = (
     ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".mxf", ".dv", ".y4m", ".h264", ".264", ".hevc", ".h265", ".ivf",
     ".gif", ".mjpeg", ".mjpg",
 )  # fmt: skip
-"""What counts as a video in a folder or glob."""
+"""Suffixes of videos in a folder or glob."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What ``name``, a folder or glob, holds, in natural order. ``others`` counts what is left out, by suffix."""
+    """The content of a folder or glob ``name``, in natural order. ``others`` counts the ignored files by suffix."""
 
     name: str
     pictures: list[Path]
@@ -36,51 +36,51 @@ class Listing:
     others: Counter[str]
 
     def left_out(self) -> str:
-        """In words, empty where nothing is."""
+        """A description of what is ignored; empty if nothing is."""
         kinds = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in self.others.most_common(8))
         more = sum(count for _, count in self.others.most_common()[8:])
         heic = f" (for HEIC: {INSTALL})" if any(suffix in self.others for suffix in HEIC.suffixes) else ""
         return kinds + (f", {more} of other kinds" if more else "") + heic
 
     def tell(self) -> None:
-        """Warn of what is left out, in one line."""
+        """Log one warning about ignored files."""
         if self.others:
-            log.warning("left out in %s, as no picture or video that is read here: %s", self.name, self.left_out())
+            log.warning("left out in %s, because they are not supported: %s", self.name, self.left_out())
 
 
 def list_folder(folder: Path, *, recursive: bool = False) -> Listing:
-    """What stands in ``folder``, hidden files left out; with ``recursive`` also in its folders, hidden ones left out.
+    """The content of ``folder``, with ``recursive`` also of its subfolders, without hidden files and folders.
 
-    SourceError where it cannot be read, or holds nothing that is known.
+    SourceError if it cannot be read, or holds no pictures and videos.
     """
     try:
-        with os.scandir(folder):  # os.walk passes over what it may not read
+        with os.scandir(folder):  # os.walk silently skips folders that it may not read
             pass
         found = list(_walk(folder) if recursive else (item for item in folder.iterdir() if os.path.isfile(item)))
     except OSError as error:
         raise SourceError(f"cannot read folder {folder}: {error.strerror}; check its permissions") from error
-    made = _sorted_out(str(folder), (path for path in found if not path.name.startswith(".")), by_content=False)
-    if not made.pictures and not made.videos:
-        held = f"; it has {made.left_out()}" if made.others else ""
+    listing = _classified(str(folder), (path for path in found if not path.name.startswith(".")), by_content=False)
+    if not listing.pictures and not listing.videos:
+        held = f"; it has {listing.left_out()}" if listing.others else ""
         deeper = not recursive and any(os.path.isdir(folder / item) for item in os.listdir(folder))
-        remedy = "read its folders too (--recursive)" if deeper else "give other files by their names"
+        remedy = "read its subfolders too (recursive)" if deeper else "give other files by their names"
         raise SourceError(f"folder {folder} holds no pictures ({', '.join(SUFFIXES)}) and no videos{held}; {remedy}")
-    return made
+    return listing
 
 
 def list_glob(pattern: str) -> Listing:
-    """The files that ``pattern`` names; ``**`` stands for folders in folders. SourceError where there are none."""
+    """The files that match ``pattern``; ``**`` matches any number of folders. SourceError if there are none."""
     found = [Path(item) for item in glob.glob(os.path.expanduser(pattern), recursive=True) if os.path.isfile(item)]
     if not found:
         raise SourceError(f"no file matches {without_secrets(pattern)}; check the pattern, and quote it in the shell")
-    made = _sorted_out(pattern, found, by_content=True)
-    if not made.pictures and not made.videos:
-        raise SourceError(f"none of the files that match {pattern} is a picture or a video: {made.left_out()}")
-    return made
+    listing = _classified(pattern, found, by_content=True)
+    if not listing.pictures and not listing.videos:
+        raise SourceError(f"none of the files that match {pattern} is a picture or a video: {listing.left_out()}")
+    return listing
 
 
 def is_picture(path: Path) -> bool:
-    """Whether it is one that can be read here: by its name or, for other names, by its first bytes."""
+    """Whether it is a supported picture, by its suffix or, for other suffixes, by its first bytes."""
     suffix = path.suffix.lower()
     if suffix in HEIC.suffixes:
         return has_heif()
@@ -88,9 +88,9 @@ def is_picture(path: Path) -> bool:
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:
-    """Sorts frame2 before frame10."""
+    """A key that sorts frame2 before frame10."""
     parts = re.split(r"([0-9]{1,99})", str(path))
-    return [(0, int(part), "") if i % 2 else (1, 0, part) for i, part in enumerate(parts)]  # isdigit is true of ², too
+    return [(0, int(part), "") if i % 2 else (1, 0, part) for i, part in enumerate(parts)]
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -99,7 +99,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (Path(place) / name for name in names)
 
 
-def _sorted_out(name: str, paths: Iterable[Path], *, by_content: bool) -> Listing:
+def _classified(name: str, paths: Iterable[Path], *, by_content: bool) -> Listing:
     pictures, videos, others = [], [], Counter[str]()
     for path in sorted(paths, key=natural):
         suffix = path.suffix.lower()

@@ -1,4 +1,4 @@
-"""A picture file -> 8-bit BGR, whatever it holds, or an error that names the file and the remedy."""
+"""Reads a picture file of any format as 8-bit BGR, or raises an error that names the file and the remedy."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ from mien.sources.stills.webp import webp_layout
 from mien.types import Image
 
 MAX_BYTES = 2**30
-"""Bytes of a file."""
+"""Of a file."""
 MAX_PIXELS = 2**28
-"""Of a picture; a few bytes may promise one of gigabytes, and decoders would fill it with gray."""
+"""Of a picture: a file of few bytes may claim gigabytes of pixels, which decoders would fill with gray."""
 MAX_ANIMATION_PIXELS = 2**25
-"""Of an animation, whose frames are mixed as floats."""
+"""Of an animation, whose frames are blended as floats."""
 
 log = logging.getLogger(__name__)
 
 
 def read_image(path: Path) -> Image:
-    """Decode a picture file -> uint8 BGR (H, W, 3), the first picture of several, which is warned of.
+    """Read a picture file as uint8 BGR (H, W, 3). If it holds several pictures, the first is read, with a warning.
 
-    Gray becomes three equal channels, alpha is laid over white, other bits than 8 are scaled to 8, and the picture is
-    cut, turned and mirrored as the file says. Color profiles are not applied.
+    Gray becomes three equal channels, transparent parts become white, other bit depths are scaled to 8, and the picture
+    is cropped, turned and mirrored as the file says. Color profiles are not applied.
 
     Raises:
-        SourceError: for what is missing, empty, cut off, damaged, no picture, or one that is not understood.
+        SourceError: The file is missing, empty, cut off, damaged, not a picture, or not supported.
     """
     return decode_image(read_bytes(path), path)
 
 
 def decode_image(data: bytes, path: Path) -> Image:
-    """The same of a file that was read already; ``path`` is its name in messages."""
+    """Like ``read_image`` for a file that was read already; ``path`` is its name in messages."""
     try:
         return pixels(data, path)
     except Unreadable as reason:
@@ -58,7 +58,7 @@ def decode_image(data: bytes, path: Path) -> Image:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A whole file of at most ``MAX_BYTES`` bytes. SourceError where that fails, or it is empty or no file."""
+    """A whole file of at most ``MAX_BYTES`` bytes. SourceError if that fails, or if it is empty or not a file."""
     try:
         found = path.stat()
         whole = S_ISREG(found.st_mode) and found.st_size <= MAX_BYTES
@@ -66,7 +66,7 @@ def read_bytes(path: Path) -> bytes:
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from error
     if data is None:  # a pipe or device might never end
-        what = "larger than 1 GiB" if found.st_size > MAX_BYTES else "no file but a pipe or device"
+        what = "larger than 1 GiB" if found.st_size > MAX_BYTES else "a pipe or device, not a file"
         raise SourceError(f"{path} is {what}; give the file of one picture")
     if not data:
         raise SourceError(f"{path} is empty (0 bytes); copy or download it again")
@@ -74,10 +74,10 @@ def read_bytes(path: Path) -> bytes:
 
 
 def pixels(data: bytes, path: Path) -> Image:
-    """The picture of a file that was read. Raises Unreadable."""
+    """The picture in the content of a file. Raises Unreadable."""
     kind = still_kind(data[:HEAD], path.suffix)
     if kind is kinds.HEIC:
-        box_layout(data)  # refuses what libheif would not tell
+        box_layout(data)  # rejects what libheif would not report
         image, layout = heic_pixels(data)
         if moves(data) or layout.pages > 1:
             log.warning("%s holds several pictures; only the first was read", path)
@@ -88,7 +88,11 @@ def pixels(data: bytes, path: Path) -> Image:
     elif kind is kinds.AVIF and moves(data):
         log.warning("%s holds several pictures; only the first was read", path)
     if layout.cells:
-        log.warning("%s holds %d frames; only the first was read: give it by its own name", path, len(layout.cells))
+        log.warning(
+            "%s holds %d frames, of which only the first was read; open it by its name to read all",
+            path,
+            len(layout.cells),
+        )
         return next(compose(layout))
     if kind is kinds.PNM:
         return to_bgr(pnm_pixels(data), layout)
@@ -103,16 +107,16 @@ def pixels(data: bytes, path: Path) -> Image:
 
 
 def layout_of(data: bytes, kind: Kind | None, suffix: str = "") -> Layout:
-    """What a file says of its picture. Raises Unreadable for what is cut off, damaged, too large or not understood."""
+    """What a file says about its picture. Raises Unreadable if it is cut off, damaged, too large or not supported."""
     if kind is None:
         raise Unreadable(
-            "is not a picture of a kind that is known here (a GIF or film is given by its name); save it as JPEG or PNG"
+            "is not a picture in a supported format (open a GIF or video by its name); save it as JPEG or PNG"
         )
     if kind.remedy:
-        raise Unreadable(f"is a picture ({kind.name}) of a kind that is not read here; {kind.remedy}")
+        raise Unreadable(f"is a picture in a format that is not supported ({kind.name}); {kind.remedy}")
     if kind.sign and not kind.sign(data[:HEAD]):
         raise Unreadable(
-            f"is not a picture of a kind that is known here, though it is called {suffix}; save it as JPEG or PNG"
+            f"is not a picture in a supported format, although its name ends in {suffix}; save it as JPEG or PNG"
         )
     layout = LAYOUTS[kind.name](data)
     most = MAX_ANIMATION_PIXELS if layout.cells else MAX_PIXELS

@@ -1,4 +1,4 @@
-"""A camera or stream -> always its newest frame, for weeks: it is watched, and opened again when it is lost."""
+"""Live sources: always the newest frame of a camera or stream, which is watched and reopened when it is lost."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from mien.sources.video import JOIN_SECONDS
 from mien.types import Frame, Image
 
 MAX_ABANDONED = 2
-"""Threads that may hang in a driver. While there are as many, nothing is opened."""
+"""Threads that may hang in a driver. While there are so many, nothing is opened."""
 STEADY_SECONDS = 600.0
-"""A connection that held as long, in s, was a good one."""
+"""A connection that lasted longer than this was a good one."""
 
 log = logging.getLogger(__name__)
 
 
 class Ended(Exception):
-    """Raised by ``Shots`` where the source has come to its end, and would only begin anew."""
+    """Raised by ``Shots`` if the source has ended and would only start again from its beginning."""
 
 
 class Shot(NamedTuple):
-    """A frame as it comes: its stamp in s, or None, the frame rate that the source claims, and what decoded it."""
+    """A frame as it arrives: its time stamp in s, or None; the frame rate that the source claims; its decoder."""
 
     image: Image
     stamp: float | None
@@ -41,13 +41,17 @@ class Shot(NamedTuple):
 
 
 Shots: TypeAlias = "Generator[Shot | None, None, None]"
-"""One connection, from opening to release. None is a sign of life without a frame."""
+"""One connection, from opening to release. None is a heartbeat without a frame."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """In s: how long opening may take and a frame may be awaited, the first and longest pause before another try,
-    and how long a connection must have held before it counts as back (longer for a source that is lost often)."""
+    """Time limits of a live source, in seconds.
+
+    ``opening``: how long opening may take. ``stuck``: how long to wait for a frame. ``retry`` and ``longest``: first
+    and longest pause before another attempt. ``hold``: how long a new connection must last before it counts as back; it
+    grows for a source that is lost often.
+    """
 
     opening: float = 15.0
     stuck: float = 5.0
@@ -57,11 +61,11 @@ class Patience:
 
 
 class Live(Threaded):
-    """The newest frame of a source that a thread reads; those that nobody took in time are counted in ``dropped``.
+    """The newest frame of a source that a thread reads; frames that were not taken in time are counted in ``dropped``.
 
-    ``shots`` opens the source anew at each call. The first time, SourceError is raised where that fails; later on it
-    is tried again until ``stop`` or ``close``, with one warning for a loss and one when it is back. A read that hangs
-    cannot be ended: its thread is left to itself, and what it may still deliver is not let in.
+    Each call of ``shots`` opens the source again. If the first one fails, SourceError is raised; later it is tried
+    again until ``stop`` or ``close``, with one warning when the source is lost and one when it is back. A read that
+    hangs cannot be ended: its thread is abandoned, and frames that it may still deliver are ignored.
     """
 
     kind = "live"
@@ -77,14 +81,14 @@ class Live(Threaded):
         self._inbox = _Inbox()
         self._finalizer = weakref.finalize(self, self._inbox.close)
         self._iterated = False
-        self._feed: _Reader | None = _Reader(shots, self._inbox)
+        self._reader: _Reader | None = _Reader(shots, self._inbox)
         self._abandoned: list[_Reader] = []
         self._pause, self._hold = self._patience.retry, self._patience.hold
-        self._told = self._over = False
+        self._reported = self._over = False
         self._lost_at = self._retry_at = 0.0
         self._attempts = self._frames = 0
         try:
-            shot = self._first(self._feed)
+            shot = self._first(self._reader)
         except BaseException:
             self.close()
             raise
@@ -97,7 +101,7 @@ class Live(Threaded):
             raise InputError(f"{self.name} was iterated over already; open it again")
         self._iterated = True
         start: float | None = None
-        self._inbox.dropped = 0  # what came while the model was loaded was not missed
+        self._inbox.dropped = 0  # frames that came while the model was loaded do not count
         try:
             while not self._stopped:
                 self._check_process()
@@ -125,54 +129,52 @@ class Live(Threaded):
     def _release(self) -> None:
         self._inbox.close()
         until = time.monotonic() + JOIN_SECONDS
-        for feed in [*self._abandoned, *([self._feed] if self._feed else [])]:
-            feed.join(max(0.0, until - time.monotonic()))
+        for reader in [*self._abandoned, *([self._reader] if self._reader else [])]:
+            reader.join(max(0.0, until - time.monotonic()))
 
-    def _first(self, feed: _Reader) -> Shot:
-        shot = self._inbox.look(lambda: feed.done, self._patience.opening)
+    def _first(self, reader: _Reader) -> Shot:
+        shot = self._inbox.look(lambda: reader.done, self._patience.opening)
         if shot:
             return shot
-        if not feed.done:
+        if not reader.done:
             wait = f"{self._patience.opening:g}"
+            raise SourceError(f"{self.name} gave no frame within {wait} s; check it, and that no other program uses it")
+        if isinstance(reader.error, Ended):
             raise SourceError(
-                f"{self.name} gave no frame within {wait} s; check it, and that no other program holds it"
+                f"{self.name} ends before its first frame; it may be a file whose index is at its end: download it, "
+                "and open the file"
             )
-        if isinstance(feed.error, Ended):
-            raise SourceError(
-                f"{self.name} ends before its first frame; it may be a file whose index stands at its end: download "
-                "it, and give the file"
-            )
-        if feed.error and not isinstance(feed.error, MienError):
-            why = str(feed.error) or type(feed.error).__name__
-            raise SourceError(f"{self.name} cannot be read: {why}") from feed.error
-        raise feed.error or SourceError(
-            f"{self.name} opens but gives no frame; check it, and that no other program holds it"
+        if reader.error and not isinstance(reader.error, MienError):
+            why = str(reader.error) or type(reader.error).__name__
+            raise SourceError(f"{self.name} cannot be read: {why}") from reader.error
+        raise reader.error or SourceError(
+            f"{self.name} opens but gives no frame; check it, and that no other program uses it"
         )
 
     def _watch(self, now: float) -> None:
-        """The watchdog. It runs in the iteration, so that nothing but the reading needs a thread."""
-        feed, patience = self._feed, self._patience
+        """The watchdog. It runs as part of the iteration, so that only reading needs a thread."""
+        reader, patience = self._reader, self._patience
         paused, self._looked = now - self._looked > patience.stuck, now
-        if feed is None:
-            self._abandoned = [feed for feed in self._abandoned if feed.is_alive()]
+        if reader is None:
+            self._abandoned = [reader for reader in self._abandoned if reader.is_alive()]
             if now >= self._retry_at and len(self._abandoned) < MAX_ABANDONED:
                 self._attempts += 1
-                self._feed = _Reader(self._shots, self._inbox)
+                self._reader = _Reader(self._shots, self._inbox)
             return
-        if paused:  # the whole process may have been, which is not the camera's fault
-            feed.beat = now
-        if feed.done and isinstance(feed.error, Ended):
+        if paused:  # the whole process was suspended, which is not the camera's fault
+            reader.beat = now
+        if reader.done and isinstance(reader.error, Ended):
             self._over = True
-        elif feed.done:
-            self._lose(now, str(feed.error or "it stopped sending"))
-        elif now - feed.beat > (limit := patience.stuck if feed.begun else patience.opening):
-            self._inbox.cut_off(feed)
-            self._abandoned.append(feed)
+        elif reader.done:
+            self._lose(now, str(reader.error or "it stopped sending"))
+        elif now - reader.beat > (limit := patience.stuck if reader.begun else patience.opening):
+            self._inbox.cut_off(reader)
+            self._abandoned.append(reader)
             self._lose(now, f"it sent nothing for {limit:g} s")
-        elif feed.begun and self.state == "lost":
+        elif reader.begun and self.state == "lost":
             self.state, self._since = "open", now
-        elif self._told and self.state == "open" and now - self._since >= self._hold:
-            self._told, self._pause = False, patience.retry
+        elif self._reported and self.state == "open" and now - self._since >= self._hold:
+            self._reported, self._pause = False, patience.retry
             away = self._since - self._lost_at
             log.warning("%s is back after %.1f s (attempts: %d)", self.name, away, self._attempts)
 
@@ -181,10 +183,10 @@ class Live(Threaded):
             steady = now - self._since > STEADY_SECONDS
             self._hold = self._patience.hold if steady else min(2 * self._hold, STEADY_SECONDS)
         self.state = "lost"
-        if not self._told:
-            self._told, self._lost_at, self._attempts = True, self._feed.beat if self._feed else now, 0
-            log.warning("%s was lost after %d frames: %s; trying until it is back", self.name, self._frames, why)
-        self._feed = None
+        if not self._reported:
+            self._reported, self._lost_at, self._attempts = True, self._reader.beat if self._reader else now, 0
+            log.warning("%s was lost after %d frames: %s; trying to reconnect", self.name, self._frames, why)
+        self._reader = None
         self._retry_at = now + self._pause * random.uniform(0.8, 1.2)
         self._pause = min(2 * self._pause, self._patience.longest)
 
@@ -199,16 +201,16 @@ class _Inbox:
         self.dropped = 0
         self.closed = False
 
-    def put(self, feed: _Reader, shot: Shot | None) -> bool:
-        """False where the feed is no longer wanted."""
+    def put(self, reader: _Reader, shot: Shot | None) -> bool:
+        """Returns False if the reader is no longer wanted."""
         with self._changed:
-            if self.closed or feed.cut_off:
+            if self.closed or reader.cut_off:
                 return False
-            feed.beat = now = time.monotonic()
+            reader.beat = now = time.monotonic()
             if shot:
-                if not feed.begun:
+                if not reader.begun:
                     self._clock.restart()
-                    feed.begun = True
+                    reader.begun = True
                 self.dropped += self._newest is not None
                 self._newest = shot, self._clock(shot.stamp, now)
                 self._changed.notify_all()
@@ -222,14 +224,14 @@ class _Inbox:
             return taken
 
     def look(self, hopeless: Callable[[], bool], timeout: float) -> Shot | None:
-        """Waits for a frame, without taking it."""
+        """Wait for a frame without taking it, until ``hopeless``."""
         with self._changed:
             self._changed.wait_for(lambda: self._newest is not None or hopeless(), timeout)
             return self._newest[0] if self._newest else None
 
-    def cut_off(self, feed: _Reader) -> None:
+    def cut_off(self, reader: _Reader) -> None:
         with self._changed:
-            feed.cut_off = True
+            reader.cut_off = True
 
     def close(self) -> None:
         with self._changed:
@@ -242,7 +244,7 @@ class _Inbox:
 
 
 class _Reader(threading.Thread):
-    """Reads one connection into the inbox, to its end. A daemon, since a driver may never return."""
+    """Reads one connection to its end, into the inbox. It is a daemon thread, because a driver may never return."""
 
     def __init__(self, shots: Callable[[], Shots], inbox: _Inbox):
         super().__init__(name="mien live", daemon=True)
@@ -258,7 +260,7 @@ class _Reader(threading.Thread):
             for shot in shots:
                 if not self._inbox.put(self, shot):
                     break
-        except Exception as error:  # of a driver or codec: the iteration tells it and tries again
+        except Exception as error:  # of a driver or codec: the iteration reports it and tries again
             self.error = error
         finally:
             shots.close()

@@ -1,4 +1,4 @@
-"""The index of an MP4 or QuickTime file: how long its pictures are shown, and which way up."""
+"""The index of an MP4 or QuickTime file: how long its pictures are shown, and their orientation."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 TOP = (b"mdat", b"moov", b"moof", b"mfra", b"sidx")
-"""What is missed where it is not whole."""
+"""Boxes of which every byte is needed."""
 MAX_BYTES = 2**28
-"""Bytes of an index; a day of video has some 50 MB."""
+"""Of an index; that of a day of video has about 50 MB."""
 
 
 class Track(NamedTuple):
-    """A video track. ``seconds`` that it is shown, without the pause before it and what its edit list leaves out; 0
-    where it does not say. It is shown mirrored left to right, where ``mirrored``, and then turned clockwise by
-    ``degrees``."""
+    """A video track. ``seconds``: its duration, without the pause before it and what its edit list leaves out; 0 if
+    unknown. If ``mirrored``, it is shown mirrored left to right, and then turned clockwise by ``degrees``."""
 
     seconds: float
     mirrored: bool
@@ -26,19 +25,19 @@ class Track(NamedTuple):
 
 
 class Movie(NamedTuple):
-    """``cut``: a part of the file goes on behind its end."""
+    """The index of a file. ``cut``: a part of the file extends beyond its end."""
 
     cut: bool
     tracks: list[Track]
 
 
 def is_movie(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` is one."""
+    """Whether a file that starts with ``head`` is an MP4 or QuickTime file."""
     return head[4:8] in (b"ftyp", b"wide", b"free", b"skip", *TOP)
 
 
 def mirrored_turn(path: Path) -> float | None:
-    """By how many degrees, clockwise, a film that is to be shown mirrored is turned after that; None for all others."""
+    """The angle in degrees by which a video that is shown mirrored is then turned clockwise; None for other videos."""
     try:
         with path.open("rb") as file:
             tracks = read_movie(file).tracks if is_movie(file.read(8)) else []
@@ -48,7 +47,7 @@ def mirrored_turn(path: Path) -> float | None:
 
 
 def read_movie(file: BinaryIO) -> Movie:
-    """What the index says; of a damaged one as much as can be understood."""
+    """Read the index; of a damaged one, as much as possible."""
     end, at, cut = file.seek(0, 2), 0, False
     tracks: list[Track] = []
     while at + 8 <= end:
@@ -81,7 +80,7 @@ def _tracks(moov: bytes) -> Iterator[Track]:
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and whole of each box inside of the box ``data``."""
+    """Kind and complete content of each box inside the box ``data``."""
     at = 8
     while at + 8 <= len(data):
         size = int.from_bytes(data[at : at + 4], "big")
@@ -92,13 +91,13 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _timescale(box: bytes) -> tuple[int, int]:
-    """Ticks a second, and ticks, of an mvhd or mdhd. A fragmented film has no ticks here."""
+    """Ticks per second and duration in ticks of an mvhd or mdhd box. A fragmented file has no duration here."""
     scale, ticks = struct.unpack_from(">IQ", box, 28) if box[8] else struct.unpack_from(">II", box, 20)
     return scale, 0 if ticks in (2**32 - 1, 2**64 - 1) else ticks
 
 
 def _shown(elst: bytes) -> Iterator[int]:
-    """Ticks of each edit but pauses."""
+    """Ticks of each edit except pauses."""
     wide = elst[8]
     for index in range(int.from_bytes(elst[12:16], "big")):
         duration, start = struct.unpack_from(">Qq" if wide else ">Ii", elst, 16 + index * (20 if wide else 12))
@@ -107,7 +106,7 @@ def _shown(elst: bytes) -> Iterator[int]:
 
 
 def _orientation(tkhd: bytes) -> tuple[bool, float]:
-    """A point x, y is shown at a x + c y, b x + d y."""
+    """Whether it is mirrored, and its angle. A point (x, y) is shown at (a x + c y, b x + d y)."""
     a, b, _, c, d = struct.unpack_from(">5i", tkhd, 60 if tkhd[8] else 48)
     mirrored = a * d < b * c
     return mirrored, math.degrees(math.atan2(-b, -a) if mirrored else math.atan2(b, a)) % 360

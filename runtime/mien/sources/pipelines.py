@@ -1,4 +1,4 @@
-"""GStreamer pipelines -> a source."""
+"""GStreamer pipelines as sources."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from mien.sources.video import Video
 
 APPSINK = re.compile(r"!\s*appsink\b")
 CONVERTED = "! videoconvert ! videoscale ! video/x-raw,format=BGR,pixel-aspect-ratio=1/1 ! appsink"
-"""What a pipeline ends in. RGBA, NV12, Bayer and JPEG, which OpenCV hands out as they are, cannot be told from pictures
-by their arrays. Costs nothing where it is square BGR already, and what cannot be converted does not start."""
+"""The end that a pipeline gets. OpenCV returns RGBA, NV12, Bayer and JPEG data unchanged, and their arrays cannot be
+told from pictures. It costs nothing if frames are BGR with square pixels already; what it cannot convert does not
+start."""
 ENDING = re.compile(r"\bfilesrc\b|\bsplitfilesrc\b|\bnum-buffers\s*=\s*\d|\bfile:/")
-"""In pipelines that have an end."""
+"""Elements of pipelines that have an end."""
 
 
 def is_pipeline(text: str) -> bool:
-    """A GStreamer pipeline."""
+    """Whether it is a GStreamer pipeline."""
     return " ! " in text
 
 
 def open_pipeline(pipeline: str) -> Source:
-    """A video where it has an end, else live. SourceError, with the remedy, where that fails."""
+    """Open a pipeline as a video if it has an end, otherwise as a live source. SourceError, with the remedy, if that
+    fails."""
     if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
         raise SourceError(
             f"OpenCV {cv2.__version__} from pip has no GStreamer; for pipelines use the system's OpenCV "
@@ -37,7 +39,7 @@ def open_pipeline(pipeline: str) -> Source:
         )
     secrets = Secrets(pipeline)
     if not APPSINK.search(pipeline):
-        raise SourceError(f"{secrets.shown!r} does not end in ! appsink, where frames are taken; add it")
+        raise SourceError(f"{secrets.shown!r} does not end in ! appsink, from which frames are read; add it")
 
     check_plain(pipeline, "the pipeline")
 
@@ -46,7 +48,7 @@ def open_pipeline(pipeline: str) -> Source:
         if not capture.isOpened():
             raise SourceError(
                 f"GStreamer cannot run {secrets.shown!r}, or it does not end in raw video; try it with gst-launch-1.0, "
-                "and end it, behind jpegdec, bayer2rgb or whatever decodes it, with "
+                "and end it, after jpegdec, bayer2rgb or whatever decodes it, with "
                 "! videoconvert ! video/x-raw,format=BGR ! appsink"
             )
         return capture
@@ -54,7 +56,7 @@ def open_pipeline(pipeline: str) -> Source:
     opened = [connect_within(Patience.opening, connect, secrets.shown)]
     if opened[0].get(cv2.CAP_PROP_FRAME_COUNT) > 0 or ENDING.search(pipeline):
         video = Video(secrets.shown, Decoder(opened[0], secrets.shown))
-        video.count = None  # GStreamer guesses it from the duration, which may be that of the sound
+        video.count = None  # GStreamer estimates it from the duration, which may be that of the sound
         return video
 
     def first() -> cv2.VideoCapture:

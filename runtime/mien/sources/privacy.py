@@ -1,4 +1,4 @@
-"""Addresses and pipelines as they may be shown: without who asks, and without what only they know."""
+"""Addresses and pipelines in a form that may be shown: without users, passwords and other secrets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from urllib.parse import quote, unquote
 
 SCHEME = re.compile(r"\b[a-z][a-z0-9+.-]+:/+", re.IGNORECASE)
-"""Of at least two letters: C:/ begins a path. One slash too few is still an address, which somebody misspelled."""
+"""At least two letters, because C:/ starts a path. With one slash too few it is still an address, just misspelled."""
 PROPERTY = re.compile(
     r"""([\w:.-]*(?:user|login|account|pw|pass|psk|secret|token|key|auth|cred|cookie|header|session|sign|cert|pin\b|-id\b)
         [\w:.-]*\s*=\s*)                              # user-pw= of rtspsrc, passphrase= of srtsrc, extra-headers=
@@ -16,28 +16,28 @@ PROPERTY = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 STRAY = re.compile(r"(?:\s+[^\s=!]+(?=\s|$))*")
-"""Words after a value that are no properties: the rest of one with spaces, which should have been quoted."""
+"""Words after a value that are not properties: the rest of a value with spaces that should have been quoted."""
 HIDDEN = "***"
 MIN_SECRET_LENGTH = 4
-"""Characters from which on a part of a secret is looked for in what a library says."""
+"""Shorter parts of a secret are not searched for in the messages of libraries."""
 
 
 def without_secrets(text: str) -> str:
-    """An address or pipeline, or a message that holds one, without its user part and without the value of any query.
+    """An address or pipeline, or a message that contains one, without its user part and without the values of queries.
 
-    A password may hold the characters that should have been escaped, such as ``#``, ``/``, ``?``, ``@`` and spaces:
-    rather too much is hidden than too little. Of pipelines, what properties say of users, passwords and keys goes too.
+    A password may contain characters that should have been escaped, such as ``#``, ``/``, ``?``, ``@`` and spaces: if
+    in doubt, too much is hidden. In pipelines, properties with users, passwords and keys are hidden too.
     """
     return Secrets(text).shown
 
 
 class Secrets:
-    """What must not be shown of an address or pipeline. ``shown``: the rest of it, which may be."""
+    """The secrets of an address or pipeline. ``shown``: the address without them."""
 
     def __init__(self, text: str):
         self._text = text
         self._hidden: list[str] = []
-        if SCHEME.match(text):  # also a pipeline that begins with one, or a password with " ! " in it
+        if SCHEME.match(text):  # also a pipeline that starts with an address, or a password that contains " ! "
             self.shown = self._address(text)
         elif " ! " in text:
             self.shown = " ! ".join(self._segment(part, STRAY) for part in text.split(" ! "))
@@ -47,7 +47,7 @@ class Secrets:
             self.shown = "\n".join(self._segment(line) for line in text.split("\n"))
 
     def clean(self, message: object) -> str:
-        """What a library says, which may repeat the address, or parts of it."""
+        """A library's message, which may repeat the address or parts of it, without the secrets."""
         text = str(message).replace(self._text, self.shown)
         parts = {part for secret in self._hidden for part in (secret, *secret.split(":"))}
         for part in sorted(parts | {unquote(part) for part in parts}, key=len, reverse=True):
@@ -60,9 +60,9 @@ class Secrets:
         return HIDDEN
 
     def _segment(self, text: str, tail: re.Pattern[str] | None = None) -> str:
-        """One element of a pipeline, or one line of a message: ``tail`` is what may still belong to a value."""
+        """One element of a pipeline, or one line of a message. ``tail``: what may still belong to a value."""
         scheme = SCHEME.search(text)
-        if not scheme and tail and (rest := re.match(r"\s*\S*[^\s=]@", text)):  # of a password with " ! " in it
+        if not scheme and tail and (rest := re.match(r"\s*\S*[^\s=]@", text)):  # the end of a password with " ! "
             return self._hide(rest[0]) + self._properties(text[rest.end() :], tail)
         if not scheme:
             return self._properties(text, tail)
@@ -100,9 +100,9 @@ class Secrets:
             at = authority.rfind("@")  # the later one belongs to the path
         if at >= 0:
             self._hide(rest[:at])
-            # What was not plainly a user part may have been the host: say that something was there.
+            # If it was not clearly a user part, it may have been the host: show that something is missing.
             mark, rest = ("" if at < len(authority) else f"{HIDDEN}@"), rest[at + 1 :]
-        elif re.search(r":\D", authority) and not authority.startswith("["):  # a password where a port should be
+        elif re.search(r":\D", authority) and not authority.startswith("["):  # a password in place of the port
             return scheme[0] + self._hide(rest)
         path, question, query = rest.partition("?")
         path, sharp, fragment = path.partition("#")
@@ -111,9 +111,9 @@ class Secrets:
         elif question:
             query = self._query(query)
         inner = SCHEME.search(path)
-        if inner:  # as of a proxy: http://proxy/rtsp://user:password@camera
+        if inner:  # for example of a proxy: http://proxy/rtsp://user:password@camera
             path = path[: inner.start()] + self._address(path[inner.start() :])
-        else:  # cameras are asked for /user=admin&password=secret, too
+        else:  # some cameras have paths such as /user=admin&password=secret
             path = re.sub(r"(?<==)[^&;]+", lambda value: self._hide(value[0]), path)
         return scheme[0] + mark + path + question + query
 
@@ -126,8 +126,8 @@ class Secrets:
 
 
 def escaped(address: str) -> str:
-    """The address with the characters of its user part escaped where it could not be read otherwise: what stands
-    before the first ``/``, ``?`` or ``#`` ends in no port, so it must be a password that is cut short there."""
+    """The address with its user part escaped, if it could not be parsed otherwise: if the text before the first ``/``,
+    ``?`` or ``#`` does not end in a port, it must be a password that contains this character."""
     scheme = SCHEME.match(address)
     if not scheme:
         return address
@@ -142,7 +142,7 @@ def escaped(address: str) -> str:
 
 
 def _is_host(text: str) -> bool:
-    """Whether it cannot be the beginning of a user part: a number, a dotted name without a port, or this machine."""
+    """Whether it cannot be the start of a user part: an IP address, a dotted name without a port, or this machine."""
     name, colon = re.sub(r":\d*$", "", text), bool(re.search(r":\d*$", text))
     if name.lower() == "localhost" or (not colon and re.fullmatch(r"[a-z0-9.-]+\.[a-z]{2,}", name, re.IGNORECASE)):
         return True

@@ -1,4 +1,4 @@
-"""A source whose pictures are turned or mirrored, as for a camera that hangs on its side."""
+"""A source whose pictures are turned or mirrored, for example for a camera that is mounted sideways."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def turned(source: Source, rotate: int, flip: bool) -> Source:
 
 
 def check_turn(rotate: int) -> None:
-    """InputError for another number of degrees than 0, 90, 180 and 270."""
+    """InputError unless ``rotate`` is 0, 90, 180 or 270 degrees."""
     if isinstance(rotate, bool) or rotate not in (0, *TURNS):
         raise InputError(f"rotate is {rotate!r}; use 90, 180 or 270 (degrees, clockwise), or 0")
 
 
 class Turned(Source):
-    """All of another source but its pictures and their size. Closing it closes the other one."""
+    """Another source with turned or mirrored pictures. Closing it closes the other one."""
 
     def __init__(self, source: Source, rotate: int, flip: bool):
         self._source = source
@@ -49,7 +49,7 @@ class Turned(Source):
 
     @property
     def name(self) -> str:
-        """As of the other source."""
+        """The other source's."""
         return self._source.name
 
     @name.setter
@@ -64,17 +64,17 @@ class Turned(Source):
 
     @property
     def state(self) -> State:  # type: ignore[override]
-        """As of the other source."""
+        """The other source's."""
         return self._source.state
 
     @property
     def dropped(self) -> int:  # type: ignore[override]
-        """As of the other source."""
+        """The other source's."""
         return self._source.dropped
 
     @property
     def decoder(self) -> str | None:  # type: ignore[override]
-        """As of the other source."""
+        """The other source's."""
         return self._source.decoder
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""The address of one picture, asked again and again: a slow camera."""
+"""The address of a single picture, fetched repeatedly: a slow camera."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from mien.sources.web_files import fetch
 from mien.types import Image
 
 EVERY_SECONDS = 1.0
-"""Seconds between two pictures, unless told."""
+"""Default time between two pictures."""
 TIMEOUT_SECONDS = 4.0
-"""Seconds that the server may be silent; less than after which a live source counts as stuck."""
+"""How long the server may be silent; shorter than the time after which a live source counts as stuck."""
 MAX_MISSES = 3
-"""Pictures in a row that may fail before the source counts as lost."""
+"""After this many failures in a row the source counts as lost."""
 MAX_BYTES = 2**26
-"""Bytes of a picture."""
+"""Of a picture."""
 
 
 def open_snapshots(address: str, secrets: Secrets, every: float) -> Live:
-    """A live source of the picture at ``address``, fetched every so many seconds. SourceError where it cannot be."""
+    """A live source of the picture at ``address``, which is fetched every ``every`` seconds. SourceError if that
+    fails."""
     return Live(secrets.shown, lambda: poll(address, secrets, every))
 
 
 def poll(address: str, secrets: Secrets, every: float) -> Shots:
-    """The picture at ``address``, every so many seconds, also where it stayed the same. SourceError where it could not
-    be fetched at once, or later not three times in a row."""
+    """The picture at ``address``, every ``every`` seconds, even if it has not changed. SourceError if the first fetch
+    fails, or later MAX_MISSES in a row."""
     camera = _Camera(address, secrets)
     due, misses, begun = time.monotonic(), 0, False
     while True:
@@ -52,7 +53,7 @@ def poll(address: str, secrets: Secrets, every: float) -> Shots:
 
 
 class _Camera:
-    """Remembers the last picture: a server that says it is still the same need not send it again."""
+    """Remembers the last picture, so that the server need not send it again if it has not changed."""
 
     def __init__(self, address: str, secrets: Secrets):
         self._address, self._secrets = address, secrets
@@ -63,14 +64,16 @@ class _Camera:
     def picture(self) -> Image:
         with fetch(self._address, self._secrets, TIMEOUT_SECONDS, self._known) as response:
             if response is None:
-                raise SourceError(f"{self._secrets.shown} does not answer in HTTP that is understood")
+                raise SourceError(f"{self._secrets.shown} does not answer in valid HTTP")
             if response.status == 304 and self._image is not None:
                 return self._image
             data = response.read(MAX_BYTES + 1)
             if len(data) > MAX_BYTES:
                 raise SourceError(f"{self._secrets.shown} sends more than {MAX_BYTES // 2**20} MiB; give one picture")
-            if response.length:  # what it announced and did not send
-                raise SourceError(f"what the server of {self._secrets.shown} sends breaks off after {len(data)} bytes")
+            if response.length:  # bytes that were announced but not sent
+                raise SourceError(
+                    f"the answer of the server of {self._secrets.shown} ends early, after {len(data)} bytes"
+                )
             tags = {"If-None-Match": "ETag", "If-Modified-Since": "Last-Modified"}
             known = {name: value for name, tag in tags.items() if (value := response.headers.get(tag))}
         try:

@@ -1,24 +1,25 @@
-"""Stamps of a source -> seconds since its first frame, that always rise, whatever the stamps do."""
+"""Turns the time stamps of a source into seconds since its first frame that always increase, whatever the stamps do."""
 
 from __future__ import annotations
 
 import math
 
 MIN_STEP_SECONDS = 0.001
-"""The least that time goes on from frame to frame, in s."""
+"""Minimum time from frame to frame."""
 MAX_DRIFT_SECONDS = 1.0
-"""How far, in s, a live source's time may be from the clock on the wall."""
+"""How far the time of a live source may be from the wall clock."""
 MAX_LEAP_SECONDS = 0.5
-"""By how much, in s, one stamp of a live source may run ahead of its arrival."""
+"""How far a single stamp of a live source may be ahead of its arrival."""
 MAX_GAP_SECONDS = 3600.0
-"""A longer step than this, in s, is damage and no pause of a recording."""
+"""A longer step means that the file is damaged, not that the recording was paused."""
 
 
 class FileClock:
-    """Times of a file. Its stamps are kept, also at a variable rate, where they rise.
+    """Times of frames in a file. Its stamps are used while they increase, also at a variable rate.
 
-    A stamp that stands still or is missing counts as one frame, of ``step`` s; later ones come back to the file's own
-    time. From one that goes back by more than a second, or ahead by more than an hour, time goes on afresh.
+    A stamp that is missing or does not increase counts as one frame of ``step`` s; later stamps return to the file's
+    own time. After a stamp that jumps back by more than a second, or ahead by more than an hour, time continues from
+    there.
     """
 
     def __init__(self, step: float):
@@ -28,11 +29,11 @@ class FileClock:
         self._stamp = 0.0
 
     def restart(self) -> None:
-        """The next stamp starts anew, one frame after the last."""
+        """Let the next stamp start from a new origin, one frame after the last."""
         self._offset = None
 
     def __call__(self, stamp: float | None) -> float:
-        """The time, in s, of the next frame, whose stamp in s is given. The first is 0."""
+        """The time in s of the next frame, from its stamp in s. The first is 0."""
         last, time = self._last, self._last + self._step
         if stamp is not None and _usable(stamp):
             claimed = time if self._offset is None else stamp + self._offset
@@ -41,18 +42,18 @@ class FileClock:
             elif claimed > last:
                 time = claimed
             elif stamp > self._stamp:
-                time = last + MIN_STEP_SECONDS  # it rises, but is still behind the time that missing stamps were given
+                time = last + MIN_STEP_SECONDS  # it increases, but is still behind the time after missing stamps
             self._stamp = stamp
         self._last = time
         return time
 
 
 class LiveClock:
-    """Times of a camera or stream: its stamps, as long as they agree with when the frames arrive.
+    """Times of frames from a camera or stream: its stamps, as long as they agree with the arrival of the frames.
 
-    Stamps are better than arrivals, which network and driver delay unevenly. But one that stands still, goes back or
-    jumps gives way to the arrival, and where it does not come back, time is anchored to the stamps anew. So time is
-    never more than about a second (``MAX_DRIFT_SECONDS``) from the clock on the wall.
+    Stamps are better than arrival times, which network and driver delay unevenly. But if a stamp does not increase, or
+    jumps, the arrival time is used, and if the stamps do not return, they get a new origin. So the time is never more
+    than about a second (``MAX_DRIFT_SECONDS``) from the wall clock.
     """
 
     def __init__(self) -> None:
@@ -61,11 +62,11 @@ class LiveClock:
         self._offset: float | None = None
 
     def restart(self) -> None:
-        """Stamps start anew, as after a reconnect; time goes on by the arrival."""
+        """Let stamps start from a new origin, for example after a reconnect; time continues by the arrival."""
         self._offset = None
 
     def __call__(self, stamp: float | None, arrival: float) -> float:
-        """The time, in s, of a frame with this stamp, in s or None, that came at ``arrival`` (``time.monotonic``)."""
+        """The time in s of a frame that arrived at ``arrival`` (``time.monotonic``), with this stamp in s, or None."""
         if self._start is None:
             self._start, time = arrival, 0.0
         else:
@@ -84,12 +85,13 @@ class LiveClock:
             near = abs(claimed - elapsed) <= MAX_DRIFT_SECONDS
             if near and self._last + MIN_STEP_SECONDS <= claimed <= expected + MAX_LEAP_SECONDS:
                 time = claimed
-            elif stamp > self._stamp or not near:  # one that merely stands still may yet catch up
+            elif stamp > self._stamp or not near:  # a stamp that only stands still may catch up later
                 self._offset = expected - stamp
         self._stamp = stamp
         return time
 
 
 def _usable(stamp: float) -> bool:
-    """FFmpeg's mark for a missing stamp is a large number, in which float64 would lose the fractions of a second."""
+    """Whether it is a real stamp. FFmpeg marks a missing one with a large number, for which float64 has no
+    fractions."""
     return math.isfinite(stamp) and abs(stamp) < 1e10

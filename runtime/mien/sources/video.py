@@ -1,4 +1,4 @@
-"""A video file -> frames, decoded ahead on a thread."""
+"""Video files, whose frames a thread decodes ahead."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from mien.types import Frame
 
 PLAYLISTS = (".m3u8", ".sdp")
 RAW = (b"YUV4MPEG2 ",)
-"""Videos that begin with a line of text, and may hold no zero."""
+"""Videos that start with a line of text and may contain no zero byte."""
 JOINED = (b"\0\0\1", b"\0\0\0\1")
-"""How program streams and bare H.264, HEVC and MPEG-2 begin. Like transport streams they may be joined one behind the
-other, as programs are in broadcasts, with frames of other sizes."""
+"""Start of program streams and of raw H.264, HEVC and MPEG-2. Like transport streams, they may be concatenated, as
+programs are in broadcasts, with frames of different sizes."""
 FLASH, MATROSKA, WEB = b"FLV", b"\x1a\x45\xdf\xa3", b"webm"
-"""How FLV and Matroska begin, and what browsers write into that. They hold what was sent live, whose size changes with
-the line, or as a phone is turned."""
+"""Start of FLV and Matroska, and what browsers write into the latter. They often hold live recordings, whose frame size
+changes with the connection, or when a phone is turned."""
 FRAMES_AHEAD = 3
-"""Frames that are decoded before they are asked for."""
+"""Frames that are decoded in advance."""
 JOIN_SECONDS = 1.0
-"""How long, in s, ``close`` waits for a thread that is inside of the decoder or driver."""
+"""How long ``close`` waits for a thread that is in the decoder or driver."""
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class Video(Threaded):
             self.state = "ended"
             if not self._forked:
                 leave.set()
-                while not ahead.empty():  # so that the thread wakes up, and sees that it may leave
+                while not ahead.empty():  # so that the thread wakes up and ends
                     ahead.get_nowait()
                 if self._thread:
                     self._thread.join(POLL_SECONDS)
@@ -113,7 +113,7 @@ class Video(Threaded):
         if self._thread is None:
             self._frames.release()
         else:
-            self._thread.join(JOIN_SECONDS)  # it releases the capture itself
+            self._thread.join(JOIN_SECONDS)  # the thread releases the capture itself
 
     def _decode(self, ahead: queue.Queue[_Item], leave: threading.Event) -> None:
         def put(item: _Item) -> bool:
@@ -137,7 +137,8 @@ class Video(Threaded):
             self._frames.release()
 
     def _check_end(self, read: int, time: float, step: float) -> None:
-        """Warn of frames that are missing by time: a variable rate and edit lists make the announced count wrong."""
+        """Warn if frames are missing. This goes by time, since a variable rate and edit lists make frame counts
+        wrong."""
         if self.count and read >= self.count - 1:
             return
         if self.paths:
@@ -145,17 +146,17 @@ class Video(Threaded):
             if not cut and (not seconds or not self.count or time + 2.5 * step >= seconds):
                 return
         elif not self.count or time >= 0.8 * self.count * step:
-            return  # of a file elsewhere only the longest track's length is known, which may be the sound's
+            return  # for a file on a server only the length of the longest track is known, which may be the sound
         counted = f"of the {self.count} frames that {self.name} announces" if self.count else f"frames of {self.name}"
-        log.warning("read %d %s; its end is damaged or was cut off", read, counted)
+        log.warning("read %d %s; its end is damaged or cut off", read, counted)
 
 
 def open_video(path: Path) -> Decoder:
-    """A file's decoder, opened; SourceError, with the remedy, where that fails."""
+    """Open the decoder of a file. SourceError, with the remedy, if that fails."""
     if is_pipe(path):
         raise SourceError(
-            f"{path} is a pipe, and videos are read from files, where one can go back; save what comes out of it as a "
-            "file first, or pipe it into: fer-run -"
+            f"{path} is a pipe, but videos are read from files, because decoders must seek; save its content as a file "
+            "first"
         )
     try:
         with path.open("rb") as file:
@@ -164,7 +165,7 @@ def open_video(path: Path) -> Decoder:
         raise SourceError(f"cannot read {path}: {error.strerror}; check its permissions") from error
     if not head:
         raise SourceError(f"{path} is empty (0 bytes); copy or download it again")
-    # FFmpeg would play a text file as a film of its letters.
+    # FFmpeg would play a text file as a video of its characters.
     if b"\0" not in head and not head.startswith(RAW) and path.suffix.lower() not in PLAYLISTS:
         raise SourceError(f"{path} is neither a picture nor a video; it looks like text")
 
@@ -186,20 +187,20 @@ def open_video(path: Path) -> Decoder:
         if capture.isOpened():
             raise
         raise SourceError(
-            f"cannot open {path}: it is damaged, its recording was not finished, or its format is not known to OpenCV "
-            f"{cv2.__version__}; try: ffmpeg -i {path.name} new.mp4 ({error})"
+            f"cannot open {path}: it is damaged, its recording was not finished, or OpenCV {cv2.__version__} does not "
+            f"know its format; try: ffmpeg -i {path.name} new.mp4 ({error})"
         ) from error
 
 
 def _may_change(head: bytes) -> bool:
-    """Whether the frames of a file that begins with ``head`` may change their size on the way, as few formats do."""
+    """Whether frames of a file that starts with ``head`` may change their size, which only few formats allow."""
     transport = any(head[at : at + 1] == head[at + 188 + at : at + 189 + at] == b"G" for at in (0, 4))
     sent = head.startswith(FLASH) or (head.startswith(MATROSKA) and WEB in head[:64])
     return transport or sent or head.startswith(JOINED)
 
 
 def is_pipe(path: Path) -> bool:
-    """A named pipe, or one that a shell made; opening it would wait, and take what is read out of it."""
+    """Whether it is a named pipe, or one that a shell created. Opening it would wait, and consume its content."""
     try:
         return S_ISFIFO(path.stat().st_mode)
     except OSError:
@@ -207,13 +208,14 @@ def is_pipe(path: Path) -> bool:
 
 
 def no_frame(name: str) -> SourceError:
-    return SourceError(f"{name} opens but gives no frame; it is damaged or holds no picture")
+    return SourceError(f"{name} opens but gives no frame; it is damaged or contains no picture")
 
 
 def quiet_opencv() -> None:
-    """Keep OpenCV, FFmpeg and the codecs from telling what mien tells better, and OpenCV to one thread.
+    """Silence OpenCV, FFmpeg and the codecs, whose problems mien reports itself, and limit OpenCV to one thread.
 
-    It is given small pictures, and waking its other threads took a seventh of a frame's time. Holds for the process.
+    It gets small pictures, for which waking its other threads took a seventh of a frame's time. This applies to the
+    whole process.
     """
     cv2.setNumThreads(1)
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

@@ -1,4 +1,4 @@
-"""What a web server says of an address: that it is a file, a picture, a stream, or why there is nothing."""
+"""What a web server says about an address: that it is a file, a picture or a stream, or why there is nothing."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from mien.sources.privacy import Secrets
 from mien.sources.stills.kinds import still_kind
 
 HEAD_BYTES = 2**16
-"""Bytes that are read of an answer to see what it is."""
+"""How much of an answer is read to see what it is."""
 END_SECONDS = 2.0
-"""Seconds in which an answer without a length may end and so prove to be a file."""
+"""An answer without a length that ends within this time is a file."""
 RECOGNIZABLE_BYTES = 2**13
-"""Bytes by which a recording is known again: two live streams differ within them, behind their headers."""
+"""A recording is recognized by so many bytes: within them, after their headers, two live streams differ."""
 FILE_BYTES = 2**24
-"""Bytes in that time, which no camera sends: it is a file, too."""
+"""An answer of more bytes in that time is a file too, because no camera sends so much."""
 FAKE_LENGTHS = (2**31 - 1, 2**32 - 1, 2**63 - 1)
-"""Lengths that cameras give for what has no end."""
+"""Lengths that cameras claim for endless streams."""
 UNESCAPED = "/%:@!$&'()*+,;=~[]|"
-"""What may stand in a path as it is, or is escaped already."""
+"""Characters that may appear in a path unchanged, or are escaped already."""
 REFUSALS = {
-    401: "wants a user and password (or a token), or others than these: write http://USER:PASSWORD@... with special "
+    401: "needs a user and password (or a token), or different ones: write http://USER:PASSWORD@... with special "
     "characters as %-codes (@ as %40, / as %2F)",
     403: "forbids it; check the user and what that user may see",
     404: "has nothing there; check the path",
     410: "has nothing there any more; check the path",
-    429: "is asked too often; ask less often",
+    429: "gets too many requests; fetch less often",
 }
 
 
 @dataclass(frozen=True)
 class Answer:
-    """``kind``: the media type, as ``image/jpeg``. ``length``: bytes, or None where the server does not say. ``head``:
-    the first bytes. ``ended``: whether all of it came soon, or more than any camera sends. ``parts``: whether the
-    server gives parts of it, too."""
+    """A server's answer. ``kind``: the media type, such as ``image/jpeg``. ``length``: in bytes, or None if the server
+    does not say. ``head``: the first bytes. ``ended``: whether all of it came soon, or more than any camera sends.
+    ``parts``: whether the server supports range requests."""
 
     kind: str
     length: int | None
@@ -52,25 +52,25 @@ class Answer:
 
     @property
     def endless(self) -> bool:
-        """Pictures in a row, as cameras send them."""
+        """Whether it is a series of pictures, as cameras send it."""
         return self.kind.startswith("multipart/")
 
     @property
     def picture(self) -> bool:
-        """One picture, perhaps of many as time goes on."""
+        """Whether it is a single picture, which may change over time."""
         if self.endless or still_kind(self.head, "") is None:
             return False
-        film = self.head.find(b"\xff\xd9\xff\xd8\xff") > 0  # JPEGs in a row
-        return self.kind == "image/jpeg" or not film
+        series = self.head.find(b"\xff\xd9\xff\xd8\xff") > 0  # several JPEGs
+        return self.kind == "image/jpeg" or not series
 
     @property
     def nothing(self) -> bool:
-        """An answer without anything in it."""
+        """Whether it is empty."""
         return self.ended and not self.head
 
     @property
     def finite(self) -> bool:
-        """A file, or a playlist of a film that is complete."""
+        """Whether it is a file, or a complete playlist."""
         if self.endless:
             return False
         if self.head.startswith(b"#EXTM3U"):
@@ -80,28 +80,28 @@ class Answer:
         return self.length is not None or self.ended
 
     def same(self, other: Answer) -> bool:
-        """Whether both begin alike."""
+        """Whether both answers start with the same bytes."""
         size = min(len(self.head), len(other.head))
         return size >= RECOGNIZABLE_BYTES and self.head[:size] == other.head[:size]
 
     @property
     def text(self) -> bool:
-        """A page or text, which FFmpeg might play as a film of its letters."""
+        """Whether it is a page or text, which FFmpeg might play as a video of its characters."""
         playlist = self.head.startswith((b"#EXTM3U", b"v=0")) or b"<MPD" in self.head[:1000]
         raw = self.head.startswith(b"YUV4MPEG2 ")
         return not raw and bool(self.head) and b"\0" not in self.head[:4096] and not playlist and not self.endless
 
 
 def is_web(address: str) -> bool:
-    """Whether ``address`` is one that can be asked."""
+    """Whether it is an ``http`` or ``https`` address."""
     return address.lower().startswith(("http://", "https://"))
 
 
 def ask(address: str, secrets: Secrets, timeout: float) -> Answer | None:
-    """What the server says. None where it speaks no HTTP that is understood.
+    """What the server says about an address. None if it does not speak valid HTTP.
 
     Raises:
-        SourceError: it cannot be reached within ``timeout`` s, or says that there is nothing; why, in words.
+        SourceError: The server cannot be reached within ``timeout`` s, or refuses; the message says why.
     """
     with fetch(address, secrets, timeout) as response:
         if response is None:
@@ -118,7 +118,7 @@ def ask(address: str, secrets: Secrets, timeout: float) -> Answer | None:
 def fetch(
     address: str, secrets: Secrets, timeout: float, headers: Mapping[str, str] | None = None
 ) -> Iterator[HTTPResponse | None]:
-    """The answer to a GET, also where it is 304. None and errors as of ``ask``; SourceError, too, where it breaks off
+    """The answer to a GET request, also if it is 304. None and errors as for ``ask``; SourceError also if it ends early
     while it is read."""
     response = _get(address, secrets, timeout, headers or {})
     if response is None:
@@ -131,13 +131,13 @@ def fetch(
         raise
     except (OSError, HTTPException) as error:
         why = secrets.clean(str(error) or type(error).__name__)
-        raise SourceError(f"what the server of {secrets.shown} sends breaks off: {why}") from None
+        raise SourceError(f"the answer of the server of {secrets.shown} ends early: {why}") from None
 
 
 def _get(address: str, secrets: Secrets, timeout: float, headers: Mapping[str, str]) -> HTTPResponse | None:
     plain, user, password = _login(address)
     trust = ssl.create_default_context()
-    trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE  # as FFmpeg: cameras sign their own
+    trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE  # like FFmpeg: cameras sign their own certificates
     handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=trust)]
     if user is not None:
         known = urllib.request.HTTPPasswordMgrWithDefaultRealm()
@@ -154,35 +154,35 @@ def _get(address: str, secrets: Secrets, timeout: float, headers: Mapping[str, s
         raise SourceError(f"cannot open {secrets.shown}: the server {_refusal(error, secrets)}") from None
     except HTTPException:
         return None
-    except ValueError as error:  # also of a login that urllib does not know
+    except ValueError as error:  # for example for a login method that urllib does not know
         if "AuthHandler" not in str(error):
             return None
         raise SourceError(
-            f"cannot open {secrets.shown}: the server wants a login that is neither Basic nor Digest; allow "
-            "one of these in its settings"
+            f"cannot open {secrets.shown}: the server needs a login that is neither Basic nor Digest; allow one of "
+            "these in its settings"
         ) from None
-    except OSError as error:  # URLError and timeouts, too
+    except OSError as error:  # including URLError and timeouts
         reason = error.reason if isinstance(error, URLError) else error
         raise SourceError(
             f"cannot open {secrets.shown}: the server cannot be reached ({secrets.clean(reason)}); check the address, "
-            "and that it is on and in this network"
+            "and that it is switched on and in this network"
         ) from None
 
 
 def _refusal(error: HTTPError, secrets: Secrets) -> str:
-    """What a server does instead of answering. It may repeat what it was asked, or name an address with a login."""
+    """Why a server does not answer. Its own words may repeat the request, or contain an address with a login."""
     if 300 <= error.code < 400 and (elsewhere := error.headers.get("Location")):
         scheme = elsewhere.partition(":")[0].lower() if ":" in elsewhere else ""
         if scheme not in ("", "http", "https"):
-            return f"points to an address that begins with {scheme}:, which is not followed; give that one itself"
-        return f"sends from one address to the next without end (HTTP {error.code}); check the address"
-    what = REFUSALS.get(error.code) or ("has trouble; try again later" if error.code >= 500 else "refuses it")
-    said = secrets.clean(error.reason or "").strip()
-    return f"{what} (HTTP {error.code} {said})" if said else f"{what} (HTTP {error.code})"
+            return f"redirects to an address that starts with {scheme}:, which is not followed; give that one itself"
+        return f"redirects without end (HTTP {error.code}); check the address"
+    what = REFUSALS.get(error.code) or ("has an error; try again later" if error.code >= 500 else "refuses it")
+    reason = secrets.clean(error.reason or "").strip()
+    return f"{what} (HTTP {error.code} {reason})" if reason else f"{what} (HTTP {error.code})"
 
 
 def _begin(response: HTTPResponse, *, whole: bool) -> tuple[bytes, bool]:
-    """The first bytes of an answer, and whether it ended. ``whole``: wait for that."""
+    """The first bytes of an answer, and whether it ended. ``whole``: wait for its end."""
     start, head, size = time.monotonic(), b"", 0
     try:
         while (
@@ -201,7 +201,7 @@ def _begin(response: HTTPResponse, *, whole: bool) -> tuple[bytes, bool]:
 
 
 def _login(address: str) -> tuple[str, str | None, str | None]:
-    """The address without its user part, the user and the password."""
+    """The address without its user part, the user, and the password."""
     parts = urlsplit(address)
     login, at, host = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")

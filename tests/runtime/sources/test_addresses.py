@@ -206,7 +206,7 @@ def test_a_file_is_read_by_its_url(tmp_path: Path, make_clip: MakeClip, portrait
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (401, r"wants a user and password \(or a token\).*%40.*HTTP 401"),
+        (401, r"needs a user and password \(or a token\).*%40.*HTTP 401"),
         (403, r"forbids it.*HTTP 403"),
         (404, r"has nothing there \(HTTP 404\); check the path|has nothing there; check the path \(HTTP 404"),
         (418, r"refuses it \(HTTP 418"),
@@ -247,7 +247,7 @@ def test_names_that_are_not_ascii_and_digest_logins(server: Server) -> None:
     server.pages["/%E3%82%AB%20m.jpg"] = Page(jpeg(90), "image/jpeg", password="p w", digest=True)
     with open_source(server.url("/カ m.jpg", "me:p%20w@")) as source:
         assert next(iter(source)).image.shape == (48, 64, 3)
-    with pytest.raises(SourceError, match="wants a user and password"):
+    with pytest.raises(SourceError, match="needs a user and password"):
         open_source(server.url("/カ m.jpg", "me:wrong@"))
 
 
@@ -321,7 +321,7 @@ def test_a_picture_that_is_cut_off_or_none_is_refused(server: Server) -> None:
     with pytest.raises(SourceError, match=r"a\.jpg is cut off"):
         open_source(server.url("/a.jpg"))
     server.pages["/b.jpg"] = Page(jpeg(90), "image/jpeg", missing=10)
-    with pytest.raises(SourceError, match="breaks off"):
+    with pytest.raises(SourceError, match="ends early"):
         open_source(server.url("/b.jpg"))
 
 
@@ -329,14 +329,14 @@ def test_a_file_with_its_index_at_the_end_from_a_server_that_gives_no_parts(
     server: Server, tmp_path: Path, make_clip: MakeClip
 ) -> None:
     server.pages["/a.mp4"] = Page(make_clip(tmp_path / "a.mp4", frames=100, size=(640, 360)).read_bytes(), "video/mp4")
-    with pytest.raises(SourceError, match="the server gives it only as a whole: download it"):
+    with pytest.raises(SourceError, match="the server only sends the whole file: download it"):
         open_source(server.url("/a.mp4"))
 
 
 def test_every_is_for_pictures(server: Server, tmp_path: Path, make_clip: MakeClip) -> None:
     server.pages["/a.mp4"] = Page(make_clip(tmp_path / "a.mp4").read_bytes(), "video/mp4")
     for spec in (server.url("/a.mp4"), tmp_path / "a.mp4", 0, "rtsp://127.0.0.1:9/x", tmp_path):
-        with pytest.raises(InputError, match="every is for the address of one picture"):
+        with pytest.raises(InputError, match="every is only for the address of a single picture"):
             open_source(spec, every=2.0)
     for every in (0.0, -1.0, float("nan"), 1e9, "often"):
         with pytest.raises(InputError, match=r"use a number of seconds from 0\.05 to 3600"):

@@ -67,7 +67,7 @@ def test_damaged_files_are(
     assert len(frames) < 58
     (record,) = caplog.records
     assert f"read {len(frames)} " in record.getMessage()
-    assert "its end is damaged or was cut off" in record.getMessage()
+    assert "its end is damaged or cut off" in record.getMessage()
 
 
 def test_an_edit_list_leaves_frames_out(tmp_path: Path, portrait: Image, caplog: pytest.LogCaptureFixture) -> None:

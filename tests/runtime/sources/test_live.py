@@ -462,7 +462,7 @@ def test_what_loop_is_for(tmp_path: Path, portrait: Image) -> None:
     picture = tmp_path / "a.png"
     cv2.imwrite(str(picture), portrait)
     for spec in (picture, tmp_path, 0, "/dev/video0", "rtsp://u:secret@127.0.0.1/x", "a ! b", str(tmp_path / "*.png")):
-        with pytest.raises(InputError, match="loop plays a video file") as caught:
+        with pytest.raises(InputError, match="loop is only for a video file") as caught:
             open_source(spec, loop=True)
         assert "secret" not in str(caught.value)
     with pytest.raises(SourceError, match="no file or folder"):

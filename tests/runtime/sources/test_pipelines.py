@@ -107,7 +107,7 @@ def test_a_pipeline_that_never_starts_is_told(gstreamer: Any, monkeypatch: pytes
 )
 def test_frames_that_are_no_pictures_are_refused(gstreamer: Any, frame: np.ndarray, live: bool) -> None:
     gstreamer(Pipeline(frame, frame, count=-1 if live else 2))
-    with pytest.raises(SourceError, match="its frames are no pictures"), open_source("a ! appsink") as source:
+    with pytest.raises(SourceError, match="its frames are"), open_source("a ! appsink") as source:
         list(source)
 
 

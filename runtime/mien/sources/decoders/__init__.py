@@ -1,4 +1,4 @@
-"""Frames of videos and streams: from OpenCV as long as it gives them, else from PyAV, and never unwritten ones."""
+"""Frames of videos and streams: from OpenCV while it decodes them correctly, otherwise from PyAV."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mien.paths import check_plain
 from mien.sources.decoders.opencv import Captures, CvDecoder, Decoded, Doubtful, Unwritten
 
 TIMEOUT_SECONDS = 10.0
-"""How long, in s, a network stream may take to open, or to give the next frame."""
+"""How long a network stream may take to open, or to deliver the next frame."""
 MAX_MISSES = 3
-"""First frames of a stream that may fail before it is taken for one that cannot be decoded."""
+"""If so many first frames of a stream fail, it counts as undecodable."""
 REMEDY = 'pip install "mien[video]"'
 
 log = logging.getLogger(__name__)
@@ -30,13 +30,13 @@ class _Decoder(Protocol):
 
 
 class Decoder:
-    """Reads ``capture``, and goes over to PyAV where OpenCV gives no frame, or one that it did not write.
+    """Reads ``capture``, and switches to PyAV if OpenCV returns no frame, or one that it did not write.
 
-    ``shown``: what the source is called in messages. ``again`` opens the same once more. ``address``: the file or URL
-    that was opened; without one, as for cameras, there is no second decoder. ``live``: the stream goes on while it is
-    opened anew. ``mirrored``: the turn, in degrees, of pictures that are to be mirrored before; None for all others.
-    ``changing``: its frames may change their size or the shape of their pixels, so PyAV comes first, where it is there.
-    ``name``, ``fps`` and ``count`` are those of the decoder that reads now.
+    ``shown``: name of the source in messages. ``again``: opens the same source once more. ``address``: the file or URL
+    that was opened; without one, as for cameras, there is no second decoder. ``live``: the stream continues while it is
+    reopened. ``mirrored``: for pictures that must be mirrored, the angle in degrees by which they are then turned; None
+    for others. ``changing``: the size or pixel aspect of frames may change, so PyAV is used first if it is installed.
+    ``name``, ``fps`` and ``count`` are those of the current decoder.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Decoder:
             self._now = CvDecoder(capture, shown)
         elif not capture.isOpened():
             self._now = self._second(f"OpenCV {cv2.__version__} cannot open it")
-        elif not (changing and self._try_over(f"OpenCV {cv2.__version__} does not see it change its shape")):
+        elif not (changing and self._try_over(f"OpenCV {cv2.__version__} does not notice changes of its shape")):
             converts = capture.getBackendName() == "FFMPEG"
             self._now = CvDecoder(capture, shown, again if converts else None, live=live, mirrored=mirrored)
 
@@ -77,12 +77,12 @@ class Decoder:
         """The next frame, or None at the end.
 
         Raises:
-            SourceError: OpenCV cannot decode it, and PyAV is not installed, or cannot either.
+            SourceError: OpenCV cannot decode it, and PyAV is not installed or cannot either.
         """
         try:
             decoded = self._now.read()
         except Unwritten:
-            what = "says that it read a frame and wrote none, as it does with interlaced video"
+            what = "reports a frame that it did not write, as it does with interlaced video"
             decoded = self._go_over(f"OpenCV {cv2.__version__} {what}")
         except Doubtful:
             before = self._now
@@ -132,8 +132,8 @@ class Decoder:
 
 
 def open_capture(name: str) -> cv2.VideoCapture:
-    """FFmpeg where there is one: other backends read a % in the name as the pattern of an image sequence. InputError
-    for a name that is no UTF-8."""
+    """Open with FFmpeg if available: other backends treat a % in the name as the pattern of an image sequence.
+    InputError for a name that is not UTF-8."""
     check_plain(name, "the address")
     if not cv2.videoio_registry.hasBackend(cv2.CAP_FFMPEG):
         return cv2.VideoCapture(name)

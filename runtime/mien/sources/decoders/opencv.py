@@ -1,4 +1,4 @@
-"""OpenCV as a decoder that is not taken at its word."""
+"""OpenCV as a decoder, with checks, because it may report frames that it did not write."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from mien.sources.pixels import as_bgr
 from mien.types import Image
 
 MAX_REPEATED = 25
-"""Repeated frames of a live source from which on another decoder is preferred."""
+"""After so many repeated frames of a live source, another decoder is preferred."""
 MAX_SKIPPED = 100
-"""Frames that are passed by one after the other rather than by a leap, which may land beside the right one."""
+"""Up to so many frames are skipped one by one rather than by seeking, which may end at a wrong frame."""
 
 Captures: TypeAlias = "Callable[[], cv2.VideoCapture]"
 
 
 class Decoded(NamedTuple):
-    """A frame, uint8 BGR (H, W, 3), upright and with square pixels; its stamp in s, or None."""
+    """A frame, uint8 BGR (H, W, 3), upright and with square pixels; and its time stamp in s, or None."""
 
     image: Image
     stamp: float | None
 
 
 class Unwritten(Exception):
-    """The decoder says that it read a frame, and wrote none."""
+    """The decoder reports a frame that it did not write."""
 
 
 class Doubtful(Exception):
-    """A live source repeats frames so often that some may not have been written. Reading may go on."""
+    """A live source repeats frames so often that some may not have been written. Reading may continue."""
 
 
 class CvDecoder:
-    """The frames of a capture. ``again`` opens the same video once more, for a second look at frames that may not have
-    been written; None for cameras and pipelines, whose pictures FFmpeg does not convert. ``mirrored``: as of
-    ``Decoder``.
+    """The frames of a capture. ``again``: opens the same video once more, to check frames that may not have been
+    written; None for cameras and pipelines, whose pictures FFmpeg does not convert. ``mirrored``: as for ``Decoder``.
 
-    ``fps``: frames per second, or None where what the source says cannot be. ``count``: frames announced, or None.
+    ``fps``: frames per second, or None if the source claims an impossible value. ``count``: number of frames according
+    to the source, or None.
     """
 
     name = "OpenCV"
@@ -63,7 +63,7 @@ class CvDecoder:
         self._mirrored = mirrored
         self._layout: tuple[float, int, bool] | None = None
         if mirrored is not None:
-            capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # it knows of turns alone
+            capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # OpenCV supports turning, but not mirroring
         self._last: np.ndarray | None = None
         self._waiting: list[Decoded] = []
         self._ready: deque[Decoded] = deque()
@@ -73,14 +73,14 @@ class CvDecoder:
 
     @property
     def codec(self) -> str:
-        """Its four letters, such as ``av01``, or nothing."""
+        """The code of the codec, such as ``av01``; empty if unknown."""
         code = int(self._capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
         letters = code.to_bytes(4, "little").decode("ascii", "replace").strip("\0 ")
         return letters if letters.isprintable() and letters.isascii() else ""
 
     def read(self) -> Decoded | None:
-        """The next frame, or None at the end. Unwritten where there is one whose pixels OpenCV did not write, Doubtful
-        once where there may be."""
+        """The next frame, or None at the end. Raises Unwritten for a frame that OpenCV did not write, and once Doubtful
+        if there may be such frames."""
         while not self._ready:
             decoded = self._next()
             if decoded is None and not self._waiting:
@@ -115,7 +115,7 @@ class CvDecoder:
         return self._decoded(image)
 
     def _unsure(self) -> bool:
-        """Whether the newest frame is worth waiting for the next: by itself it does not tell that it was written."""
+        """Whether to wait for the next frame, because the newest alone does not show whether it was written."""
         if self._again is None or self._live:
             return False
         return self._still.doubtful or (self._read == 1 and not can_fill())
@@ -131,14 +131,14 @@ class CvDecoder:
         return ok, image
 
     def _is_real(self) -> bool:
-        """Whether the newest frame, which is like the one before, was written: another capture, whose buffer is new,
-        tells."""
+        """Whether the newest frame, which equals the one before, was really written: checked with another capture,
+        whose buffer is new."""
         if not can_fill():
-            return self._still.run < self._read - 1  # the picture changed once, so somebody writes it
+            return self._still.run < self._read - 1  # the picture changed before, so the decoder does write it
         return not all(self._filled_again(fill, self._read - 1, self._last) for fill in FILLS)
 
     def _filled_again(self, fill: int, index: int, like: np.ndarray | None = None) -> bool | None:
-        """Whether another capture leaves the frame at ``index`` unwritten; None where it cannot be had."""
+        """Whether another capture leaves the frame at ``index`` unwritten; None if that cannot be found out."""
         filled: bool | None = None
         for leap in (True, False) if index > MAX_SKIPPED else (False,):
             image = self._frame(fill, index, leap)
@@ -175,7 +175,7 @@ class CvDecoder:
         return Decoded(upright(as_bgr(image), *self._layout), stamp)
 
     def _find_layout(self) -> tuple[float, int, bool]:
-        """What is to be done with the picture: the shape of its pixels, the turn, and whether to mirror it."""
+        """How to correct pictures: their pixel aspect, the angle to turn them, and whether to mirror them."""
         get = self._capture.get
         aspect = pixel_aspect(get(cv2.CAP_PROP_SAR_NUM), get(cv2.CAP_PROP_SAR_DEN), self._shown)
         if self._mirrored is not None:

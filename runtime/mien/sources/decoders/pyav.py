@@ -1,4 +1,4 @@
-"""PyAV as a second decoder: FFmpeg with more codecs than OpenCV's, and without its faults. Imported only when used."""
+"""PyAV as a second decoder: an FFmpeg with more codecs than OpenCV's and fewer bugs. Imported only when needed."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from mien.sources.decoders.geometry import check_turn, pixel_aspect, upright
 from mien.sources.decoders.opencv import Decoded
 
 SLICES_ONLY = ("mpeg4",)
-"""Codecs whose interlaced frames FFmpeg spoils where it decodes several at a time."""
+"""Codecs whose interlaced frames FFmpeg corrupts when it decodes several in parallel."""
 MAX_SPOILED = 100
-"""Packets in a row that cannot be decoded, after which there is nothing more to be had."""
+"""After so many undecodable packets in a row, the rest of the file is given up."""
 
 
 class AvDecoder:
-    """The frames of what FFmpeg calls ``address``: a file or a stream. ``shown``: how it is called in messages.
-    ``timeout``: how long, in s, opening and reading may take. ``mirrored``: as of ``Decoder``. SourceError where it
-    cannot be opened."""
+    """The frames of ``address``, a file or a stream. ``shown``: its name in messages. ``timeout``: how long opening and
+    reading may take, in s. ``mirrored``: as for ``Decoder``. SourceError if it cannot be opened."""
 
     name = "PyAV"
 
@@ -39,7 +38,7 @@ class AvDecoder:
         self._container, self._stream = container, container.streams.best("video")
         if self._stream is None:
             container.close()
-            raise SourceError("it holds no video")
+            raise SourceError("it contains no video")
         if self._stream.codec_context is None:
             container.close()
             raise SourceError(f"PyAV {av.__version__} does not know its codec either")
@@ -67,8 +66,8 @@ class AvDecoder:
         return Decoded(upright(image, aspect, turn, self._mirrored is not None), stamp)
 
     def _shape(self) -> Fraction:
-        """Width by height of a pixel: what the container says, until the codec says something new, as broadcasts do
-        between programs. 0 where nobody says anything."""
+        """Width of a pixel over its height: according to the container, until the codec says something new, as between
+        programs of a broadcast. 0 if unknown."""
         coded = self._stream.codec_context.sample_aspect_ratio or Fraction(0)
         if self._coded is None:
             self._coded = coded
@@ -79,7 +78,7 @@ class AvDecoder:
         self._container.close()
 
     def _decode(self) -> Generator[Any, None, None]:
-        """Frame by frame. A packet that cannot be decoded is passed over, as OpenCV does."""
+        """All frames. Packets that cannot be decoded are skipped, as OpenCV does."""
         spoiled = 0
         while spoiled < MAX_SPOILED:
             try:
@@ -92,14 +91,14 @@ class AvDecoder:
                         if spoiled == MAX_SPOILED:
                             return
                 return
-            except av.error.BlockingIOError:  # where a transport stream is damaged: it looks for more behind that
+            except av.error.BlockingIOError:  # a damaged transport stream: it searches for more data after the damage
                 spoiled += 1
-            except av.error.InvalidDataError:  # of the container: what is left of it cannot be read
+            except av.error.InvalidDataError:  # of the container: the rest of it cannot be read
                 return
             except (av.error.FFmpegError, OSError) as error:
-                raise SourceError(f"{self._shown} breaks off: {_words(error)}") from None
+                raise SourceError(f"{self._shown} ends early: {_words(error)}") from None
 
 
 def _words(error: Exception) -> str:
-    """What FFmpeg says, without the address that it adds: that may hold a password."""
+    """FFmpeg's message without the address that it adds, which may contain a password."""
     return getattr(error, "strerror", None) or type(error).__name__

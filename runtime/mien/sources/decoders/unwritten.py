@@ -1,10 +1,9 @@
-"""Whether a decoder really wrote the picture that it says it read.
+"""Whether a decoder really wrote the picture that it claims to have read.
 
-OpenCV 4.13 to 5.0 report success for frames that are flagged interlaced and leave FFmpeg's picture as it was: what an
-earlier frame, or whoever had the memory before, left in it. Whatever the cause, this tells such pictures from real
-ones.
-OpenCV copies from a buffer of its own, which no caller can fill. But it is allocated with the first frame, and glibc
-fills new memory with any byte on demand: a picture that is nothing but this byte was not written.
+OpenCV 4.13 to 5.0 report success for frames that are flagged as interlaced, but leave FFmpeg's picture buffer as it
+was: with an earlier frame, or whatever was in that memory before. This module detects such pictures, whatever their
+cause. OpenCV copies from its own buffer, which no caller can fill. But the buffer is allocated with the first frame,
+and glibc can fill new memory with a given byte: a picture that consists only of this byte was not written.
 """
 
 from __future__ import annotations
@@ -20,23 +19,23 @@ from functools import cache
 import numpy as np
 
 FILLS = 0xAC, 0x4D
-"""Bytes of new memory. A real picture may be all of one of them, but not at the same time all of the other."""
+"""Bytes for new memory. A real picture may consist of one of them only, but not of each of the two in turn."""
 COMPARED_ROWS = 16
-"""Of a picture are looked at where two are compared."""
+"""Number of rows that are compared to decide whether two pictures are equal."""
 TRUSTED_REPEATS = 5
-"""Frames for which a new standstill is taken for real without a look."""
+"""A new standstill of so many frames is accepted without a check."""
 FRAMES_BETWEEN_CHECKS = 250
-"""Frames from look to look while a picture stands still."""
+"""Interval of checks while a picture stands still."""
 M_PERTURB = -6
 
 _filling = threading.Lock()
-if hasattr(os, "register_at_fork"):  # a child inherits neither a lock that nobody opens, nor memory that is filled
+if hasattr(os, "register_at_fork"):  # so that a child inherits neither a locked lock nor filled memory
     os.register_at_fork(before=_filling.acquire, after_in_parent=_filling.release, after_in_child=_filling.release)
 
 
 @contextmanager
 def filled_memory(fill: int) -> Iterator[None]:
-    """Inside, new memory of the process holds ``fill`` in each byte, where ``can_fill``. Keep it short."""
+    """Within the context, new memory of the process is filled with ``fill``, if ``can_fill``. Keep it short."""
     if not can_fill():
         yield
         return
@@ -50,7 +49,7 @@ def filled_memory(fill: int) -> Iterator[None]:
 
 @cache
 def can_fill() -> bool:
-    """Whether this process's allocator fills new memory: glibc's does, unless another one was preloaded."""
+    """Whether this process's allocator can fill new memory: glibc's can, unless another one was preloaded."""
     if not sys.platform.startswith("linux"):
         return False
     libc = ctypes.CDLL(None)
@@ -66,14 +65,14 @@ def can_fill() -> bool:
         _perturb(FILLS[0])
         place = libc.malloc(size)
         _perturb(None)
-    # The first bytes may be the allocator's own.
+    # The first bytes may belong to the allocator.
     seen = ctypes.string_at(place, size)[64:-64] if place else b""
     libc.free(place)
     return bool(seen) and set(seen) == {FILLS[0]}
 
 
 def is_filled(image: np.ndarray, fill: int) -> bool:
-    """Whether every value is ``fill``. Costs next to nothing where it is not."""
+    """Whether every value is ``fill``. It costs almost nothing if that is not so."""
     return bool((image[:: max(1, len(image) // COMPARED_ROWS)] == fill).all()) and bool((image == fill).all())
 
 
@@ -96,11 +95,11 @@ class Standstill:
 
     @property
     def doubtful(self) -> bool:
-        """Whether the newest frame repeats one, and nobody has looked at them yet."""
+        """Whether the newest frame is a repetition that has not been checked yet."""
         return self.run > 0 and not self._looked
 
     def update(self, image: np.ndarray) -> bool:
-        """Take the next frame; True where it should be looked at."""
+        """Add the next frame. Returns whether it should be checked."""
         rows = image[:: max(1, len(image) // COMPARED_ROWS)]
         if self._rows is not None and np.array_equal(rows, self._rows):
             self.run += 1
@@ -111,12 +110,12 @@ class Standstill:
         return self.run > self._trusted
 
     def trust(self) -> None:
-        """What was asked about is real."""
+        """Record that the current standstill is real."""
         self._trusted = 4 * self.run if self._live else min(4 * self.run, self.run + FRAMES_BETWEEN_CHECKS)
         self._looked = True
 
 
 def _perturb(fill: int | None) -> None:
-    own = os.environ.get("MALLOC_PERTURB_", "0")  # what the user set, for the whole process
+    own = os.environ.get("MALLOC_PERTURB_", "0")  # the user's setting for the whole process
     usual = int(own) & 0xFF if own.isdigit() else 0
     ctypes.CDLL(None).mallopt(M_PERTURB, usual if fill is None else fill ^ 0xFF)
