@@ -1,1 +1,1 @@
-"""Still formats: which one a file is, what it says of its picture, and what OpenCV cannot do with it."""
+"""Still formats: how to recognize them, what files say about their pictures, and what OpenCV gets wrong."""

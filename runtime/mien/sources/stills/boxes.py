@@ -1,4 +1,4 @@
-"""Pictures in boxes, AVIF and HEIC: how the first is cut, turned and mirrored, and in how many bits it is stored."""
+"""AVIF and HEIC, whose files consist of boxes: how the first picture is cropped, turned and mirrored, and its bits."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from mien.sources.stills.kinds import brands
 from mien.sources.stills.layout import CUT_OFF, Layout, Unreadable, damaged
 
 TURNS = {0: 1, 1: 8, 2: 3, 3: 6}
-"""Quarter turns to the left, as EXIF counts them."""
+"""Number of quarter turns to the left -> EXIF orientation."""
 MIRRORED = {0: {1: 4, 8: 5, 3: 2, 6: 7}, 1: {1: 2, 8: 7, 3: 4, 6: 5}}
-"""The same, mirrored afterwards: top and bottom (0), or left and right (1), change places."""
+"""EXIF orientation after mirroring: top and bottom (0), or left and right (1), change places."""
 UPRIGHT = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 
 
 def box_layout(data: bytes) -> Layout:
-    """What the boxes say of the first picture. Raises Unreadable for what is cut off or damaged, or has pixels that are
-    not square."""
+    """What the boxes say about the first picture. Raises Unreadable if the file is cut off or damaged, or if its pixels
+    are not square."""
     try:
         return _layout(data)
     except (struct.error, IndexError, ZeroDivisionError) as error:
@@ -26,12 +26,12 @@ def box_layout(data: bytes) -> Layout:
 
 
 def moves(data: bytes) -> bool:
-    """Whether it is a sequence of pictures."""
+    """Whether a file is a sequence of pictures."""
     return bool(brands(data[:4096]) & {b"avis", b"msf1", b"hevc", b"hevx"}) and b"moov" in dict(boxes(data))
 
 
 def frames_of(data: bytes) -> int:
-    """Pictures of a sequence, and Unreadable where it is to be turned, which is not done here."""
+    """Number of pictures of a sequence. Unreadable if it must be turned, which is not supported."""
     movie = dict(boxes(data))[b"moov"]
     count = 0
     for kind, track in boxes(movie):
@@ -40,7 +40,7 @@ def frames_of(data: bytes) -> int:
         header = dict(boxes(track)).get(b"tkhd", b"")
         start = 52 if header[:1] == b"\1" else 40
         if header[start : start + 36] != UPRIGHT:
-            raise Unreadable("is a sequence that is to be turned, which is not done here; convert it to MP4")
+            raise Unreadable("is a sequence that must be turned, which is not supported; convert it to MP4")
         table = track.find(b"stsz")
         count = max(count, struct.unpack_from(">I", track, table + 12)[0] if table >= 0 else 0)
     return count
@@ -50,7 +50,7 @@ def _layout(data: bytes) -> Layout:
     top = dict(boxes(data))
     meta = top.get(b"meta")
     if meta is None:
-        raise damaged("it does not say what it holds")
+        raise damaged("it does not describe its content")
     inner = dict(boxes(meta[4:]))
     properties = dict(boxes(inner.get(b"iprp", b"")))
     known = list(boxes(properties.get(b"ipco", b"")))
@@ -60,9 +60,9 @@ def _layout(data: bytes) -> Layout:
     own = dict(reversed(mine))
     size = struct.unpack_from(">II", own[b"ispe"], 4) if b"ispe" in own else (0, 0)
     if b"pasp" in own and len(set(struct.unpack(">II", own[b"pasp"][:8]))) > 1:
-        raise Unreadable("has pixels that are not square, which are not read here; save it with square ones")
+        raise Unreadable("has pixels that are not square, which is not supported; save it with square pixels")
     crop, orientation = None, 1
-    for kind, body in mine:  # in this order, says the standard
+    for kind, body in mine:  # the standard prescribes this order
         if kind == b"clap":
             crop = _crop(body, size)
         elif kind == b"irot":
@@ -90,7 +90,7 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _associations(table: bytes, wanted: int) -> list[int]:
-    """Numbers of the properties of an item, from 1."""
+    """Numbers of an item's properties, from 1."""
     if not table:
         return []
     wide, large, place = table[3] & 1, table[0] > 0, 8
@@ -107,17 +107,18 @@ def _associations(table: bytes, wanted: int) -> list[int]:
 
 
 def _crop(clap: bytes, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Left, top, width, height of a clean aperture: its size and the distance of its middle, as fractions."""
+    """Left, top, width and height of a clean aperture, which stores its size and the offset of its middle as
+    fractions."""
     numbers = struct.unpack(">IIIIiIiI", clap[:32])
     width, height, across, down = (Fraction(*numbers[i : i + 2]) for i in range(0, 8, 2))
     left, top = (size[0] - width) / 2 + across, (size[1] - height) / 2 + down
     if min(left, top) < 0 or left + width > size[0] or top + height > size[1] or min(width, height) < 1:
-        raise damaged("it is cut to a part that lies outside of it")
+        raise damaged("it is cropped to an area outside of it")
     return round(left), round(top), round(width), round(height)
 
 
 def _bits(own: dict[bytes, bytes], known: list[tuple[bytes, bytes]]) -> int:
-    """Of a sample: those of the item, or of the tiles that it is joined from."""
+    """Bits per sample of the item, or of the tiles from which it is composed."""
     if b"pixi" in own and len(own[b"pixi"]) > 5:
         return own[b"pixi"][5]
     config = own.get(b"av1C") or dict(reversed(known)).get(b"av1C", b"\0\0\0\0")

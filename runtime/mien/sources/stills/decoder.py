@@ -1,4 +1,4 @@
-"""OpenCV's decoder, what it writes to stderr meanwhile, and pixels of any kind -> 8-bit BGR."""
+"""OpenCV's picture decoder with its messages on stderr, and the conversion of any pixels to 8-bit BGR."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from mien.types import Image
 
 _STDERR = 2
 WARNINGS = 3
-"""Level of OpenCV's log."""
+"""A level of OpenCV's log."""
 _alone = threading.Lock()
 SIGNS = ("jpeg", "jfif", "adobe", "libpng", "tiff", "[ warn:", "[error:", "inconsistent progression")
-"""Lines of the decoders begin so, or hold it; others are handed on."""
+"""Lines of the decoders contain one of these; others are passed on."""
 
 
 def decode(data: bytes, *, plain: bool = False, logged: bool = False) -> tuple[np.ndarray | None, str]:
-    """Pixels as they are stored, or of a ``plain`` picture as BGR, and what the decoders said. ``logged``: also what
-    goes to OpenCV's log."""
+    """Pixels as they are stored (as BGR for a ``plain`` picture), and the messages of the decoders. ``logged``: include
+    OpenCV's log."""
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION if plain else cv2.IMREAD_UNCHANGED
     with _words(logged) as words:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
@@ -34,7 +34,7 @@ def decode(data: bytes, *, plain: bool = False, logged: bool = False) -> tuple[n
 
 
 def to_bgr(image: np.ndarray, layout: Layout) -> Image:
-    """Pixels as they are stored -> 8-bit BGR (H, W, 3), upright, with alpha laid over white."""
+    """Pixels as they are stored -> 8-bit BGR (H, W, 3), upright, with transparent parts in white."""
     image = eight_bits(image, layout)
     if image.shape[2] == 4:
         image = over_white(image, layout.alpha)
@@ -48,7 +48,7 @@ def eight_bits(image: np.ndarray, layout: Layout) -> np.ndarray:
     """Pixels as they are stored -> 8-bit BGR or BGRA (H, W, C)."""
     top = {"uint8": 255, "uint16": 65535}.get(image.dtype.name)
     if top is None:
-        raise Unreadable(f"holds {image.dtype} values; save it with 8 or 16 bits a channel")
+        raise Unreadable(f"holds {image.dtype} values; save it with 8 or 16 bits per channel")
     if layout.clear is not None and image.ndim == 2:
         image = np.where(image == layout.clear, top, image).astype(image.dtype)
     white = layout.white or top
@@ -67,7 +67,7 @@ def eight_bits(image: np.ndarray, layout: Layout) -> np.ndarray:
 
 
 def over_white(image: np.ndarray, alpha: str = "straight") -> np.ndarray:
-    """BGRA (H, W, 4) -> BGR. ``alpha``: straight, multiplied (into the colors already) or none."""
+    """BGRA (H, W, 4) -> BGR over white. ``alpha``: straight, multiplied (colors are premultiplied) or none."""
     if alpha == "none":
         return image[..., :3]
     cover = cv2.cvtColor(np.ascontiguousarray(image[..., 3]), cv2.COLOR_GRAY2BGR)
@@ -78,15 +78,15 @@ def over_white(image: np.ndarray, alpha: str = "straight") -> np.ndarray:
 
 @contextmanager
 def _words(logged: bool) -> Iterator[list[str]]:
-    """What is written to file descriptor 2 meanwhile. libjpeg tells damage there and nowhere else: it hands on a
-    picture all the same. Lines of other threads are handed on afterwards."""
+    """Collects what is written to file descriptor 2 within the context. libjpeg reports damage only there, and returns
+    a picture anyway. Lines of other threads are passed on afterwards."""
     words: list[str] = []
     log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # OpenCV 4, 5
     with _alone, _scratch() as file:
-        level, kept = log.getLogLevel(), -1
-        with suppress(OSError):  # where it is closed
-            kept = os.dup(_STDERR)
-        if file.fileno() != _STDERR:  # the first file that is opened takes its place
+        level, stderr = log.getLogLevel(), -1
+        with suppress(OSError):  # it may be closed
+            stderr = os.dup(_STDERR)
+        if file.fileno() != _STDERR:  # if stderr is closed, the next opened file gets its descriptor
             os.dup2(file.fileno(), _STDERR)
         try:
             if logged:
@@ -94,21 +94,21 @@ def _words(logged: bool) -> Iterator[list[str]]:
             yield words
         finally:
             log.setLogLevel(level)
-            if kept >= 0:
-                os.dup2(kept, _STDERR)
-                os.close(kept)
+            if stderr >= 0:
+                os.dup2(stderr, _STDERR)
+                os.close(stderr)
             elif file.fileno() != _STDERR:
                 os.close(_STDERR)
         file.seek(0)
         words += file.read().decode("utf-8", "replace").splitlines(keepends=True)
     others = [line for line in words if not any(sign in line.lower() for sign in SIGNS)]
-    if others and kept >= 0:
+    if others and stderr >= 0:
         with suppress(OSError):
             os.write(_STDERR, "".join(others).encode())
 
 
 def _scratch() -> BinaryIO:
-    """A file in memory, or where the system has none, in the folder for temporary ones."""
+    """A file in memory or, if the system does not support that, a temporary file."""
     if hasattr(os, "memfd_create"):
         with suppress(OSError):
             return open(os.memfd_create("mien"), "w+b")
@@ -116,7 +116,7 @@ def _scratch() -> BinaryIO:
 
 
 def _after_fork() -> None:
-    """Another thread may have held the lock, which is not there to let go of it."""
+    """Replace the lock: another thread may have held it, which does not exist in the child to release it."""
     global _alone
     _alone = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""HEIC through pillow-heif, which is optional: OpenCV cannot read it, and FFmpeg takes its first tile for a film."""
+"""HEIC, read by the optional pillow-heif: OpenCV cannot read it, and FFmpeg opens its first tile as a video."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def has_heif() -> bool:
 
 
 def heic_pixels(data: bytes) -> tuple[np.ndarray, Layout]:
-    """The first picture of a file, joined from its tiles, cut and turned as it says: 8-bit BGR, or BGR and alpha.
+    """The first picture of a file, composed of its tiles, cropped and turned as it says: 8-bit BGR, or BGR and alpha.
 
-    Raises Unreadable where pillow-heif is missing, or cannot read it.
+    Raises Unreadable if pillow-heif is missing or cannot read it.
     """
     if not has_heif():
         raise Unreadable(f"is HEIC, which OpenCV cannot read: {INSTALL}")
@@ -29,7 +29,7 @@ def heic_pixels(data: bytes) -> tuple[np.ndarray, Layout]:
     try:
         found = heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True, bgr_mode=True)
         image = np.array(found)
-    except Exception as error:  # its errors share no class
+    except Exception as error:  # its errors have no common class
         raise Unreadable(f"is HEIC that cannot be read: {error}; convert it to JPEG") from error
     multiplied = image.ndim == 3 and image.shape[2] == 4 and getattr(found, "premultiplied_alpha", False)
     return image, Layout(data, alpha="multiplied" if multiplied else "straight", pages=len(found))

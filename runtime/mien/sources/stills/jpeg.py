@@ -1,4 +1,4 @@
-"""JPEG: its segments, whether it is whole, and what libjpeg says of its data."""
+"""JPEG: its segments, whether it is complete, and what libjpeg says about its data."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ FRAMES = dict.fromkeys((*BASELINE, 194, 201, 202), "")
 FRAMES |= {0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "lossless"}
 FRAMES |= {0xCB: "lossless", 0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "lossless"}
 HOLE = bytes(64)
-"""Zeros that mean, as codes of coefficients, three blocks full of the finest detail: no picture holds them."""
+"""As codes of coefficients, so many zeros mean three blocks full of the finest detail, which no picture contains."""
 DAMAGE = re.compile(r"^(?:Corrupt JPEG data: .*|Premature end of JPEG file|Inconsistent progression.*)$", re.MULTILINE)
 EXTRA = re.compile(r"Corrupt JPEG data: ([0-9]+) extraneous bytes before marker 0xd9")
 
 
 def jpeg_layout(data: bytes) -> Layout:
-    """Raises Unreadable for what is cut off, holed, or of a kind that libjpeg does not know."""
+    """The layout of a JPEG file. Raises Unreadable if it is cut off, has holes, or is of a kind unknown to libjpeg."""
     segments = list(_segments(data))
     scans = [place for kind, place in segments if kind == START_OF_SCAN]
     frame = next(((kind, place) for kind, place in segments if kind in FRAMES), None)
@@ -43,20 +43,20 @@ def jpeg_layout(data: bytes) -> Layout:
         _look_for_hole(data, kind, segments, end)
     head = b"".join(data[at : at + _length(data, at)] for _, at in segments)
     size = int.from_bytes(data[place + 7 : place + 9], "big"), int.from_bytes(data[place + 5 : place + 7], "big")
-    # What lies between segments means nothing, but would use up the one warning that libjpeg gives of a picture.
+    # Bytes between segments mean nothing, but would use up libjpeg's single warning per picture.
     tidy = SOI + head + data[scans[0] + _length(data, scans[0]) :]
     return Layout(tidy, size, ended, orientation=_orientation(data, segments))
 
 
 def check_words(words: str, layout: Layout) -> None:
-    """Raises Unreadable where libjpeg complained, on stderr, of the data that it decoded."""
+    """Raises Unreadable if libjpeg complained on stderr about the data that it decoded."""
     found = DAMAGE.search(words)
     if not found:
         return
     if not layout.ended:
         raise Unreadable(CUT_OFF)
     data, extra = layout.data, EXTRA.match(found[0])
-    if extra:  # some cameras fill their files up
+    if extra:  # some cameras pad their files
         end = data.find(EOI, data.find(b"\xff\xda"))
         count = int(extra[1])
         padding = data[end - count : end]
@@ -66,7 +66,7 @@ def check_words(words: str, layout: Layout) -> None:
 
 
 def _segments(data: bytes, place: int = 2) -> Iterator[tuple[int, int]]:
-    """Kind and place of segments, up to the next scan: as libjpeg finds them, over rubbish between."""
+    """Kind and position of segments up to the next scan, found as by libjpeg, which skips garbage between them."""
     while 0 <= (place := data.find(b"\xff", place)) <= len(data) - 4:
         kind = data[place + 1]
         if kind in (0x00, 0xFF) or 0xD0 <= kind <= 0xD8:
@@ -79,7 +79,7 @@ def _segments(data: bytes, place: int = 2) -> Iterator[tuple[int, int]]:
 
 
 def _length(data: bytes, place: int) -> int:
-    """Of a segment, with its marker."""
+    """Length of a segment, including its marker."""
     return 2 + int.from_bytes(data[place + 2 : place + 4], "big")
 
 
@@ -91,7 +91,7 @@ def _orientation(data: bytes, segments: list[tuple[int, int]]) -> int:
 
 
 def _scans(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """The header of each scan, and where its data begins."""
+    """The header of each scan, and where its data starts."""
     at = 2
     while True:
         found = [place for kind, place in _segments(data, at) if kind == START_OF_SCAN]
@@ -100,13 +100,13 @@ def _scans(data: bytes) -> Iterator[tuple[bytes, int]]:
         at = found[0] + _length(data, found[0])
         header = data[found[0] + 4 : at]
         if len(header) < 6 or len(header) != 4 + 2 * header[0]:
-            raise damaged(f"the header of the scan at byte {found[0]} does not fit")
+            raise damaged(f"the header of the scan at byte {found[0]} is inconsistent")
         yield header, at
 
 
 def _has_all_scans(data: bytes, frame: int, place: int) -> bool:
-    """Whether there are scans of every coefficient to its last bit; of the last one libjpeg knows whether it is whole.
-    A picture that is cut off between two scans of many would be read coarse."""
+    """Whether there are scans of every coefficient to its last bit; libjpeg notices whether the last one is complete. A
+    picture that is cut off between two of many scans would otherwise be read without its fine detail."""
     count = data[place + 9]
     missing = {data[place + 10 + 3 * i]: (1 << 64) - 1 for i in range(count) if place + 10 + 3 * i < len(data)}
     for header, _ in _scans(data):
@@ -121,12 +121,12 @@ def _has_all_scans(data: bytes, frame: int, place: int) -> bool:
 
 
 def _look_for_hole(data: bytes, frame: int, segments: list[tuple[int, int]], end: int) -> None:
-    """Raises Unreadable for zeros where data should be, as broken downloads and cards leave them.
+    """Raises Unreadable for zeros in place of data, as broken downloads and memory cards leave them.
 
-    libjpeg decodes them without a word in one of ten pictures. What they mean depends on the table: in a scan of
-    baseline nothing but the finest detail, if its first code stands for a coefficient; else, and in the first scan of a
-    progressive picture, that there is nothing but the mean of a block, which may be so. In later scans of progressive
-    pictures, which count such blocks instead, they mean nothing that would be written.
+    In one of ten pictures libjpeg decodes them silently. Their meaning depends on the table. In a baseline scan they
+    mean only the finest detail, if the first code stands for a coefficient. Otherwise, and in the first scan of a
+    progressive picture, they mean that there is only the mean of a block, which is possible. In later scans of
+    progressive pictures, which encode runs of such blocks, an encoder would never write them.
     """
     scans = list(_scans(data))
     for i, (header, start) in enumerate(scans):
@@ -137,11 +137,11 @@ def _look_for_hole(data: bytes, frame: int, segments: list[tuple[int, int]], end
             checked = header[-3] > 0
         found = data.find(HOLE, start, stop) if checked else -1
         if found >= 0 and data[found:stop].strip(b"\0"):
-            raise damaged(f"zeros stand in the place of its data from byte {found}")
+            raise damaged(f"there are zeros in place of its data from byte {found}")
 
 
 def _first_code(data: bytes, segments: list[tuple[int, int]], wanted: int) -> int | None:
-    """What the first code of a Huffman table, which is zeros alone, stands for."""
+    """The symbol of the first code of a Huffman table, which consists only of zeros."""
     first = None
     for kind, place in segments:
         at, stop = place + 4, place + _length(data, place)

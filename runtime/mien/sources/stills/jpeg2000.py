@@ -1,4 +1,4 @@
-"""JPEG 2000: its size and bits, which OpenCV does not scale."""
+"""JPEG 2000: its size, and its bits, which OpenCV does not scale."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 
 
 def jpeg2000_layout(data: bytes) -> Layout:
-    """Raises Unreadable for what is cut off, or in colors or bits that OpenCV gets wrong."""
+    """The layout of a JPEG 2000 file. Raises Unreadable if it is cut off, or if OpenCV gets its colors or bits
+    wrong."""
     stream, orientation = data, 1
     if not data.startswith(START):
         top = list(boxes(data))
@@ -30,9 +31,9 @@ def jpeg2000_layout(data: bytes) -> Layout:
             struct.unpack_from(">I", body, 3)[0] for kind, body in header if kind == b"colr" and body[:1] == b"\1"
         ]
         if colors and colors[0] not in (SRGB, GRAY, SYCC):
-            raise unknown(f"is a JPEG 2000 in colors of the kind {colors[0]}")
+            raise unknown(f"is a JPEG 2000 with color space {colors[0]}")
     if not stream.startswith(START) or len(stream) < 44:
-        raise damaged("it holds no picture")
+        raise damaged("it contains no picture")
     if not stream.rstrip(b"\0\n").endswith(END):
         raise Unreadable(CUT_OFF)
     right, bottom, left, top_edge = struct.unpack_from(">4I", stream, 8)
@@ -42,6 +43,6 @@ def jpeg2000_layout(data: bytes) -> Layout:
     if len(depths) != 1 or not 8 <= bits <= 16:
         raise unknown(f"is a JPEG 2000 of {'/'.join(str((depth & 127) + 1) for depth in depths)} bits")
     if channels not in (1, 3, 4):
-        raise unknown(f"is a JPEG 2000 of {channels} channels")
+        raise unknown(f"is a JPEG 2000 with {channels} channels")
     white = (1 << bits) - 1 if bits > 8 else 0
     return Layout(data, (right - left, bottom - top_edge), white=white, orientation=orientation)

@@ -1,4 +1,4 @@
-"""Which still format a file is, by its first bytes; by its suffix only where a format has no signature."""
+"""The still format of a file, by its first bytes; by its suffix only if a format has no signature."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HEAD = 4096
-"""First bytes of a file that tell its format."""
+"""Number of first bytes of a file that show its format."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """``name``: in words. ``suffixes``: as files of it are called. ``remedy``: what to do with one that is not read,
-    empty for what is. ``sign``: whether a file begins as one, or None where only the suffix tells."""
+    """A still format. ``suffixes``: of its files. ``remedy``: what to do with one that is not supported, empty if it is
+    supported. ``sign``: tells whether a file starts like one, None if only the suffix shows it."""
 
     name: str
     suffixes: tuple[str, ...]
@@ -26,8 +26,8 @@ def still_kind(head: bytes, suffix: str) -> Kind | None:
     """The still format of a file, or None: it may be a video, a GIF, or nothing.
 
     Args:
-        head: its first ``HEAD`` bytes.
-        suffix: that of its name. Raw MJPEG begins as a JPEG does, and is a video.
+        head: Its first ``HEAD`` bytes.
+        suffix: The suffix of its name. Raw MJPEG starts like a JPEG, but is a video.
     """
     suffix = suffix.lower()
     if suffix in MOVING:
@@ -39,7 +39,7 @@ def still_kind(head: bytes, suffix: str) -> Kind | None:
 
 
 def kind_of_file(path: Path) -> Kind | None:
-    """``still_kind`` of a file; of one that cannot be read, or that might never end, what its suffix says."""
+    """``still_kind`` of a file; by its suffix only if it cannot be read, or is a pipe or device."""
     head = b""
     with suppress(OSError):
         if path.is_file():
@@ -49,7 +49,7 @@ def kind_of_file(path: Path) -> Kind | None:
 
 
 def brands(head: bytes) -> set[bytes]:
-    """The brands of a file of boxes (AVIF, HEIC, MP4, CR3), empty for others."""
+    """The brands of a file that consists of boxes (AVIF, HEIC, MP4, CR3); empty for others."""
     if head[4:8] != b"ftyp":
         return set()
     box = head[8 : max(int.from_bytes(head[:4], "big"), 12)]
@@ -73,7 +73,7 @@ def _tiff(head: bytes) -> bool:
 
 
 def _raw(head: bytes) -> bool:
-    """Raw formats that show in the first bytes; those that are TIFF files show in their tags."""
+    """Camera raw formats with a signature; others are TIFF files and recognized by their tags."""
     signs = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"\0MRM", b"FUJIFILMCCD-RAW", b"FOVb", b"II\x1a\0\0\0HEAPCCDR")
     return head.startswith(signs) or (_tiff(head) and head[8:10] == b"CR") or b"crx " in brands(head)
 
@@ -164,4 +164,4 @@ KINDS = (
 )  # fmt: skip
 READ = tuple(kind for kind in KINDS if not kind.remedy)
 SUFFIXES = tuple(suffix for kind in READ for suffix in kind.suffixes)
-"""What counts as a picture in a folder."""
+"""Suffixes of pictures in a folder."""

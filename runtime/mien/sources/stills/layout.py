@@ -1,4 +1,4 @@
-"""What a file says of its picture, as the modules of the formats read it."""
+"""What a file says about its picture; the modules of the formats fill this in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CUT_OFF = "is cut off: the end of the picture is missing; copy or download it ag
 
 
 class Unreadable(Exception):
-    """Why a picture is not read, and what to do; the name of the file goes before it."""
+    """Why a picture cannot be read, and what to do. The message follows the name of the file."""
 
 
 def damaged(what: str) -> Unreadable:
@@ -18,15 +18,15 @@ def damaged(what: str) -> Unreadable:
 
 
 def unknown(what: str) -> Unreadable:
-    return Unreadable(f"{what}, which is not read here; convert it to an 8-bit JPEG or PNG")
+    return Unreadable(f"{what}, which is not supported; convert it to an 8-bit JPEG or PNG")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One frame of an animation: a picture of its own, laid onto the canvas.
+    """One frame of an animation: a separate picture that is drawn onto the canvas.
 
-    ``data``: a file for the decoder. ``left``, ``top``: px. ``seconds``: how long it is shown. ``over``: whether its
-    alpha is mixed with what lies there, or takes its place. ``after``: what becomes of its area then.
+    ``data``: a file for the decoder. ``left``, ``top``: in px. ``seconds``: how long it is shown. ``over``: whether it
+    is blended with the canvas, or replaces it. ``after``: what happens to its area afterwards.
     """
 
     data: bytes
@@ -40,13 +40,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Layout:
-    """``data``: the file, in words that the decoder gets right. ``ended``: whether its end is its own, and was not put
-    there. ``size``: width, height, before it is turned.
+    """What a file says about its picture.
 
-    ``plain``: whether there are 8 bits without alpha. ``white``: the value of white, where that is not the largest of
-    its type; ``inverted``: it is 0. ``clear``: a value of gray that is transparent. ``alpha``: whether a fourth channel
-    is alpha, and whether colors were multiplied by it. ``crop``: left, top, width, height. Then ``orientation``,
-    as EXIF counts. ``pages``: pictures in the file, of which the first is read. ``cells``: its frames.
+    ``data``: the file, in a form that the decoder reads correctly. ``ended``: whether the file had its own end, or one
+    was added. ``size``: width and height, before turning. ``plain``: whether it has 8 bits and no alpha. ``white``: the
+    value of white, if it is not the largest of the type. ``inverted``: whether 0 is white. ``clear``: a transparent
+    gray value. ``alpha``: whether a fourth channel is alpha, and whether colors are multiplied by it. ``crop``: left,
+    top, width, height. ``orientation``: applied afterwards, as in EXIF. ``pages``: number of pictures, of which the
+    first is read. ``cells``: the frames of an animation.
     """
 
     data: bytes

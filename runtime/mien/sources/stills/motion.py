@@ -1,4 +1,4 @@
-"""The frames of an animated picture, each laid over those before it: any OpenCV that reads stills will do."""
+"""The frames of an animated picture, each drawn over the ones before; any OpenCV that reads stills is sufficient."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from mien.types import Image
 
 
 def compose(layout: Layout) -> Iterator[Image]:
-    """The frames of ``layout.cells`` -> 8-bit BGR (H, W, 3), upright, over white. Raises Unreadable for a bad one."""
+    """The frames of ``layout.cells`` as 8-bit BGR (H, W, 3), upright, over white. Raises Unreadable for a broken
+    one."""
     width, height = layout.size
     canvas = np.zeros((height, width, 4), np.uint8)
     for number, cell in enumerate(layout.cells, 1):
@@ -33,7 +34,7 @@ def compose(layout: Layout) -> Iterator[Image]:
 
 
 def _patch(cell: Cell) -> np.ndarray | None:
-    """Its pixels, BGRA."""
+    """The pixels of a cell, BGRA; None if it cannot be decoded."""
     image, _ = decode(cell.data)
     if image is None or image.shape[:2] != cell.size[::-1]:
         return None
@@ -42,7 +43,7 @@ def _patch(cell: Cell) -> np.ndarray | None:
 
 
 def _mixed(patch: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """One over the other, both BGRA with straight alpha."""
+    """One picture blended over the other, both BGRA with straight alpha."""
     upper = patch[..., 3:].astype(np.float32) / 255
     lower = below[..., 3:].astype(np.float32) / 255 * (1 - upper)
     alpha = upper + lower

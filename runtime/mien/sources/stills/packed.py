@@ -1,4 +1,4 @@
-"""Whether packed pixels are whole."""
+"""Whether compressed pixels are complete."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ STEP = 1 << 20
 
 
 def is_whole(parts: Iterable[bytes], limit: int) -> bool:
-    """Whether a zlib stream comes to its end, with the right checksum, within ``limit`` bytes: a few may hold many."""
+    """Whether a zlib stream is complete, with the right checksum, and yields at most ``limit`` bytes."""
     unpacked, total = zlib.decompressobj(), 0
     try:
         for part in parts:

@@ -1,4 +1,4 @@
-"""PNG: its chunks, each with a checksum, and the frames of an animated one."""
+"""PNG: its chunks, each of which has a checksum, and the frames of an animated one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mien.sources.stills.tags import exif_orientation
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHECKED = (b"IHDR", b"PLTE", b"IDAT", b"tRNS", b"eXIf", b"acTL", b"fcTL", b"fdAT")
-"""Chunks that the picture depends on. A decoder leaves out others that are damaged."""
+"""Chunks that the picture depends on. A decoder ignores damaged chunks of other kinds."""
 GRAY = 0
 COLORS = (b"PLTE", b"tRNS")
 AFTER: tuple[Literal["keep"], Literal["clear"], Literal["restore"]] = ("keep", "clear", "restore")
 
 
 def png_layout(data: bytes) -> Layout:
-    """Raises Unreadable for what is cut off or damaged."""
+    """The layout of a PNG file. Raises Unreadable if it is cut off or damaged."""
     chunks = list(_chunks(data))
     if not chunks or chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
         raise damaged("its header is missing")
@@ -32,7 +32,7 @@ def png_layout(data: bytes) -> Layout:
     first = dict(reversed(chunks))
     moves = int.from_bytes(first.get(b"acTL", b"")[:4], "big") > 1
     clear = None
-    if header[9] == GRAY and b"tRNS" in first:  # OpenCV heeds it in colors alone
+    if header[9] == GRAY and b"tRNS" in first:  # OpenCV supports it only for colors
         bits = header[8]
         clear = int.from_bytes(first[b"tRNS"][:2], "big") & ((1 << bits) - 1)
         clear = clear * 255 // ((1 << bits) - 1) if bits < 8 else clear
@@ -41,7 +41,7 @@ def png_layout(data: bytes) -> Layout:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of the chunks that are whole, up to the end of the picture."""
+    """Kind and content of the complete chunks, up to the end of the picture."""
     place = len(SIGNATURE)
     while place + 12 <= len(data):
         length = int.from_bytes(data[place : place + 4], "big")
@@ -64,7 +64,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _ends(chunks: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Whether the pixels are all there, though the end of the file is not."""
+    """Whether the pixels are complete although the end of the file is missing."""
     header = chunks[0][1]
     pixels = int.from_bytes(header[:4], "big") * int.from_bytes(header[4:8], "big")
     whole = is_whole((body for kind, body in chunks if kind == b"IDAT"), 16 * pixels + (1 << 24))
@@ -75,7 +75,7 @@ def _orientation(chunks: Sequence[tuple[bytes, bytes]]) -> int:
     exif = next((body for kind, body in chunks if kind == b"eXIf"), None)
     xmp = next((body for kind, body in chunks if kind == b"iTXt" and body.startswith(b"XML:com.adobe.xmp\0")), None)
     for kind, body in chunks:
-        if exif is None and kind == b"zTXt" and body.startswith(b"Raw profile type exif\0"):  # older ImageMagick's
+        if exif is None and kind == b"zTXt" and body.startswith(b"Raw profile type exif\0"):  # by older ImageMagick
             try:
                 exif = bytes.fromhex("".join(zlib.decompress(body[23:]).decode("ascii").split()[2:]))
             except (zlib.error, ValueError):
@@ -84,7 +84,7 @@ def _orientation(chunks: Sequence[tuple[bytes, bytes]]) -> int:
 
 
 def _cells(chunks: Sequence[tuple[bytes, bytes]]) -> list[Cell]:
-    """Each frame as a PNG of its own. Pixels before the first control chunk are for viewers that know no animation."""
+    """Each frame as a separate PNG. Pixels before the first control chunk are for viewers without animation."""
     header = chunks[0][1]
     colors = b"".join(_chunk(kind, body) for kind, body in chunks if kind in COLORS)
     cells: list[Cell] = []

@@ -1,4 +1,4 @@
-"""PBM, PGM, PPM and PAM, read here: OpenCV takes no notice of the value that they give as white."""
+"""PBM, PGM, PPM and PAM, which are read here because OpenCV ignores the value that they declare to be white."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ ARBITRARY = re.compile(rb"^\s*(WIDTH|HEIGHT|DEPTH|MAXVAL)\s+([0-9]{1,9})\s*$", r
 
 
 def pnm_layout(data: bytes) -> Layout:
-    """Its size, white and channels. Raises Unreadable where the header is damaged, or for other channels than gray and
-    colors, with or without alpha."""
+    """Size, white value and channels of a file. Raises Unreadable if the header is damaged, or for channels other than
+    gray or colors, with or without alpha."""
     return _header(data)[0]
 
 
 def pnm_pixels(data: bytes) -> np.ndarray:
-    """Gray (H, W) or BGR(A) (H, W, C) of 8 or 16 bits, not scaled. Raises Unreadable for what is cut off."""
+    """Gray (H, W) or BGR(A) (H, W, C) with 8 or 16 bits, not scaled. Raises Unreadable if the file is cut off."""
     layout, channels, text, start = _header(data)
     (width, height), white = layout.size, layout.white
     one_bit = data[1:2] in b"14"
@@ -32,7 +32,7 @@ def pnm_pixels(data: bytes) -> np.ndarray:
     if text:
         body = re.sub(rb"#[^\n\r]*", b"", data[start:])
         if re.search(rb"[^0-9\s]", body):
-            raise damaged("there are no numbers where its pixels should be")
+            raise damaged("there is something other than numbers in place of its pixels")
         written = list(body.translate(None, b" \t\r\n\v\f")) if one_bit else [int(word[-6:]) for word in body.split()]
         values = np.array(written, dtype=np.int64) - (ord("0") if one_bit else 0)
     elif one_bit:
@@ -58,7 +58,7 @@ def pnm_pixels(data: bytes) -> np.ndarray:
 
 
 def _header(data: bytes) -> tuple[Layout, int, bool, int]:
-    """Layout, channels, whether the values are written as text, and where they start."""
+    """The layout, the number of channels, whether the values are text, and where they start."""
     if data.startswith(b"P7"):
         found = PAM.match(data[:10_000])
         numbers = {name: int(value) for name, value in ARBITRARY.findall(found[1])} if found else {}
@@ -79,5 +79,5 @@ def _header(data: bytes) -> tuple[Layout, int, bool, int]:
         channels, text = 3 if kind in (3, 6) else 1, kind < 4
         white, start = (int(found[1]), found.end() + 1) if found else (1, end + 1)
     if not 1 <= white <= 65535 or 0 in size:
-        raise damaged(f"it promises {size[0]}x{size[1]} px with a white of {white}")
+        raise damaged(f"it claims {size[0]}x{size[1]} px with a white value of {white}")
     return Layout(data, size, white=white), channels, text, start

@@ -1,4 +1,4 @@
-"""Tags of TIFF and EXIF, and the orientation that they or XMP tell."""
+"""Tags of TIFF and EXIF, and the orientation in them or in XMP."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ ORIENTATION, SUB_IFDS = 0x0112, 0x014A
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 WHOLE = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 MOST = 1 << 20
-"""Values of a tag: the strips of a picture, at most one a row."""
+"""Maximum number of values of a tag: a picture has at most one strip per row."""
 
 XMP = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>)\s*([1-8])\b""")
 
 
 @dataclass(frozen=True)
 class Tag:
-    """``values``: none where the file ends before them. ``place``: where they stand."""
+    """A tag. ``values``: empty if the file ends before them. ``place``: their position."""
 
     values: tuple[int, ...]
     place: int
@@ -29,7 +29,7 @@ class Tag:
 
 @dataclass(frozen=True)
 class Directory:
-    """``order``: of bytes, as struct writes it. ``tags`` by number, those of whole numbers."""
+    """A directory of tags. ``order``: byte order as in ``struct``. ``tags``: those with integer values, by number."""
 
     order: str
     tags: dict[int, Tag]
@@ -45,7 +45,7 @@ class Directory:
 
 
 def directories(data: bytes) -> Iterator[Directory]:
-    """The directories of a TIFF file or of EXIF, in their order. ValueError or struct.error where they are damaged."""
+    """The directories of a TIFF file or of EXIF, in order. ValueError or struct.error if they are damaged."""
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None:
         raise ValueError("no TIFF")
@@ -58,7 +58,7 @@ def directories(data: bytes) -> Iterator[Directory]:
 
 
 def below(data: bytes, directory: Directory) -> Iterator[Directory]:
-    """The directories that one refers to: of a raw file, its pictures."""
+    """The subdirectories of a directory: in a raw file, its pictures."""
     for place in directory.all(SUB_IFDS):
         yield _directory(data, place, directory.order, struct.unpack_from(f"{directory.order}H", data, 2)[0] == 43)[0]
 
@@ -90,25 +90,26 @@ def _directory(data: bytes, place: int, order: str, big: bool) -> tuple[Director
 
 
 def exif_orientation(exif: bytes | None, xmp: bytes | None = None) -> int:
-    """How a picture is to be turned, 1 to 8: what EXIF says, else XMP, else 1. Both with or without their signature."""
+    """The orientation of a picture, 1 to 8: from EXIF, otherwise from XMP, otherwise 1. Both may lack their
+    signature."""
     if exif:
         try:
-            said = next(directories(exif.removeprefix(b"Exif\0\0"))).get(ORIENTATION)
+            orientation = next(directories(exif.removeprefix(b"Exif\0\0"))).get(ORIENTATION)
         except (ValueError, struct.error, StopIteration):
-            said = 0  # what is no EXIF says nothing
-        if 1 <= said <= 8:
-            return said
+            orientation = 0  # it is not valid EXIF
+        if 1 <= orientation <= 8:
+            return orientation
     found = XMP.search(xmp) if xmp else None
     return int(found[1]) if found else 1
 
 
 def turn(image: np.ndarray, orientation: int) -> np.ndarray:
-    """A picture as it is to be seen."""
+    """A picture as it should be displayed."""
     if orientation in (2, 4):
         return cv2.flip(image, 1 if orientation == 2 else 0)
     if orientation in (3, 6, 8):
-        ways = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
-        return cv2.rotate(image, ways[orientation])
+        turns = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+        return cv2.rotate(image, turns[orientation])
     if orientation in (5, 7):
         turned = cv2.transpose(image)
         return turned if orientation == 5 else cv2.flip(turned, -1)

@@ -1,4 +1,4 @@
-"""TIFF: which of its many kinds the decoder gets right, put into words that it does."""
+"""TIFF: which of its many variants the decoder reads correctly, changed so that it does."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ DAMAGE = re.compile(r"(?:TIFF_Error (?!Unknown)|TIFF_Warning (?=.*(?:Discarding|
 
 
 def tiff_layout(data: bytes) -> Layout:
-    """Raises Unreadable for what is cut off, damaged, camera raw, or of a kind that OpenCV gets wrong."""
+    """The layout of a TIFF file. Raises Unreadable if it is cut off, damaged, camera raw, or decoded wrongly by
+    OpenCV."""
     try:
         pages = list(directories(data))
         inner = [page for directory in pages for page in below(data, directory)]
     except (ValueError, struct.error) as error:
         raise Unreadable(CUT_OFF) from error
     if not pages:
-        raise damaged("it holds no picture")
+        raise damaged("it contains no picture")
     first = pages[0]
     if any(not tag.values for tag in first.tags.values()):
         raise Unreadable(CUT_OFF)
@@ -40,10 +41,10 @@ def tiff_layout(data: bytes) -> Layout:
     bits, photometric, samples = first.all(BITS) or (1,), first.get(PHOTOMETRIC, -1), first.get(SAMPLES, 1)
     colors = COLORS.get(photometric)
     if colors is None or first.get(COMPRESSION, PLAIN) not in READ:
-        raise unknown(f"is a TIFF of compression {first.get(COMPRESSION, PLAIN)} and colors {photometric}")
+        raise unknown(f"is a TIFF with compression {first.get(COMPRESSION, PLAIN)} and color space {photometric}")
     if first.all(FORMAT) and set(first.all(FORMAT)) != {1}:
         raise Unreadable(
-            "is a TIFF of signed or float values, whose black and white are not known; save it with 8 bits"
+            "is a TIFF with signed or float values, whose black and white are unknown; save it with 8 bits"
         )
     if (
         len(set(bits)) != 1
@@ -52,15 +53,15 @@ def tiff_layout(data: bytes) -> Layout:
     ):
         raise unknown(f"is a TIFF of {'/'.join(map(str, bits))} bits")
     if samples - colors not in (0, 1) or (samples != colors and photometric != RGB):
-        raise unknown(f"is a TIFF of {samples} channels")
+        raise unknown(f"is a TIFF with {samples} channels")
     if samples > 1 and first.get(PLANAR, 1) != 1 and bits[0] != 8:
-        raise unknown(f"is a TIFF of separate channels of {bits[0]} bits")
-    # OpenCV turns some kinds and not others, inverts 8 bits and not 16, and multiplies colors by alpha, or not.
-    data = _told(data, first, ORIENTATION, 1)
+        raise unknown(f"is a TIFF with separate channels of {bits[0]} bits")
+    # OpenCV turns only some variants, inverts 8 bits but not 16, and multiplies colors by alpha only sometimes.
+    data = _with_tag(data, first, ORIENTATION, 1)
     deep = photometric == WHITE_IS_ZERO and bits[0] > 8
     extra = first.get(EXTRA)
     if samples == 4 and photometric == RGB and EXTRA in first.tags:
-        data = _told(data, first, EXTRA, MULTIPLIED)
+        data = _with_tag(data, first, EXTRA, MULTIPLIED)
     orientation = first.get(ORIENTATION, 1)
     return Layout(
         data,
@@ -73,7 +74,8 @@ def tiff_layout(data: bytes) -> Layout:
 
 
 def check_log(words: str) -> None:
-    """Raises Unreadable where libtiff complained of pixels: OpenCV hands on what it has, black where it has none."""
+    """Raises Unreadable if libtiff complained about pixels: OpenCV returns the picture anyway, black where they are
+    missing."""
     found = DAMAGE.search(words)
     if found:
         raise damaged(found[1])
@@ -81,13 +83,13 @@ def check_log(words: str) -> None:
 
 def _refuse_raw(first: Directory, every: Sequence[Directory]) -> None:
     if DNG in first.tags or any(page.get(PHOTOMETRIC) in RAW_COLORS for page in every) or first.get(SUBFILE) & 1:
-        raise Unreadable(f"is camera raw, of which only a thumbnail could be read here; {RAW.remedy}")
+        raise Unreadable(f"is camera raw, of which only a thumbnail could be read; {RAW.remedy}")
 
 
 def _check_pixels(page: Directory, data: bytes) -> None:
-    """Raises Unreadable where the file ends before its pixels do, or their checksums are wrong."""
+    """Raises Unreadable if the file ends before its pixels, or if their checksums are wrong."""
     if STRIPS not in page.tags and TILES not in page.tags:
-        raise damaged("it does not say where its pixels stand")
+        raise damaged("it does not say where its pixels are")
     limit = 16 * page.get(WIDTH) * page.get(HEIGHT) + (1 << 24)  # tiles may be larger than the picture
     for places, sizes in ((STRIPS, STRIP_BYTES), (TILES, TILE_BYTES)):
         for place, size in zip(page.all(places), page.all(sizes), strict=False):
@@ -97,8 +99,8 @@ def _check_pixels(page: Directory, data: bytes) -> None:
                 raise damaged(f"the pixels at byte {place} cannot be unpacked")
 
 
-def _told(data: bytes, page: Directory, number: int, value: int) -> bytes:
-    """The file with another value of a tag of 16 bits."""
+def _with_tag(data: bytes, page: Directory, number: int, value: int) -> bytes:
+    """The file with another value for a 16-bit tag."""
     tag = page.tags.get(number)
     if tag is None or len(tag.values) != 1 or tag.values[0] == value:
         return data

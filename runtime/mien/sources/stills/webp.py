@@ -11,9 +11,9 @@ ANIMATED, ALPHA = 0x02, 0x10
 
 
 def webp_layout(data: bytes) -> Layout:
-    """Raises Unreadable for what is cut off or damaged."""
+    """The layout of a WebP file. Raises Unreadable if it is cut off or damaged."""
     length = 8 + int.from_bytes(data[4:8], "little")
-    if length > len(data) + 1:  # an odd chunk at the end may lack its last byte
+    if length > len(data) + 1:  # the padding byte of an odd chunk at the end may be missing
         raise Unreadable(CUT_OFF)
     chunks = list(_chunks(data[:length], 12))
     found = dict(reversed(chunks))
@@ -41,7 +41,7 @@ def _size(chunks: list[tuple[bytes, bytes]]) -> tuple[int, int]:
     if kind == b"VP8L" and len(body) >= 5:
         bits = int.from_bytes(body[1:5], "little")
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    raise damaged("it holds no picture")
+    raise damaged("it contains no picture")
 
 
 def _number(data: bytes, place: int) -> int:
@@ -53,7 +53,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _cell(frame: bytes) -> Cell:
-    """A frame as a WebP of its own."""
+    """A frame as a separate WebP file."""
     if len(frame) < 16:
         raise damaged("a frame is smaller than its header")
     left, top, width, height, ms = (_number(frame, i) for i in range(0, 15, 3))
