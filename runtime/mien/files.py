@@ -29,10 +29,13 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, data: bytes, *, durable: bool = False) -> None:
+def write_whole(
+    path: Path, data: bytes, *, durable: bool = False, remedy: str = "free space or choose another place"
+) -> None:
     """Replace ``path`` by a file with ``data``, which is either complete or not there. OutputError if that fails.
 
-    ``durable``: wait until the data is on the disk, so that it survives a power failure too.
+    ``durable``: wait until the data is on the disk, so that it survives a power failure too. ``remedy``: what the error
+    says to do.
     """
     try:
         if path.exists() and not path.is_file():  # a device or pipe, which must not be replaced
@@ -44,7 +47,7 @@ def write_whole(path: Path, data: bytes, *, durable: bool = False) -> None:
             if durable:
                 os.fsync(file.fileno())
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; free space or choose another place") from error
+        raise OutputError(f"cannot write {path}: {error.strerror}; {remedy}") from error
 
 
 def write_all(file: int, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""``fer-bench``: how fast the model, the detector and the whole way are on this machine."""
+"""``fer-bench``: how fast the model, the detector and the whole pipeline are on this machine."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from mien.files import write_whole
 from mien.sinks.paths import check_folder
 from mien.sources.video import quiet_opencv
 
-EPILOG = """What is compared is measured in turn. cores, and figures a core, come from the processor time that the
-process used, in all its threads (time.process_time); those of engines use some more while they wait for the next call.
-speed is against ONNX Runtime's CPU in fp32, one thread, batch 1. On the clip, decode is the time that a frame was
-waited for; memory is that of a process that does nothing else.
+EPILOG = """Things that are compared are measured in turns. cores, and rates per core, are computed from the processor
+time of all threads of the process (time.process_time); threads of engines use some more while they wait for the next
+call. speed is relative to ONNX Runtime's CPU in fp32 with one thread and batch 1. For the clip, decode is the time
+spent waiting for a frame; memory is that of a process that does nothing else.
 
-exit codes: 0 fine; 1 failed; 2 bad usage or input; 130 stopped with Ctrl-C, 143 with SIGTERM: what was measured until
-then is printed, and no file is written."""
+exit codes: 0 success; 1 failed; 2 bad usage or input; 130 stopped with Ctrl-C, 143 with SIGTERM: what was measured
+until then is printed, and no file is written."""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The options. Bad usage ends the program with code 2."""
     parser = argparse.ArgumentParser(
         prog="fer-bench",
-        description="Measure how fast the model, the detector and the whole way are here. Takes about half a minute.",
+        description="Measure how fast the model, the detector and the whole pipeline are. Takes about half a minute.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -47,16 +47,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="only this one (default: all)")
     parser.add_argument("--precision", choices=("auto", *FILES), default="auto", help="only this one (default: all)")
     parser.add_argument("--threads", metavar="LIST", type=_numbers, help="for example 1,2,4 (default: 1 and all cores)")
-    parser.add_argument("--batch", metavar="LIST", type=_numbers, default=[1, 8], help="crops a call (default: 1,8)")
-    parser.add_argument("--clip", metavar="FILE", help="a video (default: one is drawn, with one face)")
-    parser.add_argument("--seconds", metavar="S", type=float, default=0.5, help="of calls a row (default: 0.5)")
+    parser.add_argument("--batch", metavar="LIST", type=_numbers, default=[1, 8], help="crops per call (default: 1,8)")
+    parser.add_argument("--clip", metavar="FILE", help="a video (default: a drawn one with one face)")
+    parser.add_argument(
+        "--seconds", metavar="S", type=float, default=0.5, help="seconds of calls per row (default: 0.5)"
+    )
     parser.add_argument("--json", metavar="PATH", help="the report as JSON; - for stdout")
     parser.add_argument("--plot", metavar="FILE.png", help="the report as a picture")
     parser.add_argument("--quiet", action="store_true", help="no tables, only warnings and errors")
     parser.add_argument("--version", action="version", version=f"mien {version('mien')}")
     args = parser.parse_args(argv)
     if "" in (args.clip, args.json, args.plot):
-        parser.error("--clip, --json and --plot want the name of a file, and one is empty")
+        parser.error("--clip, --json and --plot need the name of a file, but one is empty")
     if not 0 < args.seconds <= 3600:
         parser.error(f"--seconds is {args.seconds}; use a number above 0, up to 3600")
     if args.plot and not args.plot.lower().endswith(".png"):
@@ -68,7 +70,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, and tell. Returns the exit code; what went wrong stands on stderr."""
+    """Measure, and print the results. Returns the exit code; errors are printed on stderr."""
     report: Facts | None = None
     quiet_opencv()
     try:
@@ -104,13 +106,13 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 
 def _check(args: argparse.Namespace) -> tuple[Bundle, Facts | None]:
-    """Everything that can be wrong with the request fails here, before minutes are spent. The bundle and the clip."""
+    """The bundle and the clip. Everything that can be wrong with the request fails here, before minutes are spent."""
     for path in filter(lambda path: path not in (None, "-"), (args.json, args.plot)):
         if Path(path).is_dir():
             raise OutputError(f"{path} is a folder; give the name of a file")
         check_folder(Path(path).absolute().parent)
         if args.clip and Path(path).exists() and Path(args.clip).exists() and Path(path).samefile(args.clip):
-            raise OutputError(f"{path} is the clip that is read, and would be overwritten; choose another name")
+            raise OutputError(f"{path} is the clip that is read and would be overwritten; choose another name")
     clip = None
     if args.clip is not None:
         clip = {"path": args.clip, "drawn": False, **check_clip(args.clip)}

@@ -1,7 +1,7 @@
-"""The whole way on a clip, frame by frame: ``Recognizer.stream`` against ``predict`` on each frame.
+"""The whole pipeline on a clip, frame by frame: ``Recognizer.stream`` compared with ``predict`` on each frame.
 
-Each way runs in a process of its own (``way.py``), so that memory and processor time are its alone,
-and the two take turns: the parent writes a line, the child answers with one of JSON.
+Each mode runs in its own process (``worker.py``), so that its memory and processor time can be measured, and the two
+take turns: the parent writes a line, and the child answers with a line of JSON.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from mien.diagnostics.machine import Facts
 from mien.errors import InputError, MienError, SourceError
 from mien.sources.factory import open_source
 
-WAYS = ("stream", "predict")
+MODES = ("stream", "predict")
 MIN_FRAMES = 100
-"""Frames after the first turn, from which on growth of memory tells something."""
+"""Growth of memory is reported only if so many frames followed the first turn."""
 TURNS = 4
-"""How often each way has its turn."""
+"""Number of turns of each mode."""
 
 
 def check_clip(name: str) -> Facts:
-    """Its size and rate. InputError where it is no video, SourceError where it cannot be played."""
+    """Size and frame rate of a clip. InputError if it is not a video, SourceError if it cannot be played."""
     if not Path(name).expanduser().exists():
         raise SourceError(f"there is no file {name} (looked in {Path.cwd()}); check the path")
     with open_source(Path(name)) as source:
         if source.kind != "video":
-            raise InputError(f"{name} is no video file; give --clip one, such as talk.mp4")
+            raise InputError(f"{name} is not a video file; use one such as talk.mp4")
         return {"size": list(source.size or ()), "fps": round(source.fps, 3) if source.fps else None}
 
 
 class Child:
-    """A process that measures one way, and lets go of everything when it is closed."""
+    """A process that measures one mode, and releases everything when it is closed."""
 
     def __init__(self, job: Facts):
-        """Raises what the child meets: MienError, of the kind that it was."""
+        """Raises the child's error: a MienError of the same class."""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the child)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mien.bench.worker"],
@@ -68,7 +68,7 @@ class Child:
         line = self._process.stdout.readline()
         if not line:
             self._errors.seek(0)
-            last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+            last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:] or ["without a message"]
             code = self._process.wait()
             raise MienError(f"the process that measured the clip ended with code {code}: {last[0]}")
         answer: Facts = json.loads(line)
@@ -84,38 +84,38 @@ class Child:
             self._process.kill()
             self._process.wait()
         for file in (self._process.stdin, self._process.stdout, self._errors):
-            with suppress(OSError):  # what it did not read any more
+            with suppress(OSError):  # data that it no longer read
                 if file is not None:
                     file.close()
 
 
 def clip_turns(job: Facts, answers: Mapping[str, list[Facts]], seconds: float) -> Steps:
-    """Fill ``answers`` with ``seconds`` of each of the WAYS, in turns; yields after each.
+    """Fill ``answers`` with ``seconds`` of each of the MODES, in turns; yields after each turn.
 
     ``job``: ``clip``, and the arguments of the Recognizer. Raises MienError.
     """
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         children: dict[str, Child] = {}
-        for way in WAYS:  # one after the other: loading is work too
-            children[way] = Child({**job, "way": way, "output": os.path.join(folder, f"{way}.jsonl")})
-            stack.callback(children[way].close)
+        for mode in MODES:  # one after the other, because loading is work too
+            children[mode] = Child({**job, "mode": mode, "output": os.path.join(folder, f"{mode}.jsonl")})
+            stack.callback(children[mode].close)
         for _ in range(TURNS):
-            for way, child in children.items():
-                answers[way].append(child.ask(seconds / TURNS) | {"engine": child.engine})
+            for mode, child in children.items():
+                answers[mode].append(child.ask(seconds / TURNS) | {"engine": child.engine})
                 yield
 
 
 def clip_facts(answers: Mapping[str, Sequence[Facts]], fps: float | None) -> Facts:
-    """What the ways came to, as far as they have run; ``stream_over_predict`` is how many times as fast a stream is."""
-    ways = {way: _way_facts(turns, fps) for way, turns in answers.items() if turns}
-    facts: Facts = {"ways": ways}
-    if len(ways) == len(WAYS):
-        facts["stream_over_predict"] = round(ways["stream"]["per_second"] / ways["predict"]["per_second"], 3)
+    """The results of the modes that have run; ``stream_over_predict`` is the speed of a stream relative to predict."""
+    modes = {mode: _mode_facts(turns, fps) for mode, turns in answers.items() if turns}
+    facts: Facts = {"ways": modes}
+    if len(modes) == len(MODES):
+        facts["stream_over_predict"] = round(modes["stream"]["per_second"] / modes["predict"]["per_second"], 3)
     return facts
 
 
-def _way_facts(turns: Sequence[Facts], fps: float | None) -> Facts:
+def _mode_facts(turns: Sequence[Facts], fps: float | None) -> Facts:
     seconds = [value for turn in turns for value in turn["seconds"]]
     numbers = figures(seconds, sum(turn["cpu"] for turn in turns))
     stages: Counter[str] = Counter()

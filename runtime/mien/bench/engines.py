@@ -1,4 +1,4 @@
-"""What ``fer-bench`` times call by call: the expression model in its forms, and the detector at several sizes."""
+"""What ``fer-bench`` times call by call: the expression model on all backends, and the detector at several sizes."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ THREADED = ("cpu", "openvino")
 """Devices whose speed depends on the number of threads."""
 FRAMES = ((640, 360), (1280, 720), (1920, 1080))
 SMALL_FACE_PX = 24.0
-"""Px: what the search of the largest frame for small faces is asked for."""
+"""Smallest face in the search of the largest frame for small faces."""
 BARE = ((640, 384), (WINDOW_PX, WINDOW_PX), (128, 128), (96, 96))
-"""Width and height in px of what the detector's engine is given without anything around it."""
+"""Width and height in px of inputs with which the detector's engine alone is timed."""
 
 Work = Callable[[], object]
 Skipped = dict[str, list[str]]
-"""Reason -> what was not measured for it."""
+"""Reason -> what was not measured for that reason."""
 
 
 class Row(NamedTuple):
-    """One way to call the model. ``threads`` is None where the device has no use for them."""
+    """A configuration of the model. ``threads`` is None if the device does not use them."""
 
     device: str
     precision: str
@@ -53,9 +53,9 @@ REFERENCE = Row("cpu", "fp32", 1, 1)
 def model_works(
     bundle: Bundle, device: str, precision: str, threads: Sequence[int], batches: Sequence[int]
 ) -> tuple[dict[Row, Work], Skipped]:
-    """A call of each row that can be had, among what was asked for; the REFERENCE comes first, asked for or not.
+    """A call for each requested row that is available. The REFERENCE comes first, whether requested or not.
 
-    Raises EngineUnavailable or ModelInvalid where nothing that was asked for can be had.
+    Raises EngineUnavailable or ModelInvalid if no requested row is available.
     """
     skipped: Skipped = {}
     wanted = _wanted(bundle, device, precision, skipped)
@@ -64,18 +64,18 @@ def model_works(
     works: dict[Row, Work] = {}
     errors: list[Exception] = []
 
-    def add(way: Backend, count: int | None, rows: Sequence[Row]) -> None:
-        engine = open_backend(bundle, way, count)
-        engine.run(inputs[1])  # some libraries tell only now that they cannot
+    def add(backend: Backend, count: int | None, rows: Sequence[Row]) -> None:
+        engine = open_backend(bundle, backend, count)
+        engine.run(inputs[1])  # some libraries fail only now
         works.update((row, partial(engine.run, inputs[row.batch])) for row in rows)
 
-    for way in wanted:
-        for count in threads if way[0] in THREADED else (None,):
-            rows = [Row(*way, count, batch) for batch in batches]
+    for backend in wanted:
+        for count in threads if backend[0] in THREADED else (None,):
+            rows = [Row(*backend, count, batch) for batch in batches]
             try:
-                add(way, count, rows)
-            except Exception as error:  # also of a library that is half there
-                skipped.setdefault(words(error), []).append(" ".join(way))
+                add(backend, count, rows)
+            except Exception as error:  # an incomplete library may raise anything
+                skipped.setdefault(words(error), []).append(" ".join(backend))
                 errors.append(error)
                 break
     if not works:
@@ -90,7 +90,8 @@ def model_works(
 
 
 def _wanted(bundle: Bundle, device: str, precision: str, skipped: Skipped) -> list[Backend]:
-    """``auto`` is every installed device but those that build for minutes, and every precision of the bundle."""
+    """The requested backends. ``auto`` means every installed device except those that build for minutes, and every
+    precision of the bundle."""
     devices = [device]
     if device == "auto":
         devices = [name for name in AUTOMATIC if has_library(name)]
@@ -113,8 +114,8 @@ def _wanted(bundle: Bundle, device: str, precision: str, skipped: Skipped) -> li
 
 
 def model_facts(samples: Mapping[Row, Samples]) -> list[Facts]:
-    """The rows that have run. ``speed``: crops a second in relation to the REFERENCE, or None where that did not run;
-    by the medians."""
+    """The rows that have run. ``speed``: crops per second relative to the REFERENCE, from medians; None if that did not
+    run."""
     base = samples.get(REFERENCE)
     standard = _median(base) if base and base.seconds else None
     rows = []
@@ -132,9 +133,9 @@ def _median(samples: Samples) -> float:
 
 
 def detector_works() -> tuple[dict[str, Work], dict[str, Facts], str]:
-    """A call of each search, by its name; for each what the network sees; and the engine that searches.
+    """A call for each search, by name; the sizes that the network sees in it; and the name of the engine.
 
-    One thread, as everywhere. Raises EngineUnavailable or ModelNotFound.
+    It uses one thread, as everywhere. Raises EngineUnavailable or ModelNotFound.
     """
     detector = load_detector()
     works: dict[str, Work] = {}
@@ -177,7 +178,7 @@ def _run(detector: Detector, batch: Image) -> object:
 
 
 def detector_facts(samples: Mapping[str, Samples], facts: Mapping[str, Facts]) -> list[Facts]:
-    """The searches that have run, with what the network sees in each: a list of width x height px."""
+    """The searches that have run, each with the sizes that the network sees: a list of width x height px."""
     return [
         {"search": name, **facts[name], **figures(taken.seconds, taken.cpu)}
         for name, taken in samples.items()
@@ -186,7 +187,7 @@ def detector_facts(samples: Mapping[str, Samples], facts: Mapping[str, Facts]) -
 
 
 class _Watched:
-    """An engine that remembers the sizes of what it was given."""
+    """An engine that records the sizes of its inputs."""
 
     def __init__(self, engine: Engine):
         self.name, self._engine = engine.name, engine

@@ -1,23 +1,23 @@
-"""What ``fer-bench`` measures, part by part.
+"""The measurements of ``fer-bench``, part by part.
 
-The report, as ``--json`` gives it; times in ms, sizes in px, memory in MB, and None (null) for what is not known::
+The report as in ``--json``, with times in ms, sizes in px, memory in MB, and None (null) for unknown values::
 
-    mien, date (UTC, ISO 8601), command, seconds (of calls a row)
+    mien, date (UTC, ISO 8601), command, seconds (of calls per row)
     versions     {library: version}
     machine      the facts of fer-doctor: python, system, board, processor, features, cores, usable_cores, memory, gpus;
                  and load, the load average of the last minute at the start
-    warnings     [text]: what makes the figures doubtful
+    warnings     [text]: reasons to doubt the measurements
     model        name, crop (px), skipped {reason: [what was not measured]}, rows [device, precision, threads (None for
-                 GPUs), batch, TIMES, ms_per_crop (median), speed (crops a second over those of ONNX Runtime's CPU in
-                 fp32 with one thread and batch 1, by the medians)]
-    detector     engine, skipped, rows [search, searched [width x height that the network sees, a call each], TIMES]
-    clip         path (None for the drawn one), drawn, size [width, height], fps, stream_over_predict (frames a second),
-                 ways {stream, predict: engine, TIMES, mean_ms, times_real_time, stages_ms {stage: mean ms a frame;
-                 their sum is mean_ms}, faces_per_frame, peak_memory_mb, memory_growth_mb, memory_growth_frames,
-                 warnings}
+                 GPUs), batch, TIMES, ms_per_crop (median), speed (crops per second relative to ONNX Runtime's CPU in
+                 fp32 with one thread and batch 1, from medians)]
+    detector     engine, skipped, rows [search, searched [width x height that the network sees, one per call], TIMES]
+    clip         path (None for the drawn one), drawn, size [width, height], fps, stream_over_predict (ratio of frames
+                 per second), ways {stream, predict: engine, TIMES, mean_ms, times_real_time, stages_ms {stage: mean ms
+                 per frame; their sum is mean_ms}, faces_per_frame, peak_memory_mb, memory_growth_mb,
+                 memory_growth_frames, warnings}
 
 TIMES are calls, median_ms, p95_ms, per_second (crops, searches or frames), cores (processor time over time) and
-per_second_per_core (a second of processor time).
+per_second_per_core (per second of processor time).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mien import terminal as console
-from mien.bench.clip import TURNS, WAYS, check_clip, clip_facts, clip_turns
+from mien.bench.clip import MODES, TURNS, check_clip, clip_facts, clip_turns
 from mien.bench.engines import detector_facts, detector_works, model_facts, model_works
 from mien.bench.scene import make_clip
 from mien.bench.table import clip_table, detector_table, model_table
@@ -49,11 +49,11 @@ from mien.errors import MienError
 from mien.packages import installed
 
 CLIP_ROWS = 10
-"""How many times as long as a row each way through the clip is measured."""
+"""The clip is measured this many times as long as a row, in each mode."""
 
 
 def header(args: argparse.Namespace) -> Facts:
-    """The report before anything is measured; it is told at once."""
+    """The report before anything is measured. Its main facts are printed at once."""
     facts = machine()
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     cores = os.cpu_count() or 1
@@ -79,7 +79,7 @@ def header(args: argparse.Namespace) -> Facts:
 
 
 def measure(report: Facts, args: argparse.Namespace, bundle: Bundle, clip: Facts | None) -> None:
-    """Fill the report, part by part. Each part is told when it ends, also where that is not by itself."""
+    """Fill the report, part by part. Each part is printed when it ends, even if it is interrupted."""
     _model(report, args, bundle)
     _detector(report, args)
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +100,7 @@ def _model(report: Facts, args: argparse.Namespace, bundle: Bundle) -> None:
         report["model"] = {"name": name, "crop": card.crop.size, "skipped": skipped, "rows": rows}
         say(args, model_table(report["model"]))
     if not rows:
-        raise MienError(f"no form of the model runs: {'; '.join(skipped)}")
+        raise MienError(f"the model runs on no backend: {'; '.join(skipped)}")
 
 
 def _detector(report: Facts, args: argparse.Namespace) -> None:
@@ -108,7 +108,7 @@ def _detector(report: Facts, args: argparse.Namespace) -> None:
         works, facts, engine = detector_works()
     except MienError:
         raise
-    except Exception as error:  # the engines' errors share no class
+    except Exception as error:  # the engines' errors have no common class
         raise MienError(f"the detector fails: {words(error)}; run fer-doctor") from error
     samples = {name: Samples() for name in works}
     try:
@@ -120,26 +120,26 @@ def _detector(report: Facts, args: argparse.Namespace) -> None:
 
 
 def _clip(report: Facts, args: argparse.Namespace, bundle: Bundle, clip: Facts, path: Path) -> None:
-    # One number of threads is meant for all; of a list the best for a stream is not known, so it takes its default.
+    # A single number of threads applies to everything. If there are several, the stream uses its default.
     threads = args.threads[0] if len(args.threads) == 1 else None
     choice = select_backend(bundle, args.device, args.precision, threads)
     job = {"clip": str(path), "model": str(bundle.folder), "threads": threads}
     job |= {"device": choice.device, "precision": choice.precision}
-    answers: dict[str, list[Facts]] = {way: [] for way in WAYS}
+    answers: dict[str, list[Facts]] = {mode: [] for mode in MODES}
     try:
-        _follow(args, "clip", len(WAYS) * TURNS, clip_turns(job, answers, CLIP_ROWS * args.seconds))
+        _follow(args, "clip", len(MODES) * TURNS, clip_turns(job, answers, CLIP_ROWS * args.seconds))
     finally:
         report["clip"] = clip | clip_facts(answers, clip["fps"])
         say(args, clip_table(report["clip"]))
-    ways = report["clip"]["ways"].values()
-    found = [text for way in ways for text in way["warnings"]]
-    if not any(way["faces_per_frame"] for way in ways):
-        found.append("no face was found in the clip, so that only the search was measured on it")
+    modes = report["clip"]["ways"].values()
+    found = [text for mode in modes for text in mode["warnings"]]
+    if not any(mode["faces_per_frame"] for mode in modes):
+        found.append("no face was found in the clip, so only the search was measured on it")
     _warn(report, dict.fromkeys(found))
 
 
 def _follow(args: argparse.Namespace, name: str, total: int, steps: Steps) -> None:
-    # tqdm's None: no bar where stderr is no terminal.
+    # tqdm's None: no bar unless stderr is a terminal.
     with closing(steps), tqdm(steps, name, total, leave=False, disable=args.quiet or None, unit=" turns") as bar:
         for _ in bar:
             pass

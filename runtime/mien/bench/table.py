@@ -1,4 +1,4 @@
-"""What ``fer-bench`` found, for people: tables as text, and one picture of all that was timed."""
+"""The results of ``fer-bench`` for people: text tables, and a plot of all timings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Cell = str | float | None
 
 
 def model_table(facts: Facts) -> str:
-    """The model's forms, one a line, as far as they have run."""
+    """The rows of the model that have run, one per line."""
     head = ["device", "precision", "threads", "batch", "ms", "p95", "ms/crop", "crops/s", "cores", "crops/s/core"]
     keys = ["median_ms", "p95_ms", "ms_per_crop", "per_second", "cores", "per_second_per_core", "speed"]
     rows = [
@@ -25,7 +25,7 @@ def model_table(facts: Facts) -> str:
 
 
 def detector_table(facts: Facts) -> str:
-    """The searches, one a line, with the sizes in px that the network sees."""
+    """The searches, one per line, with the sizes in px that the network sees."""
     rows = [
         [row["search"], _sizes(row["searched"]), row["median_ms"], row["p95_ms"], row["cores"]] for row in facts["rows"]
     ]
@@ -34,45 +34,45 @@ def detector_table(facts: Facts) -> str:
 
 
 def clip_table(facts: Facts) -> str:
-    """The ways through the clip, one a line; below, where the time of a frame goes, and the memory."""
+    """The modes on the clip, one per line; below, how the time of a frame is spent, and the memory."""
     width, height = facts["size"]
     what = "drawn for this" if facts["drawn"] else facts["path"]
     rate = f", {facts['fps']:g} frames/s" if facts["fps"] else ""
-    head = ["way", "frames", "ms", "p95", "frames/s", "cores", "frames/s/core", "x real time"]
+    head = ["mode", "frames", "ms", "p95", "frames/s", "cores", "frames/s/core", "x real time"]
     keys = ["median_ms", "p95_ms", "per_second", "cores", "per_second_per_core", "times_real_time"]
-    ways = facts["ways"]
-    rows = [[way, str(numbers["calls"]), *(numbers[key] for key in keys)] for way, numbers in ways.items()]
-    engine = next((f" on {numbers['engine']}" for numbers in ways.values()), "")
-    lines = _lines(f"whole way{engine}, clip {width}x{height}{rate}, {what}", head, rows, words=1)
-    for way, numbers in ways.items():
+    modes = facts["ways"]
+    rows = [[mode, str(numbers["calls"]), *(numbers[key] for key in keys)] for mode, numbers in modes.items()]
+    engine = next((f" on {numbers['engine']}" for numbers in modes.values()), "")
+    lines = _lines(f"whole pipeline{engine}, clip {width}x{height}{rate}, {what}", head, rows, words=1)
+    for mode, numbers in modes.items():
         parts = ", ".join(f"{name} {_number(value)}" for name, value in numbers["stages_ms"].items())
-        lines.append(f"  {way}: {_number(numbers['mean_ms'])} ms a frame on average = {parts}")
-    for way, numbers in ways.items():
+        lines.append(f"  {mode}: {_number(numbers['mean_ms'])} ms per frame on average = {parts}")
+    for mode, numbers in modes.items():
         if numbers["peak_memory_mb"] is not None:
             growth = numbers["memory_growth_mb"]
             more = f", {growth:+.1f} MB in {numbers['memory_growth_frames']} frames" if growth is not None else ""
-            lines.append(f"  {way}: {numbers['peak_memory_mb']:.0f} MB at most, Python and libraries included{more}")
+            lines.append(f"  {mode}: {numbers['peak_memory_mb']:.0f} MB at most, including Python and libraries{more}")
     if "stream_over_predict" in facts:
         lines.append(f"  a stream is {facts['stream_over_predict']:.2f} times as fast as predict on every frame")
     return "\n".join(lines)
 
 
 def picture(report: Facts) -> Image:
-    """Bars of all medians, with whiskers to the 95th percentiles: ms a crop, a search, a frame."""
+    """Bars of all medians, with whiskers to the 95th percentiles: ms per crop, search and frame."""
     bars: list[tuple[str, float, float | None]] = []
     for row in report.get("model", {}).get("rows", []):
         name = str(Row(row["device"], row["precision"], row["threads"], row["batch"]))
         bars.append((f"a crop: {name}", row["ms_per_crop"], row["p95_ms"] / row["batch"]))
     for row in report.get("detector", {}).get("rows", []):
         bars.append((f"search: {row['search']}", row["median_ms"], row["p95_ms"]))
-    for way, numbers in report.get("clip", {}).get("ways", {}).items():
-        bars.append((f"a frame, the whole way: {way}", numbers["median_ms"], numbers["p95_ms"]))
+    for mode, numbers in report.get("clip", {}).get("ways", {}).items():
+        bars.append((f"a frame, whole pipeline: {mode}", numbers["median_ms"], numbers["p95_ms"]))
     title = f"mien {report['mien']} on {report['machine']['processor']}: median to 95th percentile"
     return bar_plot(bars, title=title, unit="ms")
 
 
 def _lines(title: str, head: Sequence[str], rows: Sequence[Sequence[Cell]], words: int) -> list[str]:
-    """A table below its title; the first ``words`` columns to the left, the others, of numbers, to the right."""
+    """A table with a title; the first ``words`` columns are left-aligned, the others, with numbers, right-aligned."""
     cells = [list(head), *([cell if isinstance(cell, str) else _number(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [f"\n{title}"]
@@ -94,7 +94,7 @@ def _sizes(searched: Sequence[str]) -> str:
 
 
 def _number(value: float | None) -> str:
-    """Three digits or so."""
+    """A number with about three digits."""
     if value is None:
         return "-"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -1,4 +1,4 @@
-"""Work timed in turns, so that a machine that grows warm or busy slows all of it alike; and what a process used."""
+"""Timing of work in turns, so that a machine that gets hot or busy affects all of it equally; and resource usage."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mien.engines.selection import BLOCKS, PAUSE_SECONDS, WARM_UP, K
 
 STATUS = Path("/proc/self/status")
 BUSY_LOAD_PER_CORE = 0.5
-"""Load average a core, above which the machine is called busy."""
+"""A higher load average per core means that the machine is busy."""
 
 Steps = Generator[None, None, None]
 
 
 @dataclass
 class Samples:
-    """Of one kind of work: seconds of each call, processor seconds of all of them, and why it failed, where it did."""
+    """Samples of one kind of work: seconds of each call, processor seconds of all calls, and why it failed, if so."""
 
     seconds: list[float] = field(default_factory=list)
     cpu: float = 0.0
@@ -34,7 +34,7 @@ class Samples:
 def turns(works: Mapping[K, Callable[[], object]], samples: Mapping[K, Samples], seconds: float) -> Steps:
     """Fill ``samples`` with ``seconds`` of calls of each work, in BLOCKS turns; yields after each turn.
 
-    A pause comes before each turn, as in ``choice.py``. Work that raises is not called again.
+    There is a pause before each turn, as in ``engines/selection.py``. Work that raises is not called again.
     """
     for _ in range(BLOCKS):
         for key, work in works.items():
@@ -42,7 +42,7 @@ def turns(works: Mapping[K, Callable[[], object]], samples: Mapping[K, Samples],
                 time.sleep(PAUSE_SECONDS)
                 try:
                     _turn(work, samples[key], seconds / BLOCKS)
-                except Exception as error:  # the engines' errors share no class
+                except Exception as error:  # the engines' errors have no common class
                     samples[key].failed = words(error)
             yield
 
@@ -66,7 +66,7 @@ def _turn(work: Callable[[], object], samples: Samples, seconds: float) -> None:
 
 
 def failures(samples: Mapping[K, Samples]) -> dict[str, list[str]]:
-    """Reason -> which work failed for it."""
+    """Reason -> the work that failed for that reason."""
     found: dict[str, list[str]] = {}
     for key, taken in samples.items():
         if taken.failed:
@@ -75,28 +75,27 @@ def failures(samples: Mapping[K, Samples]) -> dict[str, list[str]]:
 
 
 def figures(seconds: Sequence[float], cpu: float, each: int = 1) -> Facts:
-    """``seconds`` of each call and ``cpu``, the processor's of all of them, as figures; a call does ``each`` things.
+    """Statistics of calls that process ``each`` items: ``seconds`` of each call, ``cpu`` seconds of all of them.
 
-    ``per_second`` counts things over all calls. ``cores`` is processor time over time, of all threads, so that it tells
-    how many cores were kept busy; ``per_second_per_core`` is things a second of processor time, or None where the
-    system counted none.
+    ``per_second`` counts items. ``cores`` is processor time over time, over all threads: how many cores were busy.
+    ``per_second_per_core`` is items per second of processor time, None if the system measured none.
     """
-    total, things = sum(seconds), each * len(seconds)
+    total, items = sum(seconds), each * len(seconds)
     milliseconds = 1000 * np.asarray(seconds)
     return {
         "calls": len(seconds),
         "median_ms": round(float(np.median(milliseconds)), 4),
         "p95_ms": round(float(np.percentile(milliseconds, 95)), 4),
-        "per_second": round(things / total, 3),
+        "per_second": round(items / total, 3),
         "cores": round(cpu / total, 3),
-        "per_second_per_core": round(things / cpu, 3) if cpu > 0 else None,
+        "per_second_per_core": round(items / cpu, 3) if cpu > 0 else None,
     }
 
 
 def memory() -> tuple[float | None, float | None]:
-    """MB of memory that this process holds now, and held at most. None where the system does not tell.
+    """Memory in MB that this process uses now, and its maximum. None if unknown.
 
-    Linux's own count comes first: a child's ``ru_maxrss`` starts at that of its parent.
+    Linux's own count is preferred: a child's ``ru_maxrss`` starts at that of its parent.
     """
     with suppress(OSError, LookupError, ValueError):
         lines = (line.split() for line in STATUS.read_text(encoding="utf-8").splitlines())
@@ -111,7 +110,7 @@ def memory() -> tuple[float | None, float | None]:
 
 
 def doubts(cores: int, usable: float, load: float | None) -> list[str]:
-    """Why timings may tell little here: a ``load`` average of all ``cores``, and how many the process may use."""
+    """Reasons to doubt timings: the ``load`` average of all ``cores``, and how many cores the process may use."""
     found = []
     if load is not None and load > BUSY_LOAD_PER_CORE * cores:
         found.append(f"other programs keep this machine busy (load {load:g} on {cores} cores), so times are noisy")

@@ -1,4 +1,4 @@
-"""One way through a clip, in a process of its own: ``python -m mien.bench.worker``, started by ``clip.py``."""
+"""One mode on a clip, in its own process: ``python -m mien.bench.worker``, started by ``clip.py``."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from mien.tracking.stream import Stream
 from mien.types import Face, Frame
 
 WARM_UP = 8
-"""Frames before each turn that are not counted: a thread may have decoded them ahead."""
+"""Frames before each turn that do not count, because a thread may have decoded them ahead."""
 STAGES = {"detect": "find", "crop": "crop", "engine": "read", "smooth": "smooth"}
-"""What ``Stream.timings`` tells, and its name here."""
+"""Key in ``Stream.timings`` -> name in the report."""
 
 
-class Way:
-    """One way through the clip, which starts again at its end."""
+class ClipRun:
+    """Plays the clip in one mode, again and again."""
 
     def __init__(self, job: Facts):
         self._clip, self._sink = Path(job["clip"]), JsonLines(job["output"])
         self._recognizer = Recognizer(
             job["model"], device=job["device"], precision=job["precision"], threads=job["threads"]
         )
-        self._streams = job["way"] == "stream"
+        self._streams = job["mode"] == "stream"
         self.engine = self._recognizer.engine
         self._steps = self._frames()
 
     def turn(self, seconds: float) -> Facts:
-        """About ``seconds`` of frames: the time of each, and how much of it all went where."""
+        """Process about ``seconds`` of frames. Returns the time of each, and the total time of each stage."""
         for _ in range(WARM_UP):
             next(self._steps)
         times: list[float] = []
@@ -62,11 +62,11 @@ class Way:
         return {"seconds": times, "cpu": cpu, "stages": stages, "faces": faces, "held_mb": held, "peak_mb": peak}
 
     def close(self) -> None:
-        """End the thread that decodes ahead: one that still does when Python ends takes the process down."""
+        """End the thread that decodes ahead: if it is running when Python ends, the process crashes."""
         self._steps.close()
 
     def _frames(self) -> Generator[tuple[dict[str, float], int], None, None]:
-        """Endless: read and write the next frame -> seconds of each stage, and how many faces."""
+        """Endlessly process the next frame, and yield the seconds of each stage and the number of faces."""
         while True:
             with ExitStack() as stack:
                 source = stack.enter_context(open_source(self._clip))
@@ -91,8 +91,8 @@ class Way:
         return self._recognizer.predict(frame.image) if stream is None else stream.update(frame.image, frame.time)
 
 
-class _Kept(logging.Handler):
-    """Warnings, each once, to be handed to the parent."""
+class _Warnings(logging.Handler):
+    """Collects warnings, each once, for the parent."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -103,29 +103,29 @@ class _Kept(logging.Handler):
 
 
 def main() -> None:
-    """The child: a job on stdin, then seconds; an answer to each on stdout."""
+    """The child: reads a job and then durations from stdin, and answers each on stdout."""
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # output of libraries must not mix with answers
     quiet_opencv()
-    kept = _Kept()
-    logging.getLogger("mien").addHandler(kept)
-    way: Way | None = None
+    warnings = _Warnings()
+    logging.getLogger("mien").addHandler(warnings)
+    clip: ClipRun | None = None
     try:
         for line in sys.stdin:
             question = json.loads(line)
-            if way is None:
-                way = Way(question)
-                answer: Facts = {"engine": way.engine}
+            if clip is None:
+                clip = ClipRun(question)
+                answer: Facts = {"engine": clip.engine}
             else:
-                answer = way.turn(question) | {"warnings": sorted(kept.texts)}
+                answer = clip.turn(question) | {"warnings": sorted(warnings.texts)}
             print(json.dumps(answer), file=out, flush=True)
-    except BrokenPipeError:  # the parent has left
+    except BrokenPipeError:  # the parent has ended
         pass
-    except Exception as error:  # for the parent to tell
+    except Exception as error:  # the parent reports it
         print(json.dumps({"error": words(error), "kind": type(error).__name__}), file=out, flush=True)
     finally:
-        if way is not None:
-            way.close()
+        if clip is not None:
+            clip.close()
 
 
 if __name__ == "__main__":

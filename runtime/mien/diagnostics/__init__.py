@@ -1,1 +1,1 @@
-"""What the machine has, and whether a bundle is right on it."""
+"""What the machine offers, and whether a bundle gives correct outputs on it."""

@@ -1,4 +1,5 @@
-"""What fer-doctor finds out with a bundle: whether it is whole, how it runs best, and whether its answers are right."""
+"""The part of fer-doctor's report that needs a bundle: whether it is complete, which backend is fastest, and whether
+outputs are correct."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from mien.errors import MienError
 
 
 def check_up(args: argparse.Namespace, problems: Problems) -> Iterator[tuple[str, Facts]]:
-    """Sections of the report, each when it is known. Fills ``problems``, and raises nothing."""
+    """Sections of the report, each as soon as it is known. Fills ``problems``, and raises nothing."""
     try:
         bundle = find_bundle(args.model)
     except (MienError, OSError) as error:
@@ -24,14 +25,14 @@ def check_up(args: argparse.Namespace, problems: Problems) -> Iterator[tuple[str
     tried: list[Backend] = []
     chosen = _choose(bundle, "auto", "auto", args, problems)
     if chosen is not None:
-        tried += [way for way in candidates(bundle, "auto", "auto") if " ".join(way) not in chosen.refused]
+        tried += [backend for backend in candidates(bundle, "auto", "auto") if " ".join(backend) not in chosen.refused]
         yield "auto", _reasons(chosen)
     needed = [(chosen.device, chosen.precision)] if chosen else []
     if (args.device, args.precision) != ("auto", "auto"):
         asked = _choose(bundle, args.device, args.precision, args, problems)
         if asked is not None:
             needed = [(asked.device, asked.precision)]
-            tried += [way for way in needed if way not in tried]
+            tried += [backend for backend in needed if backend not in tried]
             yield "asked", _reasons(asked)
     if tried:
         yield "ways", {" ".join(way): try_backend(bundle, way, way in needed, args.threads, problems) for way in tried}
@@ -43,9 +44,9 @@ def _bundle(bundle: Bundle, problems: Problems) -> Facts:
     for name in card.files:
         try:
             size = bundle.verified(name).stat().st_size
-            files[name] = f"{size / 1e6:.1f} MB, as its card says"
+            files[name] = f"{size / 1e6:.1f} MB, matches its card"
         except (MienError, OSError) as error:
-            files[name] = "does not belong to its card"
+            files[name] = "does not match its card"
             problems[str(error)] = True
     proofs = {}
     own = [f"openvino {precision}" for precision, name in IR_FILES.items() if name in card.files]

@@ -1,4 +1,4 @@
-"""Does this machine compute what the exporting one did? Drawn pictures, and the outputs that a bundle keeps of them."""
+"""Golden outputs: drawn pictures, and the model's outputs for them that a bundle stores, to check another machine."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from mien.types import Floats, Image
 
 GOLDEN = "golden.json"
 PICTURES = 1
-"""To be raised whenever ``golden_crops`` draws other pictures: outputs of the old ones say nothing about the new."""
+"""Raise this whenever ``golden_crops`` draws different pictures, because outputs for old ones do not apply to new."""
 OUTPUTS = ("expression", "affect")
-"""Of them, those that the model learned."""
+"""Outputs that are compared, if the model was trained on them."""
 TOLERANCES = {"fp32": 1e-3, "fp16": 0.01, "int8": 0.15}
-"""By precision, how far a probability may lie from the exported fp32 model's; valence and arousal, whose range is twice
-as wide, twice as far. Kernels for int8 differ between processors, so beyond its limit is odd but not yet an error."""
+"""By precision, the largest difference of a probability from the exported fp32 model's. Valence and arousal, whose
+range is twice as wide, may differ twice as much. Kernels for int8 differ between processors, so exceeding that limit is
+only a warning."""
 
 Ints = NDArray[np.int64]
 
 
 def golden_crops(size: int) -> Image:
-    """uint8 RGB (6, size, size, 3): five drawn faces of different light and expression, and one pattern.
+    """uint8 RGB (6, size, size, 3): five drawn faces with different light and expressions, and one pattern.
 
-    Made with whole numbers only, so that they are the same bytes on every machine and with every numpy. Nobody's face.
+    They are computed with integers only, so that the bytes are the same on every machine and with every numpy.
     """
     places = (2 * np.arange(size, dtype=np.int64) + 1) * 512 // size - 512
     u, v = np.meshgrid(places, places)  # from -512 to 511, left to right and top to bottom
@@ -49,7 +50,7 @@ def golden_crops(size: int) -> Image:
 
 def golden_text(outputs: Mapping[str, Floats]) -> str:
     """The content of ``golden.json``. ``outputs``: of the fp32 model for ``golden_crops``: expression (6, classes) and,
-    where it has one, affect (6, 2)."""
+    if it has this output, affect (6, 2)."""
     rows = {name: np.asarray(outputs[name], np.float64).round(6).tolist() for name in OUTPUTS if name in outputs}
     return json.dumps({"pictures": PICTURES, **rows}, indent=1) + "\n"
 
@@ -57,32 +58,32 @@ def golden_text(outputs: Mapping[str, Floats]) -> str:
 def check(engine: Engine, bundle: Bundle) -> dict[str, float] | None:
     """The largest absolute differences of ``expression`` and ``affect`` from the bundle's golden outputs.
 
-    Infinite where the engine gives numbers that are not finite; None where the bundle holds no golden outputs. Raises
-    ModelInvalid where their file is altered or broken, or has another shape than the engine's outputs.
+    Infinite if the engine returns values that are not finite; None if the bundle holds no golden outputs. Raises
+    ModelInvalid if their file is altered or broken, or does not have the shape of the engine's outputs.
     """
     golden = read_golden(bundle)
     if golden is None:
         return None
-    made = engine.run(golden_crops(bundle.card.crop.size))
+    outputs = engine.run(golden_crops(bundle.card.crop.size))
     differences = {}
     for name, expected in golden.items():
-        if name not in made or made[name].shape != expected.shape:
-            shape = made[name].shape if name in made else "missing"
+        if name not in outputs or outputs[name].shape != expected.shape:
+            shape = outputs[name].shape if name in outputs else "missing"
             raise ModelInvalid(f"the output {name} of {engine.name} is {shape}, but {GOLDEN} holds {expected.shape}")
-        gap = float(np.abs(made[name] - expected).max())
+        gap = float(np.abs(outputs[name] - expected).max())
         differences[name] = gap if np.isfinite(gap) else float("inf")
     return differences
 
 
 def agrees(differences: Mapping[str, float], precision: str) -> bool:
-    """Whether the result of ``check`` lies within TOLERANCES."""
+    """Whether the result of ``check`` is within TOLERANCES."""
     limit = TOLERANCES[precision]
     return differences["expression"] <= limit and differences.get("affect", 0.0) <= 2 * limit
 
 
 def read_golden(bundle: Bundle) -> dict[str, NDArray[np.float64]] | None:
-    """Expression (6, classes) and, where it was learned, affect (6, 2) from the bundle; None where it has no such file,
-    else ModelInvalid."""
+    """The golden outputs of a bundle: expression (6, classes) and, if the model has it, affect (6, 2). None if there is
+    no such file. Raises ModelInvalid if it is broken."""
     if GOLDEN not in bundle.card.files:
         return None
     path = bundle.verified(GOLDEN)
@@ -107,8 +108,9 @@ def _face(
     u: Ints, v: Ints, *, skin: tuple[int, ...], ground: tuple[int, ...], light: int, smile: int, gape: int,
     brow: int, lid: int,
 ) -> Ints:  # fmt: skip
-    """(size, size, 3). ``smile``: how far the mouth's corners are raised, ``gape``: how far it is open, ``lid``: the
-    eyes. ``brow``: how far the inner ends of the brows are lowered, ``light``: how much brighter the right side is."""
+    """(size, size, 3). ``smile``: how far the corners of the mouth are raised. ``gape``: how far the mouth is open.
+    ``lid``: how far the eyes are open. ``brow``: how far the inner ends of the brows are lowered. ``light``: how much
+    brighter the right side is."""
     tone = np.array(skin, np.int64)
     picture = np.array(ground, np.int64) + (v // 16)[..., None]
     picture = _paint(picture, _ellipse(u, v, (0, -60), (440, 500)), tone // 4)  # hair
@@ -125,7 +127,7 @@ def _face(
 
 
 def _ellipse(u: Ints, v: Ints, middle: tuple[int, int], half: tuple[int, int]) -> Ints:
-    """0 outside, 256 inside, with a soft edge."""
+    """The weight of an ellipse: 0 outside, 256 inside, with a soft edge."""
     (x, y), (a, b) = middle, half
     weight: Ints = np.clip(2 * (1024 - (u - x) ** 2 * 1024 // a**2 - (v - y) ** 2 * 1024 // b**2), 0, 256)
     return weight
@@ -136,6 +138,6 @@ def _paint(picture: Ints, weight: Ints, color: Ints | tuple[int, int, int]) -> I
 
 
 def _wave(phase: Ints, length: int) -> Ints:
-    """0 to 255 and back, smooth at the ends, once in ``length``."""
+    """A smooth wave from 0 to 255 and back, with a period of ``length``."""
     part: Ints = np.abs(phase % length * 512 // length - 256)  # 256 to 0 to 256
     return part * part * (768 - 2 * part) // 2**16 * 255 // 256

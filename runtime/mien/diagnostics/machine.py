@@ -1,4 +1,4 @@
-"""What the machine has: processor, memory, GPU, and the libraries that mien uses."""
+"""Facts about the machine: processor, memory, GPU, and the libraries that mien uses."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ FEATURES = {
     **{name: name for name in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")},
     **{"asimd": "asimd", "asimddp": "dotprod", "i8mm": "i8mm"},
 }
-"""Linux's name of what makes networks fast -> the usual name. The first line is of x86, the second of ARM."""
+"""Linux's name of a processor feature that makes networks fast -> its usual name. The first line is for x86, the second
+for ARM."""
 
 Facts = dict[str, Any]
-"""By name: text, numbers, lists of text, or such facts again. As JSON takes it."""
+"""By name: text, numbers, lists of text, or nested facts; suitable for JSON."""
 Problems = dict[str, bool]
-"""What is wrong and how to mend it -> whether something that is needed does not work, rather than a warning."""
+"""Message with the remedy -> True if something necessary does not work, False for a warning."""
 
 
 def machine() -> Facts:
-    """Python, system, processor, memory and GPUs. A fact that cannot be had says why."""
+    """Python, system, processor, memory and GPUs. If a fact cannot be determined, it says why."""
     facts: dict[str, Callable[[], Any]] = {
         "python": _python,
         "system": _system,
@@ -49,7 +50,7 @@ def machine() -> Facts:
 
 
 def libraries() -> tuple[Facts, Problems]:
-    """Versions, and what OpenCV and the engines' libraries find here; with that, what is wrong and how to mend it."""
+    """Versions, what OpenCV and the engines' libraries find on this machine, and problems with their remedies."""
     problems: Problems = {}
     facts: Facts = {"numpy": np.__version__, "opencv": None, "opencv_packages": installed(OPENCV)}
     try:
@@ -71,7 +72,7 @@ def libraries() -> tuple[Facts, Problems]:
             module = import_module(name)
             facts[name] = str(module.__version__)
             facts.update(look(module))
-        except Exception as error:  # a library that is half there fails in its own ways
+        except Exception as error:  # an incomplete library may raise anything
             facts[name] = "installed, but does not work"
             problems[broken(name, f"{type(error).__name__}: {error}")] = False
     return facts, problems
@@ -80,7 +81,7 @@ def libraries() -> tuple[Facts, Problems]:
 def _known(fact: Callable[[], Any]) -> Any:
     try:
         return fact()
-    except Exception as error:  # whatever it is: the rest of the report is still worth having
+    except Exception as error:  # whatever it is, the rest of the report is still useful
         return f"not known ({type(error).__name__}: {error})"
 
 
@@ -97,7 +98,7 @@ def _system() -> str:
 
 
 def _board() -> str | None:
-    """Of Jetsons and other boards, which name themselves."""
+    """The name of the board, for Jetsons and others that have one."""
     tegra = read("etc/nv_tegra_release").splitlines()
     return ", ".join(filter(None, (read("proc/device-tree/model"), *tegra[:1]))) or None
 
@@ -120,7 +121,7 @@ def _memory() -> str:
 
 
 def _gpus() -> list[str]:
-    """NVIDIA's, by its tool, or by its driver where the tool is not there (as in some containers)."""
+    """NVIDIA GPUs according to nvidia-smi, or to the driver if the tool is missing, as in some containers."""
     tool = shutil.which("nvidia-smi")
     if tool is not None:
         query = [tool, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]

@@ -1,4 +1,4 @@
-"""Does a bundle run here, how fast, and are its answers right?"""
+"""Tests of a bundle on this machine: whether it runs, how fast, and whether its outputs are correct."""
 
 from __future__ import annotations
 
@@ -27,37 +27,38 @@ from mien.types import Image
 ROUNDS, WARM_UP = 15, 3
 
 
-def try_backend(bundle: Bundle, way: Backend, needed: bool, threads: int | None, problems: Problems) -> Facts:
-    """Whether a way runs, its time for one crop, and whether it gives the bundle's golden outputs.
+def try_backend(bundle: Bundle, backend: Backend, needed: bool, threads: int | None, problems: Problems) -> Facts:
+    """Whether a backend runs, its time for one crop, and whether it reproduces the bundle's golden outputs.
 
-    ``needed``: it is what was asked for or what auto takes, so that it is serious where it fails. Raises nothing.
+    ``needed``: it was requested, or auto selects it, so a failure is serious. Raises nothing.
     """
-    name, size = " ".join(way), bundle.card.crop.size
+    device, precision = backend
+    name, size = " ".join(backend), bundle.card.crop.size
     crop = np.full((1, size, size, 3), 128, np.uint8)
     try:
-        engine = open_backend(bundle, way, threads)
+        engine = open_backend(bundle, backend, threads)
         facts: Facts = {"engine": engine.name, "milliseconds": _milliseconds(lambda: engine.run(crop))}
-        if needed and way[0] in ("cpu", "cuda"):
-            with suppress(Exception):  # good to know, and no more
-                facts["nodes"] = _placed(bundle.model_file(way[1], way[0]), way[0], crop)
+        if needed and device in ("cpu", "cuda"):
+            with suppress(Exception):  # useful, but not essential
+                facts["nodes"] = _placed(bundle.model_file(precision, device), device, crop)
         differences = check(engine, bundle)
     except Exception as error:
         problems[f"{name}: {words(error)}"] = needed or isinstance(error, ModelInvalid)
         return {"fails": words(error)}
     if differences is None:
         return {**facts, "golden": f"not compared: the bundle holds no {GOLDEN}; export it again"}
-    same, limit = agrees(differences, way[1]), TOLERANCES[way[1]]
+    same, limit = agrees(differences, precision), TOLERANCES[precision]
     shown = {output: gap if np.isfinite(gap) else "not finite" for output, gap in differences.items()}
     if not same:
         most = ", ".join(f"{output} {gap if isinstance(gap, str) else f'{gap:.2g}'}" for output, gap in shown.items())
         text = f"{name} on {engine.name} differs from the golden outputs: {most} (limits {limit:g} and {2 * limit:g})"
-        serious = way[1] != "int8" or "not finite" in shown.values()
+        serious = precision != "int8" or "not finite" in shown.values()
         problems[f"{text}; use another --device or --precision, and report this"] = serious
     return {**facts, "golden": "agrees" if same else "differs", "differences": shown}
 
 
 def _placed(path: Path, device: str, crop: Image) -> dict[str, int]:
-    """How many nodes of the graph each of ONNX Runtime's providers really executed, by its own profile."""
+    """How many nodes of the graph each provider of ONNX Runtime executed, according to its profile."""
     ort = import_module("onnxruntime")
     options = ort.SessionOptions()
     options.enable_profiling, options.log_severity_level = True, 3
@@ -71,7 +72,7 @@ def _placed(path: Path, device: str, crop: Image) -> dict[str, int]:
 
 
 def try_picture(model: str, device: str, precision: str, threads: int | None, problems: Problems) -> Facts:
-    """The whole way from a picture to a face, on the demo's portrait where scikit-image is installed.
+    """Test the whole pipeline from picture to faces, on the demo's portrait if scikit-image is installed.
 
     The first four arguments are those of ``Recognizer``. Raises nothing.
     """
@@ -79,7 +80,7 @@ def try_picture(model: str, device: str, precision: str, threads: int | None, pr
     with suppress(SourceError):
         picture = read_image(demo_picture())
     frame = np.zeros((360, 640, 3), np.uint8) if picture is None else picture
-    what = "portrait" if picture is not None else "blank frame, so only the detector worked; pip install scikit-image"
+    what = "portrait" if picture is not None else "blank frame, so only the detector ran; pip install scikit-image"
     try:
         recognizer = Recognizer(model, device=device, precision=precision, threads=threads)
         faces = recognizer.predict(frame)
@@ -94,12 +95,12 @@ def try_picture(model: str, device: str, precision: str, threads: int | None, pr
             problems[f"predict: {words(error)}"] = True
         return {"fails": words(error)}
     if picture is not None and not faces:
-        problems["no face was found in the demo's portrait; install mien again, and report this if it stays"] = True
+        problems["no face was found in the demo's portrait; reinstall mien, and report this if it remains"] = True
     return facts
 
 
 def _milliseconds(work: Callable[[], object]) -> float:
-    """The median of some calls, after some to warm up."""
+    """The median time of some calls, after others to warm up."""
     seconds = []
     for _ in range(WARM_UP + ROUNDS):
         start = time.perf_counter()
@@ -109,5 +110,5 @@ def _milliseconds(work: Callable[[], object]) -> float:
 
 
 def words(error: Exception) -> str:
-    """Mien's errors say what to do; of others the kind has to be known."""
+    """The message of an error, with its type unless it is one of mien's own."""
     return str(error) if isinstance(error, MienError) else f"{type(error).__name__}: {error}"

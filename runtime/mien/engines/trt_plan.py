@@ -235,9 +235,9 @@ def load_plan(path: Path, dla: int | None) -> tuple[trt.Runtime, trt.ICudaEngine
 
 def _write(path: Path, data: bytes) -> None:
     """Write it durably: a plan that a power failure left empty would not be built again."""
+    remedy = "set MIEN_CACHE to a writable folder"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data, durable=True)
     except OSError as error:
-        why = error.strerror or error
-        raise OutputError(f"cannot write {path}: {why}; set MIEN_CACHE to a writable folder") from error
+        raise OutputError(f"cannot write {path}: {error.strerror}; {remedy}") from error
+    write_whole(path, data, durable=True, remedy=remedy)

@@ -420,7 +420,7 @@ def test_stopped_it_tells_what_it_has_and_writes_nothing(
     text, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in err
-    assert "whole way" in text
+    assert "whole pipeline" in text
     assert not out.exists()
     assert list((tmp_path / "tmp").glob("tmp*")) == []
 
@@ -587,7 +587,7 @@ def test_the_drawn_scene_has_a_face_where_it_says() -> None:
 
 def job(tiny_bundle: Path, clip: Path, tmp_path: Path, **changes: object) -> dict[str, object]:
     made = {"clip": str(clip), "model": str(tiny_bundle), "device": "cpu", "precision": "fp32", "threads": 1}
-    return made | {"way": "stream", "output": str(tmp_path / "faces.jsonl")} | changes
+    return made | {"mode": "stream", "output": str(tmp_path / "faces.jsonl")} | changes
 
 
 def test_a_child_hands_up_what_goes_wrong(tiny_bundle: Path, clip: Path, tmp_path: Path) -> None:
@@ -626,14 +626,14 @@ def test_the_ways_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
         engine = "double"
 
         def __init__(self, job: dict[str, object]):
-            self.way = str(job["way"])
+            self.mode = str(job["mode"])
 
         def ask(self, seconds: float) -> dict[str, object]:
-            asked.append(f"{self.way} {seconds}")
+            asked.append(f"{self.mode} {seconds}")
             return {}
 
         def close(self) -> None:
-            asked.append(f"close {self.way}")
+            asked.append(f"close {self.mode}")
 
     monkeypatch.setattr("mien.bench.clip.Child", Double)
     answers: dict[str, list[Any]] = {"stream": [], "predict": []}

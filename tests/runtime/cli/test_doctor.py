@@ -243,12 +243,12 @@ def test_a_corrupt_bundle(doctor: Doctor, bundle: Path) -> None:
     (bundle / FILES["fp32"]).write_bytes(b"altered")
     code, report = doctor()
     assert code == 1
-    assert report["bundle"]["files"][FILES["fp32"]] == "does not belong to its card"
+    assert report["bundle"]["files"][FILES["fp32"]] == "does not match its card"
     assert "export or copy the bundle again" in texts(report, True)[0]
     change(bundle, {FILES["fp32"]: b"broken before it was packed"})
     code, report = doctor()
     assert code == 1
-    assert "as its card says" in report["bundle"]["files"][FILES["fp32"]]
+    assert "matches its card" in report["bundle"]["files"][FILES["fp32"]]
     assert any("cannot load" in text for text in texts(report, True))
     (bundle / "card.json").write_text("{")
     code, report = doctor()

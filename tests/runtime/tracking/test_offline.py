@@ -61,7 +61,7 @@ def test_frames_wait_no_longer_than_they_must() -> None:
         waits += [i / FPS - item[0].time for item in done]
     assert waits
     assert max(waits) < LOOKAHEAD_SECONDS + VOTE_SECONDS / 2 + 1.5 / FPS
-    assert len(offline._tracks[1].sights) < 3 * FPS, "what is long past is kept"
+    assert len(offline._tracks[1].sightings) < 3 * FPS, "what is long past is kept"
 
 
 def test_a_label_for_a_moment_is_outvoted_and_a_change_is_in_its_place() -> None:

@@ -204,21 +204,19 @@ def reading(probabilities: dict[str, float], valence: float = 0.0) -> Face:
     return Face(box, None, 0.9, Expression(label, named[label], named), Affect(valence, 0.1), np.zeros(4, np.float32))
 
 
-def feed(
-    person: FaceState, faces: list[Face], min_confidence: float = 0.0, exclude: tuple[str, ...] = ()
-) -> list[Face]:
+def feed(state: FaceState, faces: list[Face], min_confidence: float = 0.0, exclude: tuple[str, ...] = ()) -> list[Face]:
     made = []
-    for i, face in enumerate(faces, start=round((person._last_seen or 0) * FPS) + 1):
-        place, step = person.settle(Detection(face.box, None, 0.9), i / FPS)
-        made.append(person.update(face, place, step, Labeling(min_confidence, exclude)))
+    for i, face in enumerate(faces, start=round((state._last_seen or 0) * FPS) + 1):
+        place, step = state.smooth_position(Detection(face.box, None, 0.9), i / FPS)
+        made.append(state.update(face, place, step, Labeling(min_confidence, exclude)))
     return made
 
 
 def test_flicker_does_not_reach_the_label_but_a_change_does() -> None:
     sad, cross = reading({"sadness": 0.5, "anger": 0.4}), reading({"sadness": 0.4, "anger": 0.5})
-    person = FaceState(smoothing=0.25, baseline=0)
-    assert {face.expression.label for face in feed(person, [sad, cross] * 25)} == {"sadness"}
-    labels = [face.expression.label for face in feed(person, [reading({"happiness": 0.9})] * 25)]
+    state = FaceState(smoothing=0.25, baseline=0)
+    assert {face.expression.label for face in feed(state, [sad, cross] * 25)} == {"sadness"}
+    labels = [face.expression.label for face in feed(state, [reading({"happiness": 0.9})] * 25)]
     assert labels[-1] == "happiness"
     assert labels.index("happiness") / FPS <= 0.25
 
@@ -237,14 +235,14 @@ def test_a_label_below_min_confidence_is_uncertain() -> None:
 
 
 def test_a_baseline_takes_off_what_a_face_shows_at_rest() -> None:
-    """A person who looks sad at rest: neutral once that is known, and sad only when sadder than that."""
+    """A state who looks sad at rest: neutral once that is known, and sad only when sadder than that."""
     rest = reading({"sadness": 0.6, "neutral": 0.25}, valence=-0.4)
-    person = FaceState(smoothing=0, baseline=1.0)
-    made = feed(person, [rest] * 40)
+    state = FaceState(smoothing=0, baseline=1.0)
+    made = feed(state, [rest] * 40)
     assert made[10].expression.label == "sadness", "corrected before the second was over"
     assert made[-1].expression.label == "neutral"
     assert made[-1].affect.valence == pytest.approx(0, abs=1e-6)
     assert sum(made[-1].expression.probabilities.values()) == pytest.approx(1)
     for label in ("sadness", "happiness"):
-        (shown,) = feed(person, [reading({label: 0.985})])
+        (shown,) = feed(state, [reading({label: 0.985})])
         assert shown.expression.label == label

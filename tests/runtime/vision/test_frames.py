@@ -115,5 +115,5 @@ def test_other_depths_are_never_cut(dtype: type, hint: str) -> None:
 def test_none_and_other_objects() -> None:
     with pytest.raises(InputError, match="check the path or camera"):
         check_frame(None)
-    with pytest.raises(InputError, match="no picture"):
+    with pytest.raises(InputError, match="not a picture"):
         check_frame(object())
