@@ -24,7 +24,7 @@ PROGRAMS = {
     "fer-run": "from mien.cli import main; main()",
     "fer-enroll": "from mien.cli.programs import fer_enroll; fer_enroll()",
     "fer-bench": "from mien.cli.programs import fer_bench; fer_bench()",
-    "fer-doctor": "from mien.cli.doctor import main; main()",
+    "fer-doctor": "from mien.cli.programs import fer_doctor; fer_doctor()",
 }
 Program = Callable[..., subprocess.CompletedProcess[str]]
 

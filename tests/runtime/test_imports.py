@@ -41,7 +41,7 @@ PACKAGES = {
     "web": ["address", "counters", "broadcaster", "guard", "app", "server"],
     "diagnostics": ["golden", "machine", "selftest", "checkup"],
     "bench": ["timing", "scene", "engines", "worker", "clip", "table", "report"],
-    "cli": ["startup", "console", "options", "signals", "inputs", "results", "fer_run", "enroll", "doctor", "programs"],
+    "cli": ["console", "options", "signals", "inputs", "results", "fer_run", "enroll", "doctor", "programs"],
 }  # fmt: skip
 FRAMEWORKS = {"torch", "torchvision", "timm", "onnx", "datasets", "matplotlib", "mien_train", "mien_export", "skimage"}
 

@@ -113,7 +113,7 @@ def test_closed_streams_and_devices_that_are_no_cameras_are_named_as_such(tiny_b
     code, _, err = shell(tiny_bundle, "/dev/null", "")
     assert (code, err) == (
         2,
-        "fer-run: error: /dev/null is no camera; cameras are /dev/video0 and so on, or links to these\n",
+        "fer-run: error: /dev/null is not a camera; cameras are /dev/video0 and so on, or links to these\n",
     )
 
 

@@ -86,14 +86,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def main() -> None:
-    """The program."""
+def work() -> int:
+    """Parse the options and run. Returns the exit code."""
     signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell turns it off for what it starts with &
-    console.entry("fer-bench", _work)
-
-
-def _work() -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell disables it for background processes
     try:
         return run(parse_args())
     except KeyboardInterrupt:

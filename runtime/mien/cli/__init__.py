@@ -1,6 +1,6 @@
 """``fer-run``: facial expression from pictures, videos and cameras, on the command line.
 
-It imports the rest only when it is called, so that an OpenCV that is half there, and a Ctrl-C, are answered in words.
+Everything else is imported only when it runs, so that an incomplete OpenCV, and an early Ctrl-C, give a proper message.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options. Bad usage ends the program with code 2. LibraryBroken where OpenCV is."""
+    """Parse the options. Bad usage ends the program with code 2. LibraryBroken if OpenCV does not work."""
     from mien.packages import check_opencv
 
     check_opencv()
@@ -23,17 +23,22 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read the sources to their end, or until that is stopped. Returns the exit code; errors stand on stderr."""
+    """Process the sources to their end, or until stopped. Returns the exit code; errors are printed on stderr."""
     from mien.cli import fer_run
 
     return fer_run.run(args)
 
 
-def main() -> None:
-    """The program."""
-    from mien.cli.startup import start
+def work() -> int:
+    """Parse the options and run. Returns the exit code."""
+    return run(parse_args())
 
-    start("fer-run", lambda: run(parse_args()))
+
+def main() -> None:
+    """Run ``fer-run``, and leave the process with its exit code."""
+    from mien.cli.programs import fer_run
+
+    fer_run()
 
 
 if __name__ == "__main__":

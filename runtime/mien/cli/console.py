@@ -1,4 +1,4 @@
-"""What ``fer-run`` tells people: a table for each picture, the state of a long run, a summary at its end."""
+"""What ``fer-run`` prints for people: a table for each picture, the state of a long run, a summary at its end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mien.types import Face, Frame
 
 @dataclass
 class Tally:
-    """Counts the frames and faces of one run. ``seconds`` goes from its making to the last frame."""
+    """Counts the frames and faces of one run. ``seconds``: from its creation to the last frame."""
 
     frames: int = 0
     seconds: float = 0.0
@@ -25,15 +25,15 @@ class Tally:
         self.seconds = time.monotonic() - self._start
 
     def status(self, faces: Sequence[Face], dropped: int = 0) -> str:
-        """Behind a progress bar that shows the frames per second: faces per second, the largest face now, and the
-        frames that a live source let go."""
+        """The text after the progress bar, which itself shows frames per second: faces per second, the largest face,
+        and the number of frames that a live source dropped."""
         rate = self.labels.total() / max(self.seconds, 1e-6)
         now = f"{faces[0].expression.label} {faces[0].expression.confidence:.0%}" if faces else "no face"
         return f"{rate:.1f} faces/s, {now}" + (f", {dropped} dropped" if dropped else "")
 
     def summary(self, engine: str, dropped: int = 0, of: str = "", decoders: Sequence[str] = ()) -> str:
         """The last line of a run. ``of``: what follows the number of frames, such as `` of 3 sources``. ``decoders``
-        are named where there was another than OpenCV."""
+        are named if they include one other than OpenCV."""
         faces = self.labels.total()
         rate = self.frames / max(self.seconds, 1e-6)
         text = (
@@ -47,18 +47,18 @@ class Tally:
 
 
 def table(frame: Frame, faces: Sequence[Face]) -> str:
-    """One line a face, in the order of ``faces``, below one for the picture."""
+    """One line for the picture, then one line per face, in the order of ``faces``."""
     height, width = frame.image.shape[:2]
     lines = [f"{frame.name}  {width}x{height}  {_count(len(faces), 'face')}"]
     wide = max(10, *(len(face.expression.label) for face in faces)) if faces else 0
     if faces:
-        felt = "  valence  arousal" if any(face.affect for face in faces) else ""
-        lines.append(f"   #  {'expression':<{wide}}  confidence{felt}  box (px)")
+        affect = "  valence  arousal" if any(face.affect for face in faces) else ""
+        lines.append(f"   #  {'expression':<{wide}}  confidence{affect}  box (px)")
     for number, face in enumerate(faces):
         x1, y1, x2, y2 = (round(float(value)) for value in face.box)
-        felt = f"  {face.affect.valence:>+7.2f}  {face.affect.arousal:>+7.2f}" if face.affect else ""
+        affect = f"  {face.affect.valence:>+7.2f}  {face.affect.arousal:>+7.2f}" if face.affect else ""
         lines.append(
-            f"  {number:>2}  {face.expression.label:<{wide}}  {face.expression.confidence:>10.0%}{felt}"
+            f"  {number:>2}  {face.expression.label:<{wide}}  {face.expression.confidence:>10.0%}{affect}"
             f"  {x1},{y1} to {x2},{y2}"
         )
     return "\n".join(lines)

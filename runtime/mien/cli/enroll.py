@@ -23,51 +23,53 @@ from mien.sources.base import Source
 from mien.sources.factory import open_source
 from mien.sources.privacy import without_secrets
 from mien.sources.video import quiet_opencv
-from mien.terminal import entry, failed, say, tell
+from mien.terminal import failed, say, tell
 from mien.types import Affect, Image
 
 FRAMES_FROM_CLIP = 20
-"""Frames that are taken of a video, evenly spread."""
+"""Number of frames taken from a video, evenly spread."""
 SHOT_INTERVAL_SECONDS = 0.4
-"""Seconds between two pictures of a camera."""
+"""Time between two pictures from a camera."""
 
 EXAMPLES = """examples:
   fer-enroll "fearfully surprised" --source shots/     a folder of pictures, or one picture, one face each
   fer-enroll wink --source wink.mp4                    twenty frames of a clip
   fer-enroll wink --camera 0                           five pictures after a countdown
-  fer-enroll --neutral --camera 0                      how you look at rest, which is then taken off
+  fer-enroll --neutral --camera 0                      how you look at rest, which is then subtracted
   fer-enroll --list
   fer-enroll --rename wink "left wink"
   fer-enroll --remove wink
   fer-run --camera 0 --show --personal personal.npz    use it
 
-exit codes: 0 learned; 1 refused or failed, and the file is as it was; 2 bad usage or input."""
+exit codes: 0 learned; 1 refused or failed, and the file is unchanged; 2 bad usage or input."""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options. Bad usage ends the program with code 2."""
+    """Parse the options. Bad usage ends the program with code 2."""
     parser = Parser(
         prog="fer-enroll",
-        description="Teach this device an expression from a few examples. Nothing leaves it; no picture is kept.",
+        description="Teach this device an expression from a few examples. Nothing leaves it, and no picture is saved.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("label", nargs="?", help="its name; one that is known gets more examples")
+    parser.add_argument("label", nargs="?", help="name of the expression; a known one gets more examples")
     parser.add_argument("--source", metavar="X", help="picture, folder, 'glob*.jpg', video or address")
     parser.add_argument("--camera", metavar="N", help="number of a camera; the first is 0")
-    parser.add_argument("--personal", metavar="FILE", default="personal.npz", help="to change (default: %(default)s)")
+    parser.add_argument("--personal", metavar="FILE", default="personal.npz", help="the file (default: %(default)s)")
     what = parser.add_argument_group("instead of a label").add_mutually_exclusive_group()
     what.add_argument("--neutral", action="store_true", help="learn how the person looks at rest")
-    what.add_argument("--list", action="store_true", help="what was learned")
-    what.add_argument("--rename", nargs=2, metavar=("OLD", "NEW"))
-    what.add_argument("--remove", metavar="LABEL", help="forget it; 'neutral' is the face at rest")
+    what.add_argument("--list", action="store_true", help="list what was learned")
+    what.add_argument("--rename", nargs=2, metavar=("OLD", "NEW"), help="rename a learned expression")
+    what.add_argument("--remove", metavar="LABEL", help="forget an expression; 'neutral' is the face at rest")
     how = parser.add_argument_group("how")
     add_turning(how)
-    how.add_argument("--shots", metavar="N", type=_shots, default=5, help="pictures of a camera (default: 5)")
-    how.add_argument("--countdown", metavar="S", type=_seconds, default=3, help="before the first one (default: 3)")
+    how.add_argument("--shots", metavar="N", type=_shots, default=5, help="pictures from a camera (default: 5)")
     how.add_argument(
-        "--max-loss", metavar="POINTS", type=_points, default=100 * MAX_LOSS, help="of accuracy that basic expressions "
-        "may lose to all that is learned (default: 1)",
+        "--countdown", metavar="S", type=_seconds, default=3, help="seconds before the first picture (default: 3)"
+    )
+    how.add_argument(
+        "--max-loss", metavar="POINTS", type=_points, default=100 * MAX_LOSS, help="percentage points of accuracy that "
+        "basic expressions may lose to all learned ones (default: 1)",
     )  # fmt: skip
     how.add_argument("--model", metavar="M", default="default", help="packaged model, or the folder of a bundle")
     how.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="what runs the model (default: auto)")
@@ -78,7 +80,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if args.label is not None and (others or args.neutral):
         parser.error("give a label, or one of --neutral, --list, --rename and --remove")
     if not (learns or others):
-        parser.error('what is to be learned? Give a label, as in: fer-enroll "fearfully surprised" --source shots/')
+        parser.error('what should be learned? Give a label, as in: fer-enroll "fearfully surprised" --source shots/')
     if learns and (args.source is None) == (args.camera is None):
         parser.error("give either --source or --camera to learn from")
     if others and (args.source is not None or args.camera is not None):
@@ -87,7 +89,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Learn, or change what was learned. Returns the exit code; what went wrong stands on stderr."""
+    """Learn, or change what was learned. Returns the exit code; errors are printed on stderr."""
     try:
         quiet_opencv()
         if args.label is None and not args.neutral:
@@ -100,9 +102,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def main() -> None:
-    """The program."""
-    entry("fer-enroll", lambda: run(parse_args()))
+def work() -> int:
+    """Parse the options and run. Returns the exit code."""
+    return run(parse_args())
 
 
 def _learn(args: argparse.Namespace) -> str:
@@ -116,15 +118,15 @@ def _learn(args: argparse.Namespace) -> str:
     if args.neutral:
         rest = recognizer.enroll_neutral(pictures, skip_faceless=True)
         looks = max(rest.probabilities, key=rest.probabilities.__getitem__)
-        told = f"at rest: {looks} {rest.probabilities[looks]:.0%}{_felt(rest.affect)}; taken off from now on"
+        result = f"at rest: {looks} {rest.probabilities[looks]:.0%}{_affect(rest.affect)}; subtracted from now on"
     else:
-        told = str(recognizer.enroll(args.label, pictures, max_loss=args.max_loss / 100, skip_faceless=True))
+        result = str(recognizer.enroll(args.label, pictures, max_loss=args.max_loss / 100, skip_faceless=True))
     save_personal(recognizer.personal, path)
-    return f"{told}\nwritten: {path.absolute()}; use it with: fer-run --personal {path}"
+    return f"{result}\nwritten: {path.absolute()}; use it with: fer-run --personal {path}"
 
 
 def _change(args: argparse.Namespace) -> str:
-    """Rename or remove, and list what there is then."""
+    """Rename or remove, and list what remains."""
     path = Path(args.personal)
     personal = load_personal(path, find_bundle(args.model).card)
     if args.rename:
@@ -137,12 +139,12 @@ def _change(args: argparse.Namespace) -> str:
         save_personal(personal, path)
     lines = [f"{label}: {len(held)} example{'s' * (len(held) != 1)}" for label, held in personal.examples.items()]
     if personal.rest:
-        lines.append(f"face at rest: learned{_felt(personal.rest.affect)}")
+        lines.append(f"face at rest: learned{_affect(personal.rest.affect)}")
     return "\n".join(lines or ["nothing learned yet"])
 
 
-def _felt(affect: Affect | None) -> str:
-    """Valence and arousal in words, with a comma before them; nothing where the model tells none."""
+def _affect(affect: Affect | None) -> str:
+    """Valence and arousal as text that starts with a comma; empty for a model without them."""
     return "" if affect is None else f", valence {affect.valence:+.2f}, arousal {affect.arousal:+.2f}"
 
 
@@ -157,37 +159,37 @@ def _pictures(source: Source, args: argparse.Namespace) -> list[Image]:
 
 
 def _from_clip(source: Source) -> list[Image]:
-    """Evenly spread frames. Where the number that was announced is wrong or missing, every other one is dropped
-    whenever there are twice as many."""
-    kept: list[Image] = []
+    """Evenly spread frames. The number of frames may be unknown, so every other one is dropped whenever there are twice
+    as many as needed."""
+    images: list[Image] = []
     step = 1
     for i, frame in enumerate(source):
         if i % step == 0:
-            kept.append(frame.image.copy())
-        if len(kept) >= 2 * FRAMES_FROM_CLIP:
-            kept, step = kept[::2], 2 * step
-    chosen = np.unique(np.linspace(0, len(kept) - 1, min(len(kept), FRAMES_FROM_CLIP)).astype(int))
-    return [kept[i] for i in chosen]
+            images.append(frame.image.copy())
+        if len(images) >= 2 * FRAMES_FROM_CLIP:
+            images, step = images[::2], 2 * step
+    chosen = np.unique(np.linspace(0, len(images) - 1, min(len(images), FRAMES_FROM_CLIP)).astype(int))
+    return [images[i] for i in chosen]
 
 
 def _from_camera(source: Source, shots: int, countdown: float) -> list[Image]:
-    """Pictures at intervals, after a countdown that begins with the first frame."""
-    kept: list[Image] = []
-    start, told = 0.0, 0.0
+    """Pictures at intervals, after a countdown that starts with the first frame."""
+    images: list[Image] = []
+    start, announced = 0.0, 0.0
     for frame in source:
         now = time.monotonic()
         if not start:
-            start, told = now, countdown + 1
+            start, announced = now, countdown + 1
         left = countdown - (now - start)
-        if left > 0 and left <= told - 1:
-            told = float(np.ceil(left))
-            tell(f"hold the expression in {told:.0f} ...")
-        if left <= -SHOT_INTERVAL_SECONDS * len(kept):
-            kept.append(frame.image.copy())
-            tell(f"picture {len(kept)} of {shots}")
-        if len(kept) == shots:
+        if left > 0 and left <= announced - 1:
+            announced = float(np.ceil(left))
+            tell(f"hold the expression in {announced:.0f} ...")
+        if left <= -SHOT_INTERVAL_SECONDS * len(images):
+            images.append(frame.image.copy())
+            tell(f"picture {len(images)} of {shots}")
+        if len(images) == shots:
             break
-    return kept
+    return images
 
 
 def _shots(text: str) -> int:

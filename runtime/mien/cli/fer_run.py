@@ -1,4 +1,4 @@
-"""One fer-run: its sources one after the other, through one recognizer, to all that was asked for."""
+"""A run of fer-run: processes its sources one after the other with one recognizer, and writes all requested results."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Job:
-    """One source and what it is read with. ``stream`` is None for single pictures, ``offline`` where frames do not
-    wait."""
+    """A source and what processes it. ``stream`` is None for pictures, ``offline`` is None unless requested."""
 
     source: Source
     recognizer: Recognizer
@@ -44,7 +43,7 @@ class Job:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read the sources to their end, or until that is stopped. Returns the exit code; errors stand on stderr."""
+    """Process the sources to their end, or until stopped. Returns the exit code; errors are printed on stderr."""
     work = None
     try:
         with messages(), stoppable() as stop, ExitStack() as stack:
@@ -59,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class Run:
-    """``begun``: whether a source was open, the model loaded and reading begun."""
+    """A run. ``begun``: whether a source was opened, the model loaded and processing started."""
 
     def __init__(self, args: argparse.Namespace, stop: Stop):
         self.begun = False
@@ -72,7 +71,8 @@ class Run:
         self._decoders: set[str] = set()
 
     def read_all(self, stack: ExitStack) -> None:
-        """Read one source after the other. Of several, one that cannot be read is a warning; MienError otherwise."""
+        """Process one source after the other. If there are several, one that cannot be read is only a warning;
+        otherwise MienError."""
         args = self._args
         if args.demo:
             args.sources, args.save = [demo_picture()], args.save or "demo.jpg"
@@ -92,7 +92,7 @@ class Run:
             raise SourceError(f"none of the {self._count} sources could be read")
 
     def end(self) -> int:
-        """Tell what was read, and return the exit code."""
+        """Print a summary, and return the exit code."""
         args, stopped = self._args, self._stop.signal
         if not args.quiet and self._recognizer and self._tally.frames:
             out = tell if "-" in (args.json, args.csv) else say
@@ -111,7 +111,7 @@ class Run:
 
     @contextmanager
     def _excusing(self, item: Wanted) -> Iterator[None]:
-        """Of several sources, go on after one that cannot be read."""
+        """If there are several sources, continue after one that cannot be read."""
         try:
             yield
         except (SourceError, InputError) as error:
@@ -121,14 +121,15 @@ class Run:
             self._left.append(item.name)
 
     def _begin(self, item: Wanted, own: ExitStack, stack: ExitStack) -> Job:
-        """Everything that can be wrong with the request fails here, before any result of an earlier run is touched."""
+        """Prepare a source. Everything that can be wrong with the request fails here, before any result of an earlier
+        run is touched."""
         args, outputs = self._args, self._outputs
         assert outputs is not None
         with self._stop.at_once():
             source = aside(item.open, Source.close)
             own.enter_context(source)
             if source.kind == "live" and self._count > 1:
-                raise InputError(f"{source.name} has no end, so the sources after it would wait for ever; left out")
+                raise InputError(f"{source.name} has no end, so the sources after it would wait forever; skipped")
             outputs.prepare(source)
             self._recognizer = recognizer = self._recognizer or aside(partial(_load, args), lambda _: None)
             stream = None
@@ -144,7 +145,7 @@ class Run:
             offline = recognizer.offline(temporal=args.temporal, baseline=args.baseline) if args.offline else None
             results = outputs.begin(source, recognizer, own, stack)
         if not self.begun:
-            self._tally = Tally()  # its time does not count what came before
+            self._tally = Tally()  # so that its time excludes the preparation
         self.begun, self._endless = True, source.kind == "live"
         self._stop.source = source
         return Job(source, recognizer, stream, offline, results)
@@ -153,10 +154,10 @@ class Run:
         args, source = self._args, job.source
         still = source.kind in STILLS
         silent = args.quiet or "-" in (args.json, args.csv)
-        asked = args.save or args.json or args.csv or args.summary
-        tables = not silent and still and (source.kind == "image" or not asked)
+        writes = args.save or args.json or args.csv or args.summary
+        tables = not silent and still and (source.kind == "image" or not writes)
         total = min(filter(None, (source.count, args.max_frames)), default=None)
-        # tqdm's None: no bar where stderr is no terminal.
+        # tqdm's None: no bar unless stderr is a terminal.
         hidden = args.quiet or source.kind == "image" or None
         with tqdm(total=total, unit=" frames", disable=hidden, desc=which or None) as bar, self._finishing(job):
             for frame, faces in _faces(job, self._stop.heeded_by(islice(source, args.max_frames))):
@@ -177,16 +178,16 @@ class Run:
 
     @contextmanager
     def _finishing(self, job: Job) -> Iterator[None]:
-        """At the end, also where the source breaks off, write the frames that still wait."""
-        broken: SourceError | None = None
+        """At the end, write the frames that still wait, even if the source failed."""
+        failure: SourceError | None = None
         try:
             yield
         except SourceError as error:
-            broken = error
+            failure = error
         for item in job.offline.finish() if job.offline else ():
             self._write(job, item)
-        if broken:
-            raise broken
+        if failure:
+            raise failure
 
     def _write(self, job: Job, item: Item) -> None:
         job.results.write(*item)
@@ -207,7 +208,7 @@ def _load(args: argparse.Namespace) -> Recognizer:
 
 
 def _done(job: Job, frame: Frame, faces: list[Face]) -> list[Item]:
-    """What can be written now that ``frame`` is read: itself, or frames before it that waited for it."""
+    """The frames that can be written now: ``frame``, or those before it that waited for it."""
     hidden = job.stream.hidden if job.stream else []
     if not job.offline:
         return [(frame, faces, hidden)]
@@ -215,7 +216,7 @@ def _done(job: Job, frame: Frame, faces: list[Face]) -> list[Item]:
 
 
 def _faces(job: Job, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[Face]]]:
-    """Each frame with its faces: a file's two at a time, a live source's at once."""
+    """Each frame with its faces: two frames in parallel for a file, one at a time for a live source."""
     if job.stream and job.source.kind == "video":
         yield from job.stream.read(frames)
         return
@@ -224,6 +225,6 @@ def _faces(job: Job, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[Face
             faces = job.stream.update(frame.image, frame.time) if job.stream else job.recognizer.predict(frame.image)
         except MienError:
             raise
-        except Exception as error:  # the engines' errors share no class
+        except Exception as error:  # the engines' errors have no common class
             raise engine_failed(job.recognizer.engine, frame, error) from error
         yield frame, faces

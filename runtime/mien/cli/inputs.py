@@ -1,4 +1,4 @@
-"""What one call of fer-run is to read: each source by name, opened when its turn comes."""
+"""The sources of a run of fer-run, each of which is opened when its turn comes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Opener = Callable[[str | int | Path | Listing], Source]
 
 @dataclass(frozen=True)
 class Wanted:
-    """One source that is not yet open. ``paths``: the files that it reads, as far as they are known."""
+    """A source that is not open yet. ``paths``: the files that it reads, as far as they are known."""
 
     name: str
     open: Callable[[], Source]
@@ -40,11 +40,12 @@ class Wanted:
 def wanted(
     named: Sequence[str | int | Path], open_one: Opener, stack: ExitStack, *, recursive: bool = False
 ) -> list[Wanted]:
-    """All that ``named`` stands for, in order: of a folder or glob its pictures as one source and each video as one.
+    """All sources that ``named`` stands for, in order. A folder or glob becomes one source for its pictures and one for
+    each video.
 
-    ``-`` is standard input; it and pipes are read to their end into a file that ``stack`` removes. What is not there
-    raises only when it is opened. Raises InputError for a camera or stream among several, which would never let the
-    next one begin.
+    ``-`` is standard input, which like pipes is read completely into a file that ``stack`` removes. A missing source
+    raises only when it is opened. Raises InputError for a camera or stream among several sources, because it would
+    never let the next one start.
     """
     if len(named) > 1:
         for spec in named:
@@ -53,11 +54,11 @@ def wanted(
                 continue
             if is_camera(text) or is_pipeline(text) or text.lower().startswith("rtsp"):
                 raise InputError(
-                    f"{without_secrets(text)} has no end, so the sources after it would wait for ever; read cameras "
-                    "and streams by a fer-run each"
+                    f"{without_secrets(text)} has no end, so the sources after it would wait forever; use a separate "
+                    "fer-run for each camera or stream"
                 )
         if sum(str(spec) in STDIN for spec in named) > 1:
-            raise InputError("standard input (-) can be read once; name it once")
+            raise InputError("standard input (-) can be read only once; name it once")
     return [item for spec in named for item in _expand(spec, open_one, stack, recursive)]
 
 
@@ -101,8 +102,8 @@ def _fail(error: SourceError) -> Source:
 
 
 def spool(stack: ExitStack, pipe: Path | None = None) -> Path:
-    """A pipe, or standard input where none is given, as a file: decoders look for the index of a video at both of its
-    ends. SourceError where nothing is piped in, or it does not fit on the disk."""
+    """Copy a pipe (by default standard input) to a file, because the index of a video may be at either end. SourceError
+    if nothing is piped in, or if it does not fit on the disk."""
     shown = str(pipe) if pipe else "standard input"
     if pipe is None and (sys.stdin is None or sys.stdin.isatty()):
         raise SourceError("nothing is piped into standard input; use it as in: fer-run - < talk.mp4")
@@ -121,7 +122,7 @@ def spool(stack: ExitStack, pipe: Path | None = None) -> Path:
             shutil.copyfileobj(data, file)
     except OSError as error:
         raise SourceError(
-            f"cannot keep {shown} in {folder}: {error.strerror}; set TMPDIR to a folder with more space"
+            f"cannot store {shown} in {folder}: {error.strerror}; set TMPDIR to a folder with more space"
         ) from error
     if not path.stat().st_size:
         raise SourceError(f"{shown} is empty; pipe a picture or a video into it")
@@ -129,7 +130,7 @@ def spool(stack: ExitStack, pipe: Path | None = None) -> Path:
 
 
 def _is_pipe(path: Path) -> bool:
-    """Such as a shell's ``<(...)``."""
+    """Whether it is a pipe, such as a shell's ``<(...)``."""
     try:
         return S_ISFIFO(path.stat().st_mode)
     except (OSError, ValueError):

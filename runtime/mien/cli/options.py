@@ -18,22 +18,22 @@ from mien.validation import MAX_THREADS
 EXAMPLES = """examples:
   fer-run --demo                                      try it: prints a table, writes demo.jpg
   fer-run portrait.jpg --save read.jpg                one picture
-  fer-run holiday/ --recursive --csv faces.csv        all pictures and videos of a folder and its folders
-  fer-run talk.mp4 --save read.mp4 --json -           a video; one JSON line a face on stdout
+  fer-run holiday/ --recursive --csv faces.csv        all pictures and videos in a folder and its subfolders
+  fer-run talk.mp4 --save read.mp4 --json -           a video; one JSON line per face on stdout
   fer-run 'day*.mp4' a.jpg --json - --save read/      several, one after the other
   curl -s https://example.org/a.jpg | fer-run -       standard input
   fer-run --camera 0 --show                           the first camera, in a window (q closes it)
   fer-run --camera 0 --serve 8080                     a live page at http://127.0.0.1:8080
-  fer-run talk.mp4 --summary talk.json                who showed what for how long, and a plot
+  fer-run talk.mp4 --summary talk.json                who showed which expression for how long, and a plot
   fer-run rtsp://user:pass@10.0.0.5/stream --json faces.jsonl
 
-exit codes: 0 fine, also for a camera or stream that was stopped with Ctrl-C; 1 failed, or of several sources some
-could not be read; 2 bad usage or input; 130 (Ctrl-C) or 143 (SIGTERM) where a file was stopped before its end. What was
-written until then is whole; files of an earlier run are replaced when the first frame was read."""
+exit codes: 0 success, also for a camera or stream that was stopped with Ctrl-C; 1 failed, or some of several sources
+could not be read; 2 bad usage or input; 130 (Ctrl-C) or 143 (SIGTERM) if a file was stopped before its end. What was
+written until then is complete; files of an earlier run are replaced when the first frame has been processed."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells bad usage without the passwords that may stand in it."""
+    """A parser whose messages about bad usage hide passwords."""
 
     _given: Sequence[str] = ()
 
@@ -48,10 +48,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options. Bad usage ends the program with code 2."""
+    """Parse the options. Bad usage ends the program with code 2."""
     parser = Parser(
         prog="fer-run",
-        description="Read facial expression, valence and arousal from pictures, videos and cameras.",
+        description="Recognize facial expression, valence and arousal in pictures, videos and cameras.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -64,7 +64,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "GStreamer pipeline; several are read one after the other",
     )
     what.add_argument("--source", metavar="SOURCE", action="append", default=[], help="another way to name a source")
-    what.add_argument("--recursive", action="store_true", help="read the folders within folders, too")
+    what.add_argument("--recursive", action="store_true", help="include the subfolders of folders")
     what.add_argument("--camera", metavar="N", type=_camera, help="number of a camera; the first is 0")
     what.add_argument("--demo", action="store_true", help="read a portrait that comes with scikit-image")
     out = parser.add_argument_group("what to write (without any: a table, or a summary)")
@@ -80,11 +80,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "a folder/",
     )
     out.add_argument("--show", action="store_true", help="open a window; q or Esc closes it")
-    out.add_argument("--serve", metavar="[HOST:]PORT", help="show a live page; without HOST only to this machine")
+    out.add_argument("--serve", metavar="[HOST:]PORT", help="serve a live page; without HOST only on this machine")
     out.add_argument(
         "--token",
         metavar="T",
-        help="secret that viewers of the live page must give (default: MIEN_TOKEN from the environment)",
+        help="secret that viewers of the live page must enter (default: MIEN_TOKEN from the environment)",
     )
     out.add_argument("--blur", action="store_true", help="hide faces in what is saved or served")
     out.add_argument("--quiet", action="store_true", help="print only warnings and errors")
@@ -95,7 +95,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--precision",
         choices=("auto", *FILES),
         default="auto",
-        help="numbers that the model is computed in (default: auto)",
+        help="number format in which the model is computed (default: auto)",
     )
     how.add_argument("--threads", metavar="N", type=_threads, help="threads of the model (default: all cores but one)")
     how.add_argument("--personal", metavar="FILE", help="file of expressions that fer-enroll learned on this device")
@@ -125,42 +125,42 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="S",
         type=_seconds,
         default=StreamOptions.smoothing,
-        help="average what videos and cameras show over about so many seconds; 0: not at all (default: %(default)s)",
+        help="smooth the results of videos and cameras over about S seconds; 0 turns it off (default: %(default)s)",
     )
     how.add_argument(
         "--baseline",
         metavar="S",
         type=_seconds,
         default=0.0,
-        help="take off what each face shows in its first S seconds, when it should be at rest (default: 0)",
+        help="subtract what each face shows in its first S seconds, when it should be at rest (default: 0)",
     )
     how.add_argument(
         "--temporal",
         action=argparse.BooleanOptionalAction,
-        help="read faces of videos and cameras from their last frames, with the bundle's temporal encoder (default: "
-        "where it has one)",
+        help="recognize faces in videos and cameras from their last frames, with the bundle's temporal encoder "
+        "(default: if it has one)",
     )
     how.add_argument(
         "--offline",
         action="store_true",
-        help="read each frame of a video file from those before and after it, 1.2 s later",
+        help="recognize each frame of a video file with the frames before and after it, 1.2 s later",
     )
     add_turning(how)
     how.add_argument(
         "--every",
         metavar="SECONDS",
         type=_seconds,
-        help="how often to fetch the http address of one picture (default: 1)",
+        help="seconds from one fetch of the http address of a single picture to the next (default: 1)",
     )
-    how.add_argument("--loop", action="store_true", help="play a video file over and over, as if it were a camera")
+    how.add_argument("--loop", action="store_true", help="repeat a video file forever, as if it were a camera")
     how.add_argument("--max-frames", metavar="N", type=_positive, help="stop after N frames of each source")
     parser.add_argument("--version", action="version", version=f"mien {version('mien')}")
     words = list(sys.argv[1:] if argv is None else argv)
-    end = words.index("--") if "--" in words else len(words)  # argparse does not know it between options
+    end = words.index("--") if "--" in words else len(words)  # argparse does not support it between options
     args = parser.parse_intermixed_args(words[:end])
     args.sources = [*args.sources, *args.source, *words[end + 1 :]]
     if (args.camera is not None) + args.demo + bool(args.sources) > 1:
-        parser.error("sources, --camera and --demo exclude each other; give one of them")
+        parser.error("sources, --camera and --demo exclude each other; give only one of them")
     if not (args.camera is not None or args.demo or args.sources):
         parser.error("say what to read: sources, or --camera N, or --demo")
     for name in ("save", "json", "csv", "summary", "serve", "token", "personal"):
@@ -187,7 +187,7 @@ def add_turning(group: argparse._ArgumentGroup) -> None:
         type=int,
         choices=(0, 90, 180, 270),
         default=0,
-        help="turn all pictures clockwise by 90, 180 or 270, as for a camera that hangs on its side (default: 0)",
+        help="turn all pictures clockwise by 90, 180 or 270, for a camera that is mounted sideways (default: 0)",
     )
     group.add_argument("--flip", action="store_true", help="mirror all pictures left to right, after --rotate")
 
@@ -205,7 +205,7 @@ def _threads(text: str) -> int:
 
 
 def _whole(text: str, least: int, most: int, what: str) -> int:
-    # isdigit alone is also true of ², which is no number for int.
+    # isdigit alone also accepts characters such as ², which int does not.
     plain = text.isascii() and text.isdigit() and len(text) < 20
     if not plain or not least <= int(text) <= most:
         raise argparse.ArgumentTypeError(f"{without_secrets(text)[:40]!r} is not {what}")

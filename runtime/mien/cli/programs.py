@@ -1,8 +1,12 @@
-"""Where the programs start that need OpenCV at once: one that is half there, and an early Ctrl-C, are told in words."""
+"""Entry points of the programs. Each imports everything else only after the checks, so that a broken OpenCV or numpy,
+and an early Ctrl-C, give a proper message."""
 
 from __future__ import annotations
 
-from mien.cli.startup import start
+
+def fer_run() -> None:
+    """``fer-run``."""
+    _start("fer-run", "mien.cli")
 
 
 def fer_enroll() -> None:
@@ -16,18 +20,24 @@ def fer_bench() -> None:
 
 
 def fer_doctor() -> None:
-    """``fer-doctor``, which needs numpy, and says itself what is wrong with the rest."""
+    """``fer-doctor``, which needs only numpy, and reports itself what is wrong with the rest."""
     _start("fer-doctor", "mien.cli.doctor", "check_numpy")
 
 
 def _start(program: str, module: str, check: str = "check_opencv") -> None:
+    """Run ``work`` of a module, and leave the process with the exit code that it returns."""
+    try:
+        from mien.terminal import entry
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
     def work() -> int:
         from importlib import import_module
 
         from mien import packages
 
         getattr(packages, check)()
-        import_module(module).main()
-        return 0
+        code: int = import_module(module).work()
+        return code
 
-    start(program, work)
+    entry(program, work)

@@ -1,4 +1,4 @@
-"""Where the results of one fer-run go: files, a window, the live page."""
+"""Where the results of fer-run go: files, a window, the live page."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ from mien.web import LivePage
 from mien.web.address import listen
 
 STILLS = ("image", "images")
-"""Kinds of sources whose frames have nothing to do with each other."""
+"""Kinds of sources whose frames are independent."""
 
 
 class Deferred:
-    """A sink that ``make`` makes when the first frame comes, so that until then files of an earlier run stay."""
+    """A sink that ``make`` creates when the first frame comes, so that files of an earlier run survive until then."""
 
     def __init__(self, make: Callable[[], Sink]):
         self._make = make
-        self._made: Sink | None = None
+        self._sink: Sink | None = None
 
     def write(self, frame: Frame, faces: Sequence[Face]) -> None:
-        self._made = self._made or self._make()
-        self._made.write(frame, faces)
+        self._sink = self._sink or self._make()
+        self._sink.write(frame, faces)
 
     def close(self) -> None:
-        if self._made:
-            self._made.close()
+        if self._sink:
+            self._sink.close()
 
 
 @dataclass
@@ -65,11 +65,11 @@ class Results:
 
     @property
     def drawn(self) -> bool:
-        """Whether anything shows the picture itself."""
+        """Whether any output needs the picture."""
         return bool(self.pictures or self.window or self.page)
 
     def write(self, frame: Frame, faces: Sequence[Face], hidden: Sequence[Face]) -> None:
-        """Hand one frame and its faces to everything that was asked for."""
+        """Pass a frame and its faces to all requested outputs."""
         for sink in self.sinks:
             sink.write(frame, faces)
         if self.page:
@@ -84,19 +84,19 @@ class Results:
 
 
 class Outputs:
-    """What one call of fer-run was asked to write, for all of its sources.
+    """The requested outputs of a run, for all of its sources.
 
-    JSON lines and CSV are one file for all of them, as each record names its source; ``--save`` and ``--summary`` are,
-    for several, folders with a file each.
+    JSON lines and CSV are one file for all sources, because each record names its source. With several sources,
+    ``--save`` and ``--summary`` are folders with a file for each.
     """
 
     def __init__(self, args: argparse.Namespace, read: Sequence[Path], *, several: bool):
-        """``read``: the files of all sources. Everything that can be refused before a source is open is refused here,
-        before any result of an earlier run is touched: OutputError and InputError."""
+        """``read``: the files of all sources. Raises OutputError or InputError for everything that can be rejected
+        before a source is opened, and before any result of an earlier run is touched."""
         self._args, self._several = args, several
         self._inputs = Inputs(read)
         self._taken: defaultdict[str, set[str]] = defaultdict(set)
-        """Names that were given already, by folder."""
+        """Names that are in use already, by folder."""
         self._shared: list[Sink] | None = None
         self._pictures: list[PictureSink] = []
         self._window: Window | None = None
@@ -117,12 +117,12 @@ class Outputs:
             listen(args.serve).close()
 
     def prepare(self, source: Source) -> None:
-        """Look at what ``source``, which is open, is to be written to. Raises as above."""
+        """Check the outputs for ``source``, which is open. Raises OutputError or InputError."""
         args = self._args
         if args.offline and source.kind != "video":
-            raise InputError(f"--offline is for video files, and {source.name} is none; leave it out")
+            raise InputError(f"--offline is only for video files, which {source.name} is not; leave it out")
         if args.serve and source.kind in STILLS:
-            raise InputError(f"--serve shows what moves, and {source.name} is a picture; use --save")
+            raise InputError(f"--serve is for videos and cameras, but {source.name} is a picture; use --save")
         for path in filter(None, (args.save, args.summary)):
             if self._is_folder(path):
                 make_folder(Path(path))
@@ -136,7 +136,8 @@ class Outputs:
         self._window = Window(f"mien: {source.name}", wait=source.kind in STILLS) if args.show else None
 
     def begin(self, source: Source, recognizer: Recognizer, own: ExitStack, all_: ExitStack) -> Results:
-        """Make what ``prepare`` looked at. ``own`` closes what is of this source alone, ``all_`` the rest."""
+        """Create the outputs that ``prepare`` checked. ``own`` closes those of this source, ``all_`` the shared
+        ones."""
         args = self._args
         page = self._serve(source, recognizer) if args.serve else None
         if self._shared is None:
@@ -152,7 +153,7 @@ class Outputs:
         return Results([*self._shared, *summary], self._pictures, self._window, page, args.blur)
 
     def written(self) -> list[str]:
-        """Every file or folder that was asked for."""
+        """All requested files and folders."""
         return [os.path.abspath(path) for path in self._files()]
 
     def _is_folder(self, path: str) -> bool:

@@ -1,4 +1,4 @@
-"""What may come between while a source is read: signals, and warnings."""
+"""Signals and warnings while a source is read."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ T = TypeVar("T")
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM while nothing is read yet."""
+    """Ctrl-C or SIGTERM before anything is read."""
 
 
 class Stop:
-    """Set by the first Ctrl-C or SIGTERM, which lets the frame in work be finished; a second one ends at once.
+    """A handler for Ctrl-C and SIGTERM. The first signal lets the current frame be finished; a second one ends at once.
 
-    Within ``at_once`` the first one does, too.
+    Within ``at_once`` the first one ends at once too.
     """
 
     signal = 0
@@ -44,20 +44,20 @@ class Stop:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Raise Stopped when the signal comes, or where it has come: while there is no frame whose results could be
-        lost, as sources are opened and engines measured."""
+        """Within the context, raise Stopped when a signal comes or has come. For times when no results can be lost, such
+        as when sources are opened and engines measured."""
         self._now = True
         try:
             if self.signal:
                 raise Stopped
             yield
-            if self.signal:  # a library may have swallowed what was raised within it
+            if self.signal:  # a library may have swallowed the exception
                 raise Stopped
         finally:
             self._now = False
 
     def heeded_by(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """``frames``, no further than the one that comes when the signal does."""
+        """``frames``, up to the one that is current when a signal comes."""
         for frame in frames:
             yield frame
             if self.signal:
@@ -65,8 +65,8 @@ class Stop:
 
 
 def aside(work: Callable[[], T], undo: Callable[[T], object]) -> T:
-    """What ``work`` returns or raises. It is done on a thread, so that a signal is heeded also while it hangs in a
-    driver; what it returns after that is given to ``undo``."""
+    """What ``work`` returns or raises. It runs on a thread, so that signals are handled even while it hangs in a
+    driver; if it returns after that, its result is passed to ``undo``."""
     done: Future[T] = Future()
 
     def run() -> None:
@@ -77,7 +77,7 @@ def aside(work: Callable[[], T], undo: Callable[[T], object]) -> T:
 
     thread = threading.Thread(target=run, name="mien opening", daemon=True)
     try:
-        thread.start()  # which waits for the thread, so that a signal may come within it
+        thread.start()  # it waits for the thread to start, so a signal may arrive here too
         return done.result()
     except Stopped:
         ABANDONED.append(thread)
@@ -86,7 +86,7 @@ def aside(work: Callable[[], T], undo: Callable[[T], object]) -> T:
 
 
 class _Warnings(logging.Handler):
-    """Warnings on stderr, above the progress bar."""
+    """Prints warnings on stderr, above the progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         tell(f"fer-run: warning: {record.getMessage()}")
@@ -94,7 +94,8 @@ class _Warnings(logging.Handler):
 
 @contextmanager
 def messages() -> Iterator[None]:
-    """mien's warnings in place of those of OpenCV, FFmpeg and the codecs, which name no remedy."""
+    """Within the context, print mien's warnings instead of those of OpenCV, FFmpeg and the codecs, which name no
+    remedy."""
     quiet_opencv()
     handler, logger = _Warnings(logging.WARNING), logging.getLogger("mien")
     logger.addHandler(handler)
@@ -106,6 +107,7 @@ def messages() -> Iterator[None]:
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
+    """Within the context, a ``Stop`` handles Ctrl-C and SIGTERM."""
     stop = Stop()
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -76,7 +76,7 @@ def bench(tiny_bundle: Path, tmp_path: Path, clip: Path) -> Bench:
 
 
 def started(*args: str, **options: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from mien.bench import main; main()", *args]
+    command = [sys.executable, "-c", "from mien.cli.programs import fer_bench; fer_bench()", *args]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 

@@ -64,7 +64,14 @@ def fresh(code: str, *args: str, libraries: Path | None = None) -> subprocess.Co
     """fer-doctor in a process of its own, in which ``code`` runs first. ``libraries``: a folder of broken ones."""
     folders = filter(None, (str(libraries or ""), os.environ.get("PYTHONPATH")))
     path = {"PYTHONPATH": os.pathsep.join(folders)}
-    command = [sys.executable, "-c", f"{code}\nfrom mien.cli.doctor import main; main()", "--threads", "1", *args]
+    command = [
+        sys.executable,
+        "-c",
+        f"{code}\nfrom mien.cli.programs import fer_doctor; fer_doctor()",
+        "--threads",
+        "1",
+        *args,
+    ]
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | path, timeout=600, check=False)
 
 
@@ -466,7 +473,7 @@ def test_a_reader_that_leaves_ends_it_quietly(bundle: Path) -> None:
     command = [
         sys.executable,
         "-c",
-        "from mien.cli.doctor import main; main()",
+        "from mien.cli.programs import fer_doctor; fer_doctor()",
         "--threads",
         "1",
         "--model",

@@ -84,7 +84,7 @@ def test_a_glob_of_pictures_and_videos(
     assert names == ["shot1.png", "shot10.png", *["clip.mp4"] * 3]
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "no picture or video that is read here: 1 .txt" in err
+    assert "because they are not supported: 1 .txt" in err
 
 
 def test_a_folder_and_its_folders(fer_run: Run, mixed: Path, tmp_path: Path) -> None:

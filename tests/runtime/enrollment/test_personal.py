@@ -187,7 +187,7 @@ def test_rename_and_remove_leave_the_others_as_they_were(exemplars: Exemplars) -
     left = made.removed("pout").read(face.probabilities, face.embedding)
     assert left[:, 8] / left[:, 0] == pytest.approx(before[:, 8] / before[:, 0])
     for wrong in (lambda: made.renamed("x", "y"), lambda: made.removed("x"), lambda: made.renamed("wink", "pout")):
-        with pytest.raises(InputError, match="there is|exists already"):
+        with pytest.raises(InputError, match=r"there is|exists already"):
             wrong()
 
 

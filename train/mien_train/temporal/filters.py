@@ -52,7 +52,7 @@ def streamed(made: Sequences, seconds: float) -> Reading:
         for i in range(int(np.isfinite(times).sum())):
             named = dict(zip(EXPRESSIONS, made.expression[s, i].tolist(), strict=True))
             alone = Face(BOX, None, 1.0, Expression("", 0.0, named), Affect(*made.affect[s, i].tolist()), BOX)
-            place, step = person.settle(Detection(BOX, None, 1.0), float(times[i]) + 1.0)
+            place, step = person.smooth_position(Detection(BOX, None, 1.0), float(times[i]) + 1.0)
             face = person.update(alone, place, step, Labeling())
             expression[s, i] = list(face.expression.probabilities.values())
             assert face.affect is not None
