@@ -44,8 +44,8 @@ class Stop:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Within the context, raise Stopped when a signal comes or has come. For times when no results can be lost, such
-        as when sources are opened and engines measured."""
+        """Within the context, raise Stopped when a signal comes or has come. For times when no results can be lost,
+        such as when sources are opened and engines measured."""
         self._now = True
         try:
             if self.signal:
