@@ -14,9 +14,9 @@ import numpy as np
 
 from mien.bundle import FILES, IR_FILES, Bundle, find_bundle
 from mien.bundle.card import CARD, ModelCard, read_card
-from mien.diagnostics.golden import GOLDEN, golden_crops, golden_text
 from mien.engines import Engine, load_engine
 from mien.engines.cores import processor
+from mien.engines.golden import GOLDEN, golden_crops, golden_text
 from mien.errors import InputError, MienError, OutputError
 from mien.files import sha256
 from mien.types import EXPRESSIONS

@@ -14,8 +14,8 @@ from trt_rules import violations
 
 import mien_export.fp16
 from mien.bundle import find_bundle
-from mien.diagnostics.golden import golden_crops
 from mien.engines import load_engine
+from mien.engines.golden import golden_crops
 from mien.errors import ModelInvalid
 from mien_export.calibration_faces import read_faces
 from mien_export.correction import weights_of

@@ -16,7 +16,7 @@ import mien_export.pack
 from mien import Recognizer
 from mien.bundle import find_bundle
 from mien.bundle.card import read_card
-from mien.diagnostics.golden import GOLDEN, check
+from mien.engines.golden import GOLDEN, check
 from mien.errors import EngineUnavailable, InputError, ModelInvalid, OutputError
 from mien_export.cli import main, parse_args, run
 from mien_export.pack import Wanted, pack

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mien.bundle import find_bundle
 from mien.bundle.card import CARD
-from mien.diagnostics.golden import GOLDEN, golden_crops, golden_text
 from mien.engines import load_engine
+from mien.engines.golden import GOLDEN, golden_crops, golden_text
 
 
 def change(folder: Path, files: Mapping[str, bytes] | None = None, **values: object) -> Path:

@@ -12,10 +12,10 @@ import numpy as np
 from mien.bench.scene import scene
 from mien.bench.timing import Samples, figures
 from mien.bundle import FILES, Bundle
-from mien.diagnostics.golden import golden_crops
 from mien.diagnostics.machine import Facts
 from mien.diagnostics.selftest import words
 from mien.engines import EXTRAS, Engine, has_library
+from mien.engines.golden import golden_crops
 from mien.engines.selection import AUTOMATIC, Backend, open_backend
 from mien.errors import EngineUnavailable, ModelInvalid
 from mien.types import Floats, Image

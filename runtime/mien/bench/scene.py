@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien.diagnostics.golden import golden_crops
+from mien.engines.golden import golden_crops
 from mien.errors import OutputError
 from mien.paths import for_native
 from mien.types import Floats, Image

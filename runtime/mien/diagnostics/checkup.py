@@ -7,9 +7,9 @@ import argparse
 from collections.abc import Iterator
 
 from mien.bundle import IR_FILES, MODELS, Bundle, find_bundle
-from mien.diagnostics.golden import GOLDEN
 from mien.diagnostics.machine import Facts, Problems
 from mien.diagnostics.selftest import try_backend, try_picture, words
+from mien.engines.golden import GOLDEN
 from mien.engines.selection import Backend, Selection, candidates, select_backend
 from mien.errors import MienError
 

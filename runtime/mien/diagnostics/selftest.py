@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from mien.bundle import Bundle
-from mien.diagnostics.golden import GOLDEN, TOLERANCES, agrees, check
 from mien.diagnostics.machine import Facts, Problems
+from mien.engines.golden import GOLDEN, TOLERANCES, agrees, check
 from mien.engines.selection import Backend, open_backend
 from mien.errors import MienError, ModelInvalid, SourceError
 from mien.recognizer import Recognizer

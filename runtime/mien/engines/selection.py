@@ -19,6 +19,7 @@ import numpy as np
 from mien.bundle import IR_FILES, Bundle
 from mien.engines import DEVICES, Engine, has_library, load_engine
 from mien.engines.cores import processor, usable_cores
+from mien.engines.golden import INT8_WRONG, check
 from mien.errors import EngineUnavailable, ModelInvalid
 from mien.files import cache_folder, write_whole
 from mien.types import Image
@@ -117,9 +118,21 @@ def _proven(bundle: Bundle, device: str, precision: str) -> bool:
 
 
 def open_backend(bundle: Bundle, backend: Backend, threads: int | None) -> Engine:
-    """The engine for a device and precision. Raises EngineUnavailable or ModelInvalid."""
+    """The engine for a device and precision.
+
+    Raises:
+        EngineUnavailable: it cannot be had, or it computes something else than the model in int8.
+        ModelInvalid: it cannot use the bundle's files.
+    """
     device, precision = backend
-    return load_engine(bundle.model_file(precision, device), device=device, threads=threads, precision=precision)
+    engine = load_engine(bundle.model_file(precision, device), device=device, threads=threads, precision=precision)
+    differences = check(engine, bundle) if precision == "int8" else None
+    if differences and differences["expression"] > INT8_WRONG:
+        raise EngineUnavailable(
+            f"{engine.name} is wrong in int8 on this processor: probabilities differ by up to "
+            f"{differences['expression']:.2f}, as those of x86 without VNNI do; use precision='fp32'"
+        )
+    return engine
 
 
 def _measure(bundle: Bundle, possible: Sequence[Backend], threads: int | None) -> Selection:

@@ -16,8 +16,8 @@ pytest.importorskip("openvino")
 from tiny_card import change
 
 from mien.bundle import FILES, IR_FILES, find_bundle
-from mien.diagnostics.golden import golden_crops
 from mien.engines import load_engine
+from mien.engines.golden import golden_crops
 from mien.engines.ort import OrtEngine
 from mien.engines.ov import OvEngine
 from mien.errors import InputError, ModelInvalid

@@ -24,6 +24,10 @@ TOLERANCES = {"fp32": 1e-3, "fp16": 0.01, "int8": 0.15}
 range is twice as wide, may differ twice as much. Kernels for int8 differ between processors, so exceeding that limit is
 only a warning."""
 
+INT8_WRONG = 0.3
+"""Difference of a probability from which on an int8 model is not run: kernels that overflow make it 0.4 and more, and
+lose 15 points of accuracy."""
+
 Ints = NDArray[np.int64]
 
 

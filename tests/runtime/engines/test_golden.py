@@ -13,8 +13,8 @@ import pytest
 from tiny_card import add_golden, change
 
 from mien.bundle import find_bundle
-from mien.diagnostics.golden import GOLDEN, PICTURES, TOLERANCES, agrees, check, golden_crops, golden_text, read_golden
 from mien.engines import Engine, load_engine
+from mien.engines.golden import GOLDEN, PICTURES, TOLERANCES, agrees, check, golden_crops, golden_text, read_golden
 from mien.errors import ModelInvalid
 from mien.types import Floats, Image
 
