@@ -198,5 +198,6 @@ def _cache_file(bundle: Bundle, possible: Sequence[Backend], threads: int | None
             versions.append((name, version(name)))
     # Machines may share a home, and a container may start with or without a GPU, or with other cores.
     gpus = [name for name in GPUS if Path(name).exists()], os.environ.get("CUDA_VISIBLE_DEVICES")
-    parts = (processor(), usable_cores(), gpus, versions, sorted(bundle.card.files.items()), threads, list(possible))
+    # The first number rises when what is measured, or what is refused, changes.
+    parts = (2, processor(), usable_cores(), gpus, versions, sorted(bundle.card.files.items()), threads, list(possible))
     return cache_folder() / "choices" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:20]}.json"
