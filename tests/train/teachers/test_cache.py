@@ -78,7 +78,7 @@ def test_a_second_call_computes_nothing(
 ) -> None:
     path = write_cache(teacher, item, tmp_path)
     before = path.stat().st_mtime_ns
-    monkeypatch.setattr("mien_train.teachers.cache.predict_teacher", lambda *_, **__: pytest.fail("computed twice"))
+    monkeypatch.setattr("mien_train.teachers.cache.teacher_outputs", lambda *_, **__: pytest.fail("computed twice"))
     assert write_cache(teacher, item, tmp_path) == path
     assert path.stat().st_mtime_ns == before
 
@@ -117,10 +117,10 @@ def test_nothing_else_is_taken_for_a_teachers_outputs(teacher: Teacher, item: Fa
         with pytest.raises(InputError, match=f"only of other teachers or crops .*{path.name}"):
             read_cache(other, item.faces, folder)
         path.rename(cache_file(folder, item.faces.name, other))  # a file under a wrong name
-        with pytest.raises(InputError, match="made by another teacher, or of another crop"):
+        with pytest.raises(InputError, match="made by another teacher, or from another crop"):
             read_cache(other, item.faces, folder)
         cache_file(folder, item.faces.name, other).rename(path)
     moved = load_teacher(tmp_path / "teacher.pt")
     moved.crop = replace(CROP, size=48)
-    with pytest.raises(InputError, match="of another crop"):
+    with pytest.raises(InputError, match="from another crop"):
         read_cache(moved, item.faces, folder)

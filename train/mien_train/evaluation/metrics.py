@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -90,6 +91,14 @@ def calibration_error(probabilities: NDArray[np.float64], labels: NDArray[np.int
 
 def _calibration(probabilities: Tensor, labels: Tensor) -> Tensor:
     return multiclass_calibration_error(probabilities, labels, num_classes=COUNT, n_bins=BINS)
+
+
+def concordance(predicted: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(N, K) each -> (K,) concordance correlation coefficients (Lin 1989); 0 where one of the two does not vary."""
+    pair = torch.from_numpy(predicted).double(), torch.from_numpy(truth).double()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The variance of predictions or target is close to zero")
+        return np.nan_to_num(np.atleast_1d(concordance_corrcoef(*pair).numpy()))
 
 
 def affect_metrics(predicted: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, Any]:

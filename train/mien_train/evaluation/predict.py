@@ -1,4 +1,4 @@
-"""Run a student over a set: logits, affect and embeddings beside the labels, as arrays."""
+"""Run a student or a teacher over a set: its outputs beside the labels, as arrays."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from mien.align import CropSpec
 from mien_train.data.batches import EvaluationFaces, Faces
 from mien_train.models.student import Student
 from mien_train.teachers.base import Teacher
+from mien_train.teachers.outputs import teacher_outputs
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Arrays over N images. ``logits`` (N, 8) are raw; ``expression`` -1 and NaN ``affect`` mean no label.
+    """Arrays over N images. ``logits`` (N, 8) are not calibrated; ``expression`` -1 and NaN ``affect`` mean no label.
 
-    ``classes``: the ids that occur as labels. A set of seven classes is scored over its seven, as the literature does:
-    a prediction outside of them falls to the likeliest inside.
+    ``classes``: the ids that occur as labels. A set of seven classes is scored over its seven, as in the literature:
+    the prediction is the likeliest of these, whatever the network thinks of others.
     """
 
     logits: NDArray[np.float32]
@@ -37,7 +37,7 @@ class Predictions:
         return np.unique(self.expression[self.expression >= 0])
 
     def probabilities(self, *, calibrated: bool = True) -> NDArray[np.float64]:
-        """Softmax over the classes of the set, (N, 8), zero elsewhere."""
+        """Softmax over the classes of the set, (N, 8), 0 for the others."""
         logits = self.logits.astype(np.float64)
         if calibrated:
             logits = logits / self.temperature
@@ -47,7 +47,7 @@ class Predictions:
         return np.asarray(weights / weights.sum(1, keepdims=True))
 
     def labeled(self) -> Predictions:
-        """Only the rows with an expression label."""
+        """Only the images with an expression label."""
         keep = self.expression >= 0
         return replace(self, **{name: values[keep] for name, values in vars(self).items()})
 
@@ -57,7 +57,7 @@ class Predictions:
 
 
 def joined(parts: Sequence[Predictions]) -> Predictions:
-    """Predictions on several sets as those on one."""
+    """Predictions on several sets as if they were one."""
     return Predictions(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
 
 
@@ -65,7 +65,8 @@ def joined(parts: Sequence[Predictions]) -> Predictions:
 def predict(
     student: Student, item: Faces, spec: CropSpec, *, limit: int = 0, mirrored: bool = False, batch: int = 128
 ) -> Predictions:
-    """Plain crops, no flip averaging: what the runtime would see. ``limit`` takes that many images, evenly spread."""
+    """Predictions on plain crops, as the runtime cuts them, without averaging over mirror images. ``limit``: at most so
+    many images, evenly spread over the set (0: all)."""
     was_training = student.training
     student.eval()
     device = next(student.parameters()).device
@@ -79,13 +80,8 @@ def predict(
     return Predictions(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def predict_teacher(teacher: Teacher, item: Faces, *, progress: bool = False, batch: int = 128) -> Predictions:
-    """A teacher's outputs, on crops cut its own way. Its embedding has no columns where it gives none."""
-    parts = []
-    loader = DataLoader(EvaluationFaces(item, teacher.crop), batch)
-    for crops, expression, affect in tqdm(loader, item.faces.name, disable=not progress, mininterval=5.0):
-        made = teacher(crops, teacher.crop)
-        embedding = torch.zeros((len(crops), 0)) if made.embedding is None else made.embedding
-        outputs = (made.logits, made.affect, embedding, torch.ones((len(crops), 1)))
-        parts.append([t.float().cpu().numpy() for t in outputs] + [expression.numpy(), affect.numpy()])
-    return Predictions(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+def predict_teacher(teacher: Teacher, item: Faces) -> Predictions:
+    """A teacher's outputs, on crops cut its own way, as those of a student whose temperature is 1."""
+    taught, faces = teacher_outputs(teacher, item), item.faces
+    temperature = np.ones((len(faces), 1), np.float32)
+    return Predictions(taught.logits, taught.affect, taught.embedding, temperature, faces.expression, faces.affect)

@@ -1,7 +1,8 @@
-"""Teacher outputs kept on disk: computed once for each image of a set, read by every training run.
+"""Teacher outputs on disk: computed once for each image of a set, read by every training run.
 
-One parquet file per set and teacher, one row per image, keyed by the hash of the encoded image, so neither the order
-of the rows nor a held-out part matters. The file names the teacher by its identity hash and the crop it saw.
+There is one parquet file per set and teacher, with one row per image. The key is the hash of the encoded image, so
+neither the order of the rows nor a held-out part matters. The file's metadata name the teacher, by its identity hash,
+and the crop that it saw.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from mien.errors import InputError
 from mien.files import replacing
 from mien_train.data.batches import Faces, Taught
 from mien_train.data.datasets import FaceSet
-from mien_train.evaluation.predict import predict_teacher
 from mien_train.loop.precision import warn_of_emulation
 from mien_train.teachers.base import Teacher
+from mien_train.teachers.outputs import teacher_outputs
 
 FLOAT = np.float32
 
 
 def write_cache(teacher: Teacher, item: Faces, folder: Path, precision: str = "no") -> Path:
-    """Compute and keep the outputs for every image of ``item``. An existing file of the same teacher is kept.
+    """Compute the outputs for every image of ``item`` and write them, unless there is a file of this teacher already.
 
-    ``precision``: ``bf16`` runs torch networks in mixed precision, about twice as fast on CPUs that have it.
+    ``precision``: ``bf16`` runs torch networks in mixed precision, about twice as fast on CPUs that support it.
     """
     path = cache_file(folder, item.faces.name, teacher)
     if path.exists():
@@ -38,12 +39,12 @@ def write_cache(teacher: Teacher, item: Faces, folder: Path, precision: str = "n
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     warn_of_emulation(precision, kind)
     with torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16"):
-        made = predict_teacher(teacher, item, progress=True)
+        taught = teacher_outputs(teacher, item, progress=True)
     columns = {
         "image": [image_key(item.faces, i) for i in range(len(item.faces))],
-        "logits": list(made.logits),
-        "affect": list(made.predicted_affect),
-        "embedding": list(made.embedding.astype(np.float16)),
+        "logits": list(taught.logits),
+        "affect": list(taught.affect),
+        "embedding": list(taught.embedding.astype(np.float16)),
     }
     about = {"teacher": teacher.identity, "name": teacher.name, "crop": asdict(teacher.crop), "set": item.faces.name}
     about["precision"] = precision
@@ -57,8 +58,7 @@ def write_cache(teacher: Teacher, item: Faces, folder: Path, precision: str = "n
 def read_cache(teacher: Teacher, faces: FaceSet, folder: Path) -> Taught:
     """The outputs for ``faces``, in their order.
 
-    Raises InputError where there is none, or where it is another teacher's, or was made of another crop, or lacks
-    images of the set.
+    Raises InputError where there is no file, or where it is of another teacher or crop, or lacks images of the set.
     """
     path = cache_file(folder, faces.name, teacher)
     again = f"run: fer-train cache TEACHER {faces.name} -o {folder}"
@@ -71,7 +71,7 @@ def read_cache(teacher: Teacher, faces: FaceSet, folder: Path) -> Taught:
     table = pq.read_table(path)
     about = json.loads((table.schema.metadata or {}).get(b"mien", b"{}"))
     if about.get("teacher") != teacher.identity or about.get("crop") != asdict(teacher.crop):
-        raise InputError(f"{path} was made by another teacher, or of another crop; remove it and {again}")
+        raise InputError(f"{path} was made by another teacher, or from another crop; remove it and {again}")
     rows = {key: row for row, key in enumerate(table["image"].to_pylist())}
     order = [rows.get(image_key(faces, i), -1) for i in range(len(faces))]
     missing = order.count(-1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,10 @@ from mien.tracking.face_state import AFTER_ENCODER
 from mien.tracking.offline import VOTE_SECONDS
 from mien.tracking.options import StreamOptions
 from mien.types import EXPRESSIONS
+from mien_train.evaluation.metrics import concordance
 from mien_train.temporal.filters import Filter, Reading, averaged, held, raw, slid, streamed
 from mien_train.temporal.network import TemporalNet
-from mien_train.temporal.sequences import Sequences
+from mien_train.temporal.sequences import Floats, Sequences
 from mien_train.temporal.train import encode
 
 COUNT = len(EXPRESSIONS)
@@ -87,7 +88,7 @@ def accuracy(reading: Reading, made: Sequences) -> float:
 def figures(reading: Reading, made: Sequences) -> dict[str, Any]:
     """Over all frames; each with its 95 % interval, from sequences drawn with replacement (Efron 1979). None where the
     sequences have no such labels."""
-    tables = [_counts(reading, made, s) for s in range(len(made))]
+    tables = _tables(reading, made)
     names = ("accuracy", "macro_f1", "ccc_valence", "ccc_arousal", "flips")
     whole = _figures(tables)
     rng = np.random.default_rng(0)
@@ -97,8 +98,7 @@ def figures(reading: Reading, made: Sequences) -> dict[str, Any]:
 
 def gains(reading: Reading, other: Reading, made: Sequences) -> dict[str, Any]:
     """Figures of ``reading`` less those of ``other`` on the same sequences, with paired 95 % intervals."""
-    one = [_counts(reading, made, s) for s in range(len(made))]
-    two = [_counts(other, made, s) for s in range(len(made))]
+    one, two = _tables(reading, made), _tables(other, made)
 
     def gap(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         first, second = _figures([one[i] for i in rows]), _figures([two[i] for i in rows])
@@ -122,30 +122,43 @@ def _rounded(names: tuple[str, ...], whole: NDArray[np.float64], draws: Any) -> 
     }
 
 
-def _counts(reading: Reading, made: Sequences, s: int) -> NDArray[np.float64]:
-    """Sums over one sequence that every figure can be had from."""
-    there = np.isfinite(made.times[s])
-    known = there & (made.label[s] >= 0)
-    confusion = np.zeros((COUNT, COUNT))
-    np.add.at(confusion, (made.label[s, known], reading.label[s, known]), 1)
-    rated = there & ~np.isnan(made.truth[s]).any(-1)
-    x, y = reading.affect[s, rated].astype(np.float64), made.truth[s, rated].astype(np.float64)
-    sums = [np.full(2, float(rated.sum())), x.sum(0), y.sum(0), (x * x).sum(0), (y * y).sum(0), (x * y).sum(0)]
-    shown = reading.label[s, there]
-    seconds = float(made.times[s, there][-1] - made.times[s, there][0])
-    return np.concatenate([confusion.ravel(), np.concatenate(sums), [(shown[1:] != shown[:-1]).sum(), seconds]])
+class _Table(NamedTuple):
+    """What figures need of one sequence: ``confusion`` (8, 8), ``flips`` of the shown label over ``seconds``, and its
+    rated frames (N, 2), ``predicted`` and ``truth``."""
+
+    confusion: NDArray[np.float64]
+    flips: int
+    seconds: float
+    predicted: Floats
+    truth: Floats
 
 
-def _figures(tables: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    total = np.sum(tables, axis=0)
-    confusion = total[: COUNT * COUNT].reshape(COUNT, COUNT)
-    hits, true, made = np.diag(confusion), confusion.sum(1), confusion.sum(0)
-    f1 = 2 * hits[true > 0] / (true + made)[true > 0]
-    _, x, y, xx, yy, xy = total[COUNT * COUNT : -2].reshape(6, 2) / np.maximum(total[COUNT * COUNT], 1)
-    rated = total[COUNT * COUNT] > 0
-    ccc = np.full(2, np.nan) if not rated else 2 * (xy - x * y) / (xx - x * x + yy - y * y + (x - y) ** 2 + 1e-9)
+def _tables(reading: Reading, made: Sequences) -> list[_Table]:
+    tables = []
+    for s in range(len(made)):
+        there = np.isfinite(made.times[s])
+        known = there & (made.label[s] >= 0)
+        confusion = np.zeros((COUNT, COUNT))
+        np.add.at(confusion, (made.label[s, known], reading.label[s, known]), 1)
+        rated = there & ~np.isnan(made.truth[s]).any(-1)
+        shown, times = reading.label[s, there], made.times[s, there]
+        flips = int((shown[1:] != shown[:-1]).sum())
+        tables.append(
+            _Table(confusion, flips, float(times[-1] - times[0]), reading.affect[s, rated], made.truth[s, rated])
+        )
+    return tables
+
+
+def _figures(tables: list[_Table]) -> NDArray[np.float64]:
+    """Accuracy, macro-F1, concordance of valence and of arousal, label changes a second; NaN where not known."""
+    confusion = np.sum([table.confusion for table in tables], axis=0)
+    hits, true, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    f1 = 2 * hits[true > 0] / (true + predicted)[true > 0]
     right = hits.sum() / true.sum() if true.sum() else np.nan
-    return np.array([right, f1.mean() if len(f1) else np.nan, *ccc, total[-2] / max(total[-1], 1e-9)])
+    affect, truth = (np.concatenate([getattr(table, name) for table in tables]) for name in ("predicted", "truth"))
+    ccc = concordance(affect, truth) if len(truth) > 1 else np.full(2, np.nan)
+    flips = sum(table.flips for table in tables) / max(sum(table.seconds for table in tables), 1e-9)
+    return np.array([right, f1.mean() if len(f1) else np.nan, *ccc, flips])
 
 
 def mean_delay(made: Sequences, readings: Mapping[str, Reading]) -> dict[str, float]:

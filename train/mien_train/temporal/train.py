@@ -17,7 +17,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from mien.errors import InputError
+from mien_train.evaluation.metrics import concordance
 from mien_train.loop.run_folder import open_folder
+from mien_train.losses.concordance import concordance_loss
 from mien_train.models.checkpoints import save_checkpoint
 from mien_train.temporal.network import CLASSES, TemporalNet, TemporalShape
 from mien_train.temporal.sequences import Floats, Sequences, gather
@@ -167,15 +169,8 @@ def _loss(
     known = ~truth.isnan().any(1)
     if known.any():
         near, far = affect[known], truth[known]
-        loss = loss + recipe.affect * (F.mse_loss(near, far) + 0.5 * (1 - concordance(near, far).mean()))
+        loss = loss + recipe.affect * (F.mse_loss(near, far) + 0.5 * concordance_loss(near, far))
     return loss
-
-
-def concordance(made: Tensor, truth: Tensor) -> Tensor:
-    """(2,) concordance correlation of valence and arousal (Lin 1989), for (N, 2) each."""
-    gap = (made.mean(0) - truth.mean(0)) ** 2
-    both = ((made - made.mean(0)) * (truth - truth.mean(0))).mean(0)
-    return 2 * both / (made.var(0, unbiased=False) + truth.var(0, unbiased=False) + gap + 1e-6)
 
 
 def _score(net: TemporalNet, chosen: Sequences) -> float:
@@ -187,7 +182,5 @@ def _score(net: TemporalNet, chosen: Sequences) -> float:
     if labeled.any():
         figures.append(float((expression.argmax(-1) == chosen.label)[labeled].mean()))
     if known.any():
-        figures.append(
-            float(concordance(torch.from_numpy(affect[known]), torch.from_numpy(chosen.truth[known])).mean())
-        )
+        figures.append(float(concordance(affect[known], chosen.truth[known]).mean()))
     return float(np.mean(figures)) if figures else 0.0
