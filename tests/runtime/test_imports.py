@@ -1,12 +1,12 @@
 """Who may import whom: checked on what a fresh process really loads, and on every import statement."""
 
-import ast
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from import_order import check_order, imports
 
 ROOT = Path(__file__).parents[2]
 # The packages of the runtime from the lowest up, and the modules of each: one imports what stands before it.
@@ -44,23 +44,6 @@ PACKAGES = {
     "cli": ["console", "options", "signals", "inputs", "results", "fer_run", "enroll", "doctor", "programs"],
 }  # fmt: skip
 FRAMEWORKS = {"torch", "torchvision", "timm", "onnx", "datasets", "matplotlib", "mien_train", "mien_export", "skimage"}
-
-
-def imports(path: Path, top_level_only: bool = False) -> set[str]:
-    tree = ast.parse(path.read_text())
-    nodes = tree.body if top_level_only else ast.walk(tree)
-    found = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            assert node.level == 0, f"{path}: relative import"
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
-
-
-def module_name(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT / "runtime/mien").with_suffix("").parts).removesuffix(".__init__")
 
 
 @pytest.mark.parametrize(
@@ -104,24 +87,7 @@ def test_openvino_is_given_nothing_to_send_with() -> None:
 
 
 def test_the_runtime_imports_downward_only() -> None:
-    order = list(PACKAGES)
-    for path in (ROOT / "runtime/mien").rglob("*.py"):
-        name = module_name(path)
-        if name == "__init__":
-            continue
-        package, _, module = name.partition(".")
-        told = f"{package} has no place yet: add it to PACKAGES and to docs/explanation/architecture.md"
-        assert package in PACKAGES, told
-        inside = PACKAGES[package]
-        assert not module or module in inside, f"{name} has no place yet: add it to PACKAGES"
-        for used in imports(path):
-            target, _, part = used.removeprefix("mien.").partition(".")
-            if not used.startswith("mien.") or target not in PACKAGES:
-                continue
-            if target != package:
-                assert order.index(target) < order.index(package), f"{name} imports {used}"
-            elif module and part in inside:  # a package itself may import any of its modules
-                assert inside.index(part) < inside.index(module), f"{name} imports {used}"
+    check_order(ROOT / "runtime/mien", PACKAGES)
 
 
 def test_a_recognizer_loads_no_application() -> None:
@@ -139,7 +105,7 @@ def test_an_engine_never_imports_its_parent() -> None:
     assert not {name for name in at_once if name.startswith("mien.engines.") and ".cores" not in name}
 
 
-def test_wings_keep_to_their_own() -> None:
+def test_runtime_training_and_export_keep_apart() -> None:
     for path in (ROOT / "runtime").rglob("*.py"):
         assert not {name.split(".")[0] for name in imports(path)} & FRAMEWORKS, path
     for path in (ROOT / "train").rglob("*.py"):

@@ -1,0 +1,45 @@
+"""Training imports downward only, package by package and within each; so does export."""
+
+from pathlib import Path
+
+from import_order import check_order
+
+ROOT = Path(__file__).parents[2]
+TRAINING = {
+    "settings": [],
+    "recipe": [],
+    "data": ["compounds", "datasets", "landmarks", "pixels", "augment", "batches", "duplicates", "sets"],
+    "models": ["dlib_resnet", "emonet", "npm_weights", "student", "checkpoints", "from_onnx", "pretrained", "start"],
+    "losses": ["labels", "bound", "features", "concordance", "distillation", "continual"],
+    "loop": ["precision", "threads", "schedule", "loader", "history", "run_folder"],
+    "teachers": ["base", "outputs", "networks", "onnx", "ensemble", "cache"],
+    "evaluation": [
+        "metrics", "predict", "affect_head", "kept_affect", "calibrate", "evaluate", "plots", "report",
+    ],
+    "supervised": ["objective", "opinions", "trainer", "ablate"],
+    "semi": [
+        "pools", "draws", "pseudo", "feedback", "step", "quality", "shares", "train", "compare", "table", "cli",
+    ],
+    "temporal": [
+        "network", "render", "scenes", "sequences", "data", "video", "convert", "train", "filters", "evaluate",
+        "pipeline", "cli",
+    ],
+    "continual": [
+        "classes", "recipe", "folders", "sets", "network", "features", "memory", "learner", "figures", "compare",
+        "fewshot", "plot", "explain", "commands", "cli",
+    ],
+    "finish": [],
+    "cli": [],
+}  # fmt: skip
+MODULES_OF_EXPORT = (
+    "calibration_faces", "correction", "ranges", "parity", "proof", "quantize", "fp16", "openvino_ir", "exemplars",
+    "model_card", "checkpoint", "emonet", "temporal", "pack", "cli",
+)  # fmt: skip
+
+
+def test_training_imports_downward_only() -> None:
+    check_order(ROOT / "train/mien_train", TRAINING)
+
+
+def test_export_imports_downward_only() -> None:
+    check_order(ROOT / "export/mien_export", {module: [] for module in MODULES_OF_EXPORT})
