@@ -91,10 +91,10 @@ def run(args: argparse.Namespace) -> int:
     if proofs:
         print("against fp32 on ONNX Runtime (speed with one thread / two):")
         print(table(proofs))
-    for made in proofs:
-        for reason in made.failures:
-            print(f"fer-export: FORCED although {made.artefact}: {reason}", file=sys.stderr)
-        for remark in remarks(made):
+    for proof in proofs:
+        for reason in proof.failures:
+            print(f"fer-export: FORCED although {proof.artefact}: {reason}", file=sys.stderr)
+        for remark in remarks(proof):
             print(f"note: {remark}")
     size = sum(p.stat().st_size for p in out.iterdir()) / 1e6
     print(f"wrote {out} ({size:.1f} MB); try it: fer-run --model {out} --demo")

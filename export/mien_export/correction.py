@@ -57,15 +57,15 @@ def measure_channels(model: ModelProto, crops: Image) -> Channels:
     read = list(dict.fromkeys(node.input[0] for node in model.graph.node if node.op_type == "Conv"))
     stretched = [found.tensor for found in stretchable(model.graph)]
     pools = [("GlobalAveragePool", name) for name in read] + [("GlobalMaxPool", name) for name in stretched]
-    made = [f"{pool} of {name}" for pool, name in pools]
-    for (pool, name), output in zip(pools, made, strict=True):
+    names = [f"{pool} of {name}" for pool, name in pools]
+    for (pool, name), output in zip(pools, names, strict=True):
         probe.graph.node.append(helper.make_node(pool, [name], [output]))
         probe.graph.output.append(helper.make_empty_tensor_value_info(output))
     session = onnxruntime.InferenceSession(probe.SerializeToString(), providers=["CPUExecutionProvider"])
     means = {name: np.float64(0) for name in read}
     largest = {name: np.float64(-np.inf) for name in stretched}
     for start in range(0, len(crops), CHUNK):
-        parts = session.run(made, {session.get_inputs()[0].name: crops[start : start + CHUNK]})
+        parts = session.run(names, {session.get_inputs()[0].name: crops[start : start + CHUNK]})
         for (pool, name), part in zip(pools, parts, strict=True):
             values = part.reshape(part.shape[:2]).astype(np.float64)
             if pool == "GlobalAveragePool":
@@ -112,12 +112,12 @@ def _alone(node: NodeProto, reads: Mapping[str, int], weights: Mapping[str, Any]
 def equalize(model: ModelProto, channels: Channels) -> tuple[ModelProto, Channels]:
     """The same network with every activation stretched that can be, and its statistics. It computes the same, but for
     clips, which now cut at the ``largest`` value of each channel."""
-    made = ModelProto()
-    made.CopyFrom(model)
-    weights = weights_of(made.graph)
+    equalized = ModelProto()
+    equalized.CopyFrom(model)
+    weights = weights_of(equalized.graph)
     changed: dict[str, NDArray[Any]] = {}
     largest, means = dict(channels.largest), dict(channels.means)
-    for found in stretchable(made.graph):
+    for found in stretchable(equalized.graph):
         if found.tensor not in channels.largest:
             continue
         top = channels.largest[found.tensor]
@@ -133,11 +133,11 @@ def equalize(model: ModelProto, channels: Channels) -> tuple[ModelProto, Channel
         largest[found.tensor] = top * scale
         if found.tensor in means:
             means[found.tensor] = means[found.tensor] * scale
-    for item in made.graph.initializer:
+    for item in equalized.graph.initializer:
         if item.name in changed:
             kind = weights[item.name].dtype
             item.CopyFrom(numpy_helper.from_array(changed[item.name].astype(kind), item.name))
-    return made, Channels(largest, means)
+    return equalized, Channels(largest, means)
 
 
 def misfits(graph: GraphProto, channels: Channels) -> list[str]:
@@ -153,13 +153,13 @@ def misfits(graph: GraphProto, channels: Channels) -> list[str]:
     return found
 
 
-def correct_biases(made: ModelProto, exact: ModelProto, means: Mapping[str, Values]) -> None:
-    """Take back what rounding the weights did to the mean of each output: ``made`` is ``exact`` with some weights
-    quantized, and is changed in place. ``means``: of the inputs of ``exact``'s convolutions."""
-    before, after = weights_of(exact.graph), weights_of(made.graph)
+def correct_biases(rounded_model: ModelProto, exact: ModelProto, means: Mapping[str, Values]) -> None:
+    """Correct the biases for what rounding the weights did to the mean of each output. ``rounded_model`` is ``exact``
+    with some weights quantized, and is changed in place. ``means``: of the inputs of ``exact``'s convolutions."""
+    before, after = weights_of(exact.graph), weights_of(rounded_model.graph)
     layers = {node.output[0]: node for node in exact.graph.node}
-    makers = {output: node for node in made.graph.node for output in node.output}
-    for node in made.graph.node:
+    makers = {output: node for node in rounded_model.graph.node for output in node.output}
+    for node in rounded_model.graph.node:
         source = makers.get(node.input[1]) if node.op_type == "Conv" else None
         if source is None or source.op_type != "DequantizeLinear":
             continue
@@ -170,7 +170,7 @@ def correct_biases(made: ModelProto, exact: ModelProto, means: Mapping[str, Valu
         shift = np.einsum("goi,gi->go", lost, means[layer.input[0]].reshape(groups, -1)).reshape(-1)
         bias = after[node.input[2]] + shift if len(node.input) > 2 and node.input[2] else shift
         name = f"{node.output[0]}_bias"
-        made.graph.initializer.append(numpy_helper.from_array(bias.astype(np.float32), name))
+        rounded_model.graph.initializer.append(numpy_helper.from_array(bias.astype(np.float32), name))
         node.input[:] = [*node.input[:2], name]
 
 

@@ -27,8 +27,8 @@ class Tupled(nn.Module):
         self.network = network
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        made = self.network(image)
-        return tuple(made[name] for name in OUTPUTS)
+        outputs = self.network(image)
+        return tuple(outputs[name] for name in OUTPUTS)
 
 
 def export_emonet(weights: Path, out: Path, opset: int = OPSET) -> float:
@@ -45,10 +45,10 @@ def export_emonet(weights: Path, out: Path, opset: int = OPSET) -> float:
     with replacing(out) as aside:
         quiet_export(network, image, aside, "image", OUTPUTS, opset)
         session = onnxruntime.InferenceSession(str(aside), providers=["CPUExecutionProvider"])
-        made = session.run(None, {"image": image.numpy()})
+        exported = session.run(None, {"image": image.numpy()})
         with torch.inference_mode():
             expected = [output.numpy() for output in network(image)]
-        gap = max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(expected, made, strict=True))
+        gap = max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(expected, exported, strict=True))
         if not gap <= TOLERANCE:
             raise ParityError(f"the exported EmoNet differs from torch by {gap:.1e}; try another --opset")
     return gap

@@ -41,8 +41,8 @@ def write_exemplars(folder: Path, card: ModelCard, sources: Sequence[str]) -> in
     data = pack_exemplars(
         np.searchsorted(own, np.concatenate([faces.expression for faces in known])),
         np.repeat(np.arange(len(known)), [len(faces) for faces in known]),
-        np.concatenate([made["expression"] for made in outputs]),
-        np.concatenate([made["embedding"] for made in outputs]),
+        np.concatenate([part["expression"] for part in outputs]),
+        np.concatenate([part["embedding"] for part in outputs]),
         ", ".join(faces.origin for faces in known),
     )
     (folder / EXEMPLARS).write_bytes(data)

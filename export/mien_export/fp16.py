@@ -57,7 +57,7 @@ def _convert(model: ModelProto, body: range) -> None:
     outputs = {value.name for value in graph.output}
     nodes: list[NodeProto] = []
     halves: set[str] = set()
-    made: set[str] = set()
+    cast: set[str] = set()
     for i, node in enumerate(graph.node):
         inside = i in body and node.op_type != "Constant" and not outputs.intersection(node.output)
         for k, name in enumerate(node.input):
@@ -67,9 +67,9 @@ def _convert(model: ModelProto, body: range) -> None:
                 continue
             other = f"{name}_{'half' if inside else 'float'}"
             node.input[k] = other
-            if other in made:
+            if other in cast:
                 continue
-            made.add(other)
+            cast.add(other)
             if name in constants:
                 graph.initializer.append(_half(constants[name], other))
             else:

@@ -83,12 +83,12 @@ def _expression_table(sets: dict[str, Any]) -> str:
 def _temporal(card: ModelCard) -> str:
     if not card.temporal:
         return ""
-    made = card.temporal
+    encoder = card.temporal
     return (
         "## Temporal encoder\n\n"
-        f"`temporal.onnx` reads a face from up to {made['window']} of its frames, at most {made['span']:g} s away, for "
-        f"{made['macs'] / 1e6:.2f} million multiply-accumulates a frame ({100 * made['macs'] / card.macs:.1f} % of the "
-        f"student's). Trained on {made['training']}."
+        f"`temporal.onnx` reads a face from up to {encoder['window']} of its frames, at most {encoder['span']:g} s "
+        f"away, for {encoder['macs'] / 1e6:.2f} million multiply-accumulates a frame "
+        f"({100 * encoder['macs'] / card.macs:.1f} % of the student's). Trained on {encoder['training']}."
     )
 
 

@@ -80,14 +80,17 @@ def pack(source: str | Path, out: Path, wanted: Wanted) -> tuple[list[Proof], Pa
 
             card = replace(card, temporal=add_temporal(wanted.temporal, folder, wanted.opset))
         proofs = _artifacts(folder, faces, card, wanted)
-        failed = [f"{made.artefact}: {reason}" for made in proofs for reason in made.failures]
+        failed = [f"{proof.artefact}: {reason}" for proof in proofs for reason in proof.failures]
         if failed and not wanted.force:
             raise ProofError(
                 "; ".join(failed) + ". Try --data with more or other faces, or a looser limit; --force writes it anyway"
             )
-        kept = {**card.proofs, **{made.artefact: replace(made, forced=not made.passed).to_dict() for made in proofs}}
+        all_proofs = {
+            **card.proofs,
+            **{proof.artefact: replace(proof, forced=not proof.passed).to_dict() for proof in proofs},
+        }
         files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name not in (CARD, FILE)}
-        card = replace(card, files=files, proofs=kept)
+        card = replace(card, files=files, proofs=all_proofs)
         (folder / CARD).write_text(card.to_json(), encoding="utf-8")
         (folder / FILE).write_text(model_card(card), encoding="utf-8")
         read_card(folder)
@@ -126,8 +129,12 @@ def _from_checkpoint(path: Path, folder: Path, wanted: Wanted) -> tuple[ModelCar
     file = folder / FILES["fp32"]
     write_onnx(model, card, file, wanted.opset)
     crops = faces.crops[:MOST]
-    made = load_engine(file, device="cpu").run(crops)
-    return card, faces, compare(run_torch(model, crops), (made["expression"], made["affect"], made["embedding"]))
+    outputs = load_engine(file, device="cpu").run(crops)
+    return (
+        card,
+        faces,
+        compare(run_torch(model, crops), (outputs["expression"], outputs["affect"], outputs["embedding"])),
+    )
 
 
 def _from_bundle(bundle: Bundle, folder: Path, wanted: Wanted) -> ModelCard:
@@ -169,43 +176,45 @@ def _ranges(folder: Path, faces: FaceCrops, wanted: Wanted, *, fresh: bool) -> F
     if not measured_on_data and not (wanted.int8 and not file.is_file()):
         return faces
     fifth = np.arange(len(faces)) % 5
-    seen, judged, rest = faces.take(fifth == 0), faces.take(fifth == 1), faces.take(fifth > 1)
-    if not (len(seen) and len(judged) and len(rest)):
+    measured, compared, rest = faces.take(fifth == 0), faces.take(fifth == 1), faces.take(fifth > 1)
+    if not (len(measured) and len(compared) and len(rest)):
         raise InputError(f"{len(faces)} faces are too few to calibrate and to prove on; give at least ten with --data")
-    made = best_ranges(folder / FILES["fp32"], seen.crops[:MOST], judged.crops[:MOST], faces.origin)
-    file.write_text(made.to_json(), encoding="utf-8")
+    ranges = best_ranges(folder / FILES["fp32"], measured.crops[:MOST], compared.crops[:MOST], faces.origin)
+    file.write_text(ranges.to_json(), encoding="utf-8")
     return rest
 
 
 def _artifacts(folder: Path, faces: FaceCrops, card: ModelCard, wanted: Wanted) -> list[Proof]:
     fp32 = folder / FILES["fp32"]
-    made: list[tuple[str, Path, str]] = []
+    artifacts: list[tuple[str, Path, str]] = []
     if wanted.int8:
         from mien_export.quantize import quantize
         from mien_export.ranges import RANGES, read_ranges
 
         quantize(fp32, read_ranges(folder / RANGES), folder / FILES["int8"])
-        made.append(("int8", folder / FILES["int8"], "cpu"))
+        artifacts.append(("int8", folder / FILES["int8"], "cpu"))
     if wanted.half:
         from mien_export.fp16 import write_half
 
         write_half(fp32, folder / FILES["fp16"])
-        made.append(("fp16", folder / FILES["fp16"], "cpu"))
+        artifacts.append(("fp16", folder / FILES["fp16"], "cpu"))
     if wanted.openvino:
         from mien_export.openvino_ir import write_ir
 
         for precision, name in IR_FILES.items():
             if (folder / FILES[precision]).is_file():
                 write_ir(folder / FILES[precision], folder / name)
-                made.append((f"openvino {precision}", folder / name, "openvino"))
+                artifacts.append((f"openvino {precision}", folder / name, "openvino"))
     if wanted.tensorrt:
         # The plans are built into this machine's cache as they are opened, where the runtime finds them.
-        held = [precision for precision, name in FILES.items() if (folder / name).is_file()]
-        held = [precision for precision in held if wanted.tensorrt == "tensorrt" or precision != "fp32"]
-        if not held:
+        available = [precision for precision, name in FILES.items() if (folder / name).is_file()]
+        available = [precision for precision in available if wanted.tensorrt == "tensorrt" or precision != "fp32"]
+        if not available:
             raise InputError(f"{wanted.tensorrt} computes in fp16 or int8: add --half or --int8")
-        made += [(f"{wanted.tensorrt} {precision}", folder / FILES[precision], wanted.tensorrt) for precision in held]
-    return [_proof(name, path, device, fp32, faces, card, wanted.limits) for name, path, device in made]
+        artifacts += [
+            (f"{wanted.tensorrt} {precision}", folder / FILES[precision], wanted.tensorrt) for precision in available
+        ]
+    return [_proof(name, path, device, fp32, faces, card, wanted.limits) for name, path, device in artifacts]
 
 
 def _proof(name: str, path: Path, device: str, fp32: Path, faces: FaceCrops, card: ModelCard, limits: Limits) -> Proof:
@@ -216,16 +225,16 @@ def _proof(name: str, path: Path, device: str, fp32: Path, faces: FaceCrops, car
 
     size = sum((path.parent / file).stat().st_size for file in _files(name)) / fp32.stat().st_size
     scored = tuple(card.labels) == EXPRESSIONS
-    made = prove(name, engines, faces, round(size, 4), limits, processor(), scored=scored)
+    proof = prove(name, engines, faces, round(size, 4), limits, processor(), scored=scored)
     allowed = TOLERANCE.get(name)
-    if allowed is not None and not made.probability_max <= allowed:
-        reason = f"a probability differs by {made.probability_max:.4f}, more than {allowed:g}"
-        made = replace(made, failures=[*made.failures, reason])
-    return made
+    if allowed is not None and not proof.probability_max <= allowed:
+        reason = f"a probability differs by {proof.probability_max:.4f}, more than {allowed:g}"
+        proof = replace(proof, failures=[*proof.failures, reason])
+    return proof
 
 
 def default_out(source: str | Path, wanted: Wanted) -> Path:
     """Where to write if nobody said: the bundle's name and what is made, in this folder."""
     name = Path(source).stem if Path(source).suffix == ".pt" else find_bundle(source).card.name
     asked = {"int8": wanted.int8, "fp16": wanted.half, "openvino": wanted.openvino, "tensorrt": wanted.tensorrt}
-    return Path("-".join([name, *(kind for kind, made in asked.items() if made)]))
+    return Path("-".join([name, *(kind for kind, wanted_too in asked.items() if wanted_too)]))

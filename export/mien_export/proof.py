@@ -109,7 +109,7 @@ def prove(
         else None
         for k in (0, 1)
     ]
-    made = Proof(
+    proof = Proof(
         artefact=artifact,
         engine=other.name,
         faces=len(faces),
@@ -125,32 +125,32 @@ def prove(
         speedup={str(n): speed(*engines(n), faces.crops[:1]) for n in (1, 2)},
         machine=machine,
     )
-    return Proof(**{**vars(made), "failures": failures(made, limits)})
+    return Proof(**{**vars(proof), "failures": failures(proof, limits)})
 
 
-def failures(made: Proof, limits: Limits) -> list[str]:
-    """What of the limits ``made`` does not keep, in words. Written so that NaN fails too."""
+def failures(proof: Proof, limits: Limits) -> list[str]:
+    """What of the limits ``proof`` does not keep, in words. Written so that NaN fails too."""
     found = []
-    if made.accuracy:
-        fall = round(made.accuracy[0] - made.accuracy[1], 6)
+    if proof.accuracy:
+        fall = round(proof.accuracy[0] - proof.accuracy[1], 6)
         if not fall <= limits.accuracy_drop:
             found.append(f"accuracy falls by {fall:.4f}, more than {limits.accuracy_drop:g}")
-    elif not made.agreement >= MIN_AGREEMENT:
-        found.append(f"only {made.agreement:.1%} of the labels stay the same, less than {MIN_AGREEMENT:.0%}")
-    for name, pair in (("valence", made.ccc_valence), ("arousal", made.ccc_arousal)):
+    elif not proof.agreement >= MIN_AGREEMENT:
+        found.append(f"only {proof.agreement:.1%} of the labels stay the same, less than {MIN_AGREEMENT:.0%}")
+    for name, pair in (("valence", proof.ccc_valence), ("arousal", proof.ccc_arousal)):
         if pair and not pair[0] - pair[1] <= limits.ccc_drop:
             found.append(f"concordance of {name} falls by {pair[0] - pair[1]:.4f}, more than {limits.ccc_drop:g}")
-    if not (np.isfinite(made.probability_max) and np.isfinite(made.affect_max)):
+    if not (np.isfinite(proof.probability_max) and np.isfinite(proof.affect_max)):
         found.append("it gives values that are no numbers")
-    best = max(made.speedup.values())
+    best = max(proof.speedup.values())
     if limits.speedup and not best >= limits.speedup:
         found.append(f"it is {best:.2f} times as fast as fp32 here, less than {limits.speedup:g}")
     return found
 
 
-def concordance(made: NDArray[Any], truth: NDArray[Any]) -> float:
+def concordance(predicted: NDArray[Any], truth: NDArray[Any]) -> float:
     """Lin's concordance correlation coefficient (1989) of two arrays (N,)."""
-    x, y = made.astype(np.float64), truth.astype(np.float64)
+    x, y = predicted.astype(np.float64), truth.astype(np.float64)
     covariance = ((x - x.mean()) * (y - y.mean())).mean()
     return float(2 * covariance / (x.var() + y.var() + (x.mean() - y.mean()) ** 2 + 1e-12))
 
@@ -158,20 +158,20 @@ def concordance(made: NDArray[Any], truth: NDArray[Any]) -> float:
 def table(proofs: list[Proof]) -> str:
     """One line an artifact, for a terminal."""
     rows = [("artefact", "engine", "faces", "same label", "max dp", "mean dp", "accuracy", "CCC v/a", "size", "speed")]
-    for made in proofs:
-        ccc = [pair[1] - pair[0] for pair in (made.ccc_valence, made.ccc_arousal) if pair]
+    for proof in proofs:
+        ccc = [pair[1] - pair[0] for pair in (proof.ccc_valence, proof.ccc_arousal) if pair]
         rows.append(
             (
-                made.artefact,
-                made.engine,
-                str(made.faces),
-                f"{made.agreement:.1%}",
-                f"{made.probability_max:.4f}",
-                f"{made.probability_mean:.5f}",
-                f"{made.accuracy[0]:.4f} -> {made.accuracy[1]:.4f}" if made.accuracy else "no labels",
+                proof.artefact,
+                proof.engine,
+                str(proof.faces),
+                f"{proof.agreement:.1%}",
+                f"{proof.probability_max:.4f}",
+                f"{proof.probability_mean:.5f}",
+                f"{proof.accuracy[0]:.4f} -> {proof.accuracy[1]:.4f}" if proof.accuracy else "no labels",
                 " / ".join(f"{value:+.3f}" for value in ccc) or "no labels",
-                f"{made.size:.0%}",
-                " / ".join(f"{value:.2f}x" for value in made.speedup.values()),
+                f"{proof.size:.0%}",
+                " / ".join(f"{value:.2f}x" for value in proof.speedup.values()),
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -179,14 +179,14 @@ def table(proofs: list[Proof]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def remarks(made: Proof) -> list[str]:
+def remarks(proof: Proof) -> list[str]:
     """What a person should know of a proof that its table does not say."""
     found = []
-    if made.faces < FEW:
-        found.append(f"{made.artefact}: a rough proof, on {made.origin}; --data FACES gives a better one")
-    if max(made.speedup.values()) < 1:
+    if proof.faces < FEW:
+        found.append(f"{proof.artefact}: a rough proof, on {proof.origin}; --data FACES gives a better one")
+    if max(proof.speedup.values()) < 1:
         found.append(
-            f"{made.artefact}: slower than fp32 on this machine ({made.engine}); measure on yours with fer-doctor, "
+            f"{proof.artefact}: slower than fp32 on this machine ({proof.engine}); measure on yours with fer-doctor, "
             "and device auto will not pick it where it is slower"
         )
     return found

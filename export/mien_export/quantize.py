@@ -56,8 +56,8 @@ def best_ranges(
     def error(ranges: Ranges) -> float:
         with tempfile.TemporaryDirectory() as folder:
             quantize(model, ranges, Path(folder) / "int8.onnx")
-            made, _ = outputs(load_engine(Path(folder) / "int8.onnx", device="cpu"), judged)
-        return float(np.abs(made - reference).mean())
+            quantized, _ = outputs(load_engine(Path(folder) / "int8.onnx", device="cpu"), judged)
+        return float(np.abs(quantized - reference).mean())
 
     exact = onnx.load(model)
     channels = measure_channels(exact, seen)
@@ -101,8 +101,8 @@ def measure(model: Path, crops: Image, method: str) -> dict[str, tuple[float, fl
         # In parts: the calibrator keeps every activation of what it is given at once.
         for start in range(0, len(crops), CHUNK):
             calibrator.collect_data(_Reader(crops[start : start + CHUNK]))
-        made = calibrator.compute_data()
-    return {name: (float(np.min(r.range_value[0])), float(np.max(r.range_value[1]))) for name, r in made.items()}
+        collected = calibrator.compute_data()
+    return {name: (float(np.min(r.range_value[0])), float(np.max(r.range_value[1]))) for name, r in collected.items()}
 
 
 def quantize(model: Path, ranges: Ranges, out: Path) -> None:
@@ -125,8 +125,8 @@ def quantize(model: Path, ranges: Ranges, out: Path) -> None:
     exact, channels = equalize(onnx.load(model), ranges.channels)
     data = {name: (np.float32(low), np.float32(high)) for name, (low, high) in tensors.items()}
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        kept = Path(folder) / "ranges.json"
-        save_tensors_data(TensorsData(CalibrationMethod.MinMax, data), kept)
+        ranges_file = Path(folder) / "ranges.json"
+        save_tensors_data(TensorsData(CalibrationMethod.MinMax, data), ranges_file)
         equal, rounded = Path(folder) / "equal.onnx", Path(folder) / "rounded.onnx"
         onnx.save(exact, equal)
         quantize_static(
@@ -141,14 +141,14 @@ def quantize(model: Path, ranges: Ranges, out: Path) -> None:
             calibrate_method=CalibrationMethod.MinMax,
             # TensorRT refuses biases in int32; they are few, so they may stay float.
             extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
-            calibration_cache_path=kept,
+            calibration_cache_path=ranges_file,
         )
-        made = onnx.load(rounded)
+        model_int8 = onnx.load(rounded)
     if channels.means:
-        correct_biases(made, exact, channels.means)
-    _free(made, ranges.float_nodes)
-    _strip(made)
-    onnx.save(made, out)
+        correct_biases(model_int8, exact, channels.means)
+    _free(model_int8, ranges.float_nodes)
+    _strip(model_int8)
+    onnx.save(model_int8, out)
 
 
 def _free(model: onnx.ModelProto, layers: Sequence[str]) -> None:

@@ -30,8 +30,8 @@ class Ranges:
 
     def to_json(self) -> str:
         """A tensor a line; channels, of which there are thousands, to four digits."""
-        said = {"method": self.method, "faces": self.faces, "origin": self.origin, "float_nodes": self.float_nodes}
-        lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in said.items()]
+        about = {"method": self.method, "faces": self.faces, "origin": self.origin, "float_nodes": self.float_nodes}
+        lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in about.items()]
         for key, rows in (
             ("tensors", {name: [round(v, 6) for v in pair] for name, pair in sorted(self.tensors.items())}),
             ("largest", {name: _short(values) for name, values in self.channels.largest.items()}),
@@ -60,7 +60,7 @@ def read_ranges(path: Path) -> Ranges:
 
 
 def _arrays(rows: dict[str, list[float]]) -> dict[str, Values]:
-    made = {name: np.array(values, np.float64) for name, values in rows.items()}
-    if not all(values.ndim == 1 and np.isfinite(values).all() for values in made.values()):
+    arrays = {name: np.array(values, np.float64) for name, values in rows.items()}
+    if not all(values.ndim == 1 and np.isfinite(values).all() for values in arrays.values()):
         raise ValueError("channels must be lists of numbers")
-    return made
+    return arrays

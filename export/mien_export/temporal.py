@@ -41,10 +41,10 @@ def add_temporal(path: Path, folder: Path, opset: int) -> dict[str, Any]:
     cases = windows(net.shape)
     example = tuple(torch.from_numpy(cases[name][:2]) for name in INPUTS)
     quiet_export(deployed, example, folder / FILE, INPUTS, OUTPUTS, opset)
-    made = OrtGraph(folder / FILE).run(cases)
+    exported = OrtGraph(folder / FILE).run(cases)
     with torch.inference_mode():
         truth = deployed(*(torch.from_numpy(cases[name]) for name in INPUTS))
-    gaps = [float(np.abs(made[name] - part.numpy()).max()) for name, part in zip(OUTPUTS, truth, strict=True)]
+    gaps = [float(np.abs(exported[name] - part.numpy()).max()) for name, part in zip(OUTPUTS, truth, strict=True)]
     if not max(gaps) <= TOLERANCE:
         raise ParityError(f"the temporal encoder differs from torch by {max(gaps):.2e}, more than {TOLERANCE:g}")
     card["macs"] = count_macs(net.shape)
@@ -61,11 +61,11 @@ def windows(shape: TemporalShape, seed: int = 0) -> dict[str, Floats]:
     ages[np.arange(shape.window - 1) >= rng.integers(0, shape.window, CASES)[:, None]] = np.inf
     past = rng.normal(size=(CASES, shape.window - 1, shape.width))
     read = np.concatenate([np.log(expression[:, 1:]), rng.uniform(-1, 1, (CASES, shape.window - 1, 2))], axis=-1)
-    made = {
+    inputs = {
         "embedding": np.abs(rng.normal(size=(CASES, shape.embedding))),
         "expression": expression[:, 0],
         "affect": rng.uniform(-1, 1, (CASES, 2)),
         "past": np.concatenate([past, read], axis=-1),
         "ages": ages,
     }
-    return {name: np.asarray(values, np.float32) for name, values in made.items()}
+    return {name: np.asarray(values, np.float32) for name, values in inputs.items()}

@@ -133,10 +133,10 @@ def _finish(args: argparse.Namespace) -> int:
     from mien_train.finish import finish
     from mien_train.models.checkpoints import load_checkpoint
 
-    made = finish(args.checkpoint, args.data, tuple(args.set) if args.command == "finish" else ())
-    print("\n".join(lines(made.figures)))
+    evaluation = finish(args.checkpoint, args.data, tuple(args.set) if args.command == "finish" else ())
+    print("\n".join(lines(evaluation.figures)))
     picture = args.checkpoint.with_suffix(".png")
-    plot_evaluation(made, picture, load_checkpoint(args.checkpoint).get("history"))
+    plot_evaluation(evaluation, picture, load_checkpoint(args.checkpoint).get("history"))
     print(f"wrote {picture}")
     print(f"{args.checkpoint} is ready; pack it with: fer-export {args.checkpoint} -o DIR")
     return 0
@@ -181,12 +181,12 @@ def _evaluate(args: argparse.Namespace) -> int:
     from mien_train.evaluation.plots import plot_evaluation
     from mien_train.evaluation.report import lines
 
-    made = evaluate(args.source, args.data, tuple(args.sets))
-    print("\n".join(lines(made.figures)))
+    evaluation = evaluate(args.source, args.data, tuple(args.sets))
+    print("\n".join(lines(evaluation.figures)))
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
-        _write(args.out / "evaluation.json", made.figures)
-        plot_evaluation(made, args.out / "evaluation.png")
+        _write(args.out / "evaluation.json", evaluation.figures)
+        plot_evaluation(evaluation, args.out / "evaluation.png")
         print(f"wrote {args.out / 'evaluation.png'}")
     return 0
 

@@ -74,8 +74,8 @@ def finish(path: Path, root: Path | None, changes: tuple[str, ...] = ()) -> Eval
         if recipe.data.affect_unseen:
             count -= int(fit.figures["last_fold"]["images"])
         sets.append(TrainingSet(f"{recipe.data.affect}, affect head only", count, _terms(recipe.data.affect)))
-    elif kept := keep_affect(student, recipe, [item for item in [*training, *validation] if len(item.faces)]):
-        figures[kept[0]] = kept[1]
+    elif inherited := keep_affect(student, recipe, [item for item in [*training, *validation] if len(item.faces)]):
+        figures[inherited[0]] = inherited[1]
     else:
         torch.nn.init.zeros_(student.affect.weight)
         torch.nn.init.zeros_(student.affect.bias)
@@ -87,9 +87,9 @@ def finish(path: Path, root: Path | None, changes: tuple[str, ...] = ()) -> Eval
     for name in strangers.keys() & tests.keys():  # judged by temperatures that were fitted without the face
         fair = held_out_temperature(list(judged.values()), list(judged).index(name), weights)
         tests[name] = replace(tests[name], temperature=fair)
-    tests = {name: _deployed(made, labels) for name, made in tests.items()}
-    for name, made in tests.items():
-        figures[name] = expression_metrics(made.probabilities(), made.expression)
+    tests = {name: _deployed(predictions, labels) for name, predictions in tests.items()}
+    for name, predictions in tests.items():
+        figures[name] = expression_metrics(predictions.probabilities(), predictions.expression)
     card = ModelCard(
         name=f"mien-{recipe.model.backbone.replace('tf_', '').replace('_', '-')}-{recipe.crop.size}",
         version=version("mien"),
@@ -145,10 +145,14 @@ def learned_labels(recipe: Recipe, training: list[Faces]) -> tuple[str, ...]:
     return labels
 
 
-def _deployed(made: Predictions, labels: tuple[str, ...]) -> Predictions:
+def _deployed(predictions: Predictions, labels: tuple[str, ...]) -> Predictions:
     """Without what is said of classes that were not learned, as the exported graph."""
     known = np.isin(EXPRESSIONS, labels)
-    return made if known.all() else replace(made, logits=np.where(known, made.logits, np.nan).astype(np.float32))
+    return (
+        predictions
+        if known.all()
+        else replace(predictions, logits=np.where(known, predictions.logits, np.nan).astype(np.float32))
+    )
 
 
 def _limits(labels: tuple[str, ...], *, affect: bool) -> str:
@@ -158,8 +162,8 @@ def _limits(labels: tuple[str, ...], *, affect: bool) -> str:
 
 def _errors(tests: dict[str, Predictions], calibrated: bool) -> dict[str, float]:
     return {
-        name: round(calibration_error(made.probabilities(calibrated=calibrated), made.expression), 4)
-        for name, made in tests.items()
+        name: round(calibration_error(predictions.probabilities(calibrated=calibrated), predictions.expression), 4)
+        for name, predictions in tests.items()
     }
 
 

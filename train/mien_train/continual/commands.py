@@ -54,9 +54,9 @@ def prepare(model: str, recipe: ContinualRecipe, root: Path | None, out: Path) -
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
     compare.guard(out / "recipe.json", {"checkpoint": digest, **recipe.to_dict()})
     parts, tests = load_learning(recipe.classes, recipe.seed, root)
-    kept, precision = out / "features", recipe.learn.precision
-    bank = make_bank(cutter, parts, made_by.crop, precision, mirrored=True, kept=kept)
-    test = make_bank(cutter, tests, made_by.crop, precision, mirrored=False, kept=kept)
+    folder, precision = out / "features", recipe.learn.precision
+    bank = make_bank(cutter, parts, made_by.crop, precision, mirrored=True, folder=folder)
+    test = make_bank(cutter, tests, made_by.crop, precision, mirrored=False, folder=folder)
     return Desk(student, state, cutter[1], bank, test)
 
 

@@ -71,7 +71,7 @@ def compare(
     """Every method over every order. What is done already in ``folder`` is kept."""
     check_methods(methods)
     folder.mkdir(parents=True, exist_ok=True)
-    made: dict[str, list[Run]] = {method: [] for method in methods}
+    runs: dict[str, list[Run]] = {method: [] for method in methods}
     with tqdm(total=orders * len(methods), unit="run", mininterval=5.0) as bar:
         for number in range(orders):
             for method in methods:
@@ -83,9 +83,9 @@ def compare(
                         np.savez_compressed(aside, stages=stages, order=run.order, images=run.images, logits=logits)
                 with np.load(path) as stored:
                     whole = stored["stages"].astype(np.int64), stored["order"], stored["images"], stored["logits"]
-                made[method].append(Run(*whole))
+                runs[method].append(Run(*whole))
                 bar.update()
-    return made
+    return runs
 
 
 def check_methods(methods: tuple[str, ...]) -> None:
@@ -107,12 +107,12 @@ def table_of(runs: dict[str, list[Run]], label: NDArray[np.int64]) -> dict[str, 
     """By method: each figure's mean, spread (standard deviation over the orders) and values, the course of the
     accuracies, the images kept; ``new_interval`` and ``basic_interval`` say how far the tested faces are to be
     trusted (bootstrap over faces of their mean over orders)."""
-    made = {}
+    table = {}
     for method, several in runs.items():
         figures = [_figures(run, label) for run in several]
         courses = [course(run.stages, label, run.order.tolist()) for run in several]
         right = share_right(several, label)
-        made[method] = {
+        table[method] = {
             "figures": {name: _spread([f[name] for f in figures]) for name in figures[0]},
             "new_interval": interval(right[label >= BASIC]),
             "basic_interval": interval(right[label < BASIC]),
@@ -120,7 +120,7 @@ def table_of(runs: dict[str, list[Run]], label: NDArray[np.int64]) -> dict[str, 
             "course_spread": {name: _rounded(np.std([c[name] for c in courses], axis=0)) for name in courses[0]},
             "images": np.round(np.mean([run.images for run in several], axis=0), 1).tolist(),
         }
-    return made
+    return table
 
 
 def _figures(run: Run, label: NDArray[np.int64]) -> dict[str, float]:
@@ -168,9 +168,7 @@ def as_markdown(table: dict[str, Any]) -> str:
         "new_at_2_points": "new where basic lose 2",
     }  # fmt: skip
     rows = ["| method | " + " | ".join(columns.values()) + " | images kept |", "|---" * (len(columns) + 2) + "|"]
-    for method, made in table.items():
-        cells = [
-            f"{100 * f['mean']:.1f} ± {100 * f['spread']:.1f}" for f in (made["figures"][name] for name in columns)
-        ]
-        rows.append(f"| {method} | " + " | ".join(cells) + f" | {made['images'][0]:.0f} to {made['images'][-1]:.0f} |")
+    for method, row in table.items():
+        cells = [f"{100 * f['mean']:.1f} ± {100 * f['spread']:.1f}" for f in (row["figures"][name] for name in columns)]
+        rows.append(f"| {method} | " + " | ".join(cells) + f" | {row['images'][0]:.0f} to {row['images'][-1]:.0f} |")
     return "\n".join(rows) + "\n"

@@ -37,8 +37,8 @@ class _Classes(nn.Module):
         self.backbone, self.head = backbone, head
 
     def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = self.head(self.backbone(x))
-        return made
+        logits: Tensor = self.head(self.backbone(x))
+        return logits
 
 
 def face_of(picture: Image, spec: CropSpec) -> Image:
@@ -58,8 +58,8 @@ def maps(backbone: nn.Module, head: nn.Linear, layer: nn.Module, face: Image) ->
     model = _Classes(backbone, head).eval()
     x = (torch.from_numpy(face).float().permute(2, 0, 1)[None] - 127.5) / 127.5
     cam = LayerGradCam(model, layer)
-    made = [cam.attribute(x.requires_grad_(), target=c, relu_attributions=True) for c in range(head.out_features)]
-    large = LayerAttribution.interpolate(torch.cat(made), face.shape[:2], "bilinear")
+    parts = [cam.attribute(x.requires_grad_(), target=c, relu_attributions=True) for c in range(head.out_features)]
+    large = LayerAttribution.interpolate(torch.cat(parts), face.shape[:2], "bilinear")
     with torch.no_grad():
         probability = model(x).softmax(1)[0]
     return probability.numpy(), large[:, 0].detach().numpy()
@@ -100,8 +100,8 @@ def _drawn(face: Image, names: tuple[str, ...], probability: Floats, heat: NDArr
             peak = float(heat[place].max())
             axis.imshow(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cmap="gray", vmin=0, vmax=255)
             axis.imshow(heat[place], cmap="inferno", alpha=0.55, vmin=0, vmax=max(peak, 1e-6))
-            said = "" if peak > 0 else ", nothing speaks for it"
-            axis.set_title(f"{names[place]}\n{100 * probability[place]:.1f} %{said}", fontsize=8)
+            note = "" if peak > 0 else ", nothing speaks for it"
+            axis.set_title(f"{names[place]}\n{100 * probability[place]:.1f} %{note}", fontsize=8)
     memory = io.BytesIO()
     figure.savefig(memory, dpi=110, format="png")
     plt.close(figure)

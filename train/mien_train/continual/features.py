@@ -48,26 +48,26 @@ class Bank:
 
 def half(precision: str) -> AbstractContextManager[None]:
     """Autocast of the CPU for a recipe's precision."""
-    made: AbstractContextManager[None] = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
-    return made
+    context: AbstractContextManager[None] = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+    return context
 
 
 def make_bank(
-    cutter: tuple[Trunk, Tail], parts: list[Labeled], spec: CropSpec, precision: str, *, mirrored: bool, kept: Path
+    cutter: tuple[Trunk, Tail], parts: list[Labeled], spec: CropSpec, precision: str, *, mirrored: bool, folder: Path
 ) -> Bank:
-    """``kept``: a folder of what earlier calls made, named after weights, crop and images."""
+    """``folder``: a folder of what earlier calls made, named after weights, crop and images."""
     trunk, tail = cutter
     name = (
         f"{parts[0].item.faces.name.replace('/', '-').strip('-')}-{_digest(trunk, parts, spec, precision, mirrored)}.pt"
     )
     label = np.concatenate([part.label for part in parts])
-    features = _read(kept / name)
+    features = _read(folder / name)
     if features is None:
         features = torch.stack(
             [_compute(trunk, parts, spec, precision, flip) for flip in (False, True)[: 1 + mirrored]]
         )
-        kept.mkdir(parents=True, exist_ok=True)
-        with replacing(kept / name) as aside:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / name) as aside:
             torch.save(features, aside)
     taught = [_over(view, precision, lambda x: tail(x)[0]) for view in features]
     return Bank(features, torch.stack(taught)[..., : len(EXPRESSIONS)], label)
@@ -81,13 +81,13 @@ def _read(path: Path) -> Tensor | None:
 
 
 def _compute(trunk: Trunk, parts: list[Labeled], spec: CropSpec, precision: str, flip: bool) -> Tensor:
-    made = []
+    features = []
     for part in parts:
         loader = DataLoader(EvaluationFaces(part.item, spec), BATCH)
         for crops, *_ in tqdm(loader, f"features of {part.item.faces.name}", mininterval=2.0):
             with half(precision):
-                made.append(trunk(crops.flip(2) if flip else crops).bfloat16())
-    return torch.cat(made)
+                features.append(trunk(crops.flip(2) if flip else crops).bfloat16())
+    return torch.cat(features)
 
 
 @torch.no_grad()

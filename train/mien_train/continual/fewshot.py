@@ -79,17 +79,18 @@ def few_shot(
     with tqdm(total=len(shots) * len(counts) * draws, unit="draw", mininterval=5.0) as bar:
         for count in counts:
             for shot in shots:
-                made = []
+                results = []
                 for number in range(draws):
                     path = folder / f"{shot}-shot-{count}-new-{number}.json"
                     if not path.is_file():
                         figures = one_draw(basic, bank, test, recipe, shot, count, number)
                         write_whole(path, json.dumps(figures).encode())
-                    made.append(json.loads(path.read_text()))
+                    results.append(json.loads(path.read_text()))
                     bar.update()
-                means = {name: round(float(np.mean([m[name] for m in made])), 4) for name in made[0]}
+                means = {name: round(float(np.mean([m[name] for m in results])), 4) for name in results[0]}
                 spreads = {
-                    name: round(float(np.std([m[name] for m in made], ddof=int(draws > 1))), 4) for name in made[0]
+                    name: round(float(np.std([m[name] for m in results], ddof=int(draws > 1))), 4)
+                    for name in results[0]
                 }
                 table.append({"shots": shot, "new_classes": count, "draws": draws, "mean": means, "spread": spreads})
     return table

@@ -28,15 +28,15 @@ def course(stages: NDArray[np.int64], label: NDArray[np.int64], order: list[int]
     """Accuracies after 0, 1, ... classes learned. ``stages`` (T + 1, N) are predictions, -1 where a face was left out,
     ``order`` (T,) the new classes as they came. ``new`` is over those learned so far, ``all`` over these and the basic.
     """
-    made: dict[str, list[float]] = {"new": [], "basic": [], "all": []}
+    accuracies: dict[str, list[float]] = {"new": [], "basic": [], "all": []}
     for t, predicted in enumerate(stages):
-        seen = predicted >= 0
+        asked = predicted >= 0
         known, basic = order[:t], list(range(BASIC))
-        part = (predicted[seen], label[seen])
-        made["new"].append(accuracy(*part, known) if known else float("nan"))
-        made["basic"].append(accuracy(*part, basic))
-        made["all"].append(accuracy(*part, basic + known))
-    return made
+        part = (predicted[asked], label[asked])
+        accuracies["new"].append(accuracy(*part, known) if known else float("nan"))
+        accuracies["basic"].append(accuracy(*part, basic))
+        accuracies["all"].append(accuracy(*part, basic + known))
+    return accuracies
 
 
 def summary(stages: NDArray[np.int64], label: NDArray[np.int64], order: list[int]) -> dict[str, float]:

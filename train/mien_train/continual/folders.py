@@ -61,7 +61,7 @@ def _cfee(path: Path, split: str) -> Picture | None:
 
 
 def _rafdb(folder: Path, split: str) -> list[Picture]:
-    made = []
+    pictures = []
     for number, line in enumerate((folder / RAFDB_LABELS).read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip():
             continue
@@ -78,5 +78,5 @@ def _rafdb(folder: Path, split: str) -> list[Picture]:
                 raise InputError(
                     f"{folder / RAFDB_LABELS} names {name}, which is in neither Image/aligned nor original"
                 )
-            made.append(Picture(path, RAFDB_CODES[int(code) - 1]))
-    return made
+            pictures.append(Picture(path, RAFDB_CODES[int(code) - 1]))
+    return pictures

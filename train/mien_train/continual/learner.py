@@ -56,13 +56,13 @@ class Learner:
         self.tail.grow(name)
         self.classes.append(label)
         fresh = self.bank.rows(label)
-        how = self.recipe.learn
+        settings = self.recipe.learn
         groups = [
-            {"params": list(self.tail.blocks.parameters()), "lr": how.rate},
-            {"params": list(self.tail.head.parameters()), "lr": how.rate * how.head},
+            {"params": list(self.tail.blocks.parameters()), "lr": settings.rate},
+            {"params": list(self.tail.head.parameters()), "lr": settings.rate * settings.head},
         ]
         optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
-        total = how.epochs * how.steps
+        total = settings.epochs * settings.steps
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: 0.5 * (1 + math.cos(math.pi * n / total)))
         place = torch.full((max(self.classes) + 1,), -1)
         place[self.classes] = torch.arange(len(self.classes))
@@ -71,11 +71,13 @@ class Learner:
             rows = torch.from_numpy(self._draw(fresh))
             views = torch.from_numpy(self.rng.integers(len(self.bank.features), size=len(rows)))
             features = self.bank.features[views, rows].contiguous(memory_format=torch.channels_last)
-            gamma = gamma_at(step // how.steps, how.gamma, how.decay) if self.method.teacher else 0.0
-            with half(how.precision):
-                logits, _ = self.tail(features if how.precision == "bf16" else features.float())
+            gamma = gamma_at(step // settings.steps, settings.gamma, settings.decay) if self.method.teacher else 0.0
+            with half(settings.precision):
+                logits, _ = self.tail(features if settings.precision == "bf16" else features.float())
             taught = self.bank.taught[views, rows]
-            loss = continual_loss(logits.float(), place[labels[rows]], taught, gamma=gamma, temperature=how.temperature)
+            loss = continual_loss(
+                logits.float(), place[labels[rows]], taught, gamma=gamma, temperature=settings.temperature
+            )
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -91,10 +93,10 @@ class Learner:
 
     def _draw(self, fresh: NDArray[np.int64]) -> NDArray[np.int64]:
         """A batch: a share of the new class, the rest of the memory, each of its classes as often."""
-        how = self.recipe.learn
-        new = round(how.share * how.batch) if self.replayed else how.batch
+        settings = self.recipe.learn
+        new = round(settings.share * settings.batch) if self.replayed else settings.batch
         old = list(self.replayed.values())
-        chosen = self.rng.integers(len(old), size=how.batch - new) if old else np.zeros(0, int)
+        chosen = self.rng.integers(len(old), size=settings.batch - new) if old else np.zeros(0, int)
         replayed = [old[k][self.rng.integers(len(old[k]))] for k in chosen]
         return np.concatenate([self.rng.choice(fresh, new), np.array(replayed, np.int64)])
 

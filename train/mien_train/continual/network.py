@@ -33,8 +33,8 @@ class Trunk(nn.Module):
     @torch.no_grad()
     def forward(self, crops: Tensor) -> Tensor:
         x = (crops.float().permute(0, 3, 1, 2) - 127.5) / 127.5
-        made: Tensor = self.layers(x)
-        return made
+        features: Tensor = self.layers(x)
+        return features
 
 
 class Tail(nn.Module):
@@ -88,20 +88,20 @@ def grown_state(
 
     ``caution`` goes into the biases of the new classes. The card goes, because it is no longer true of these weights.
     """
-    made = copy.deepcopy(student)
-    backbone: Any = made.backbone
+    grown = copy.deepcopy(student)
+    backbone: Any = grown.backbone
     blocks = len(tail.blocks) - 2
-    for mine, theirs in zip((*all_blocks(made)[-blocks:], backbone.conv_head, backbone.bn2), tail.blocks, strict=True):
+    for mine, theirs in zip((*all_blocks(grown)[-blocks:], backbone.conv_head, backbone.bn2), tail.blocks, strict=True):
         mine.load_state_dict(theirs.state_dict())
     weight, bias = tail.head.weight.detach(), tail.head.bias.detach()
-    made.expression.load_state_dict({"weight": weight[: len(EXPRESSIONS)], "bias": bias[: len(EXPRESSIONS)]})
-    kept = {key: value for key, value in state.items() if key != "card"}
+    grown.expression.load_state_dict({"weight": weight[: len(EXPRESSIONS)], "bias": bias[: len(EXPRESSIONS)]})
+    rest = {key: value for key, value in state.items() if key != "card"}
     beside = {
         "names": compounds,
         "weight": weight[len(EXPRESSIONS) :].clone(),
         "bias": bias[len(EXPRESSIONS) :] - caution,
     }
-    return {**kept, "ema": made.state_dict(), COMPOUNDS_KEY: beside}
+    return {**rest, "ema": grown.state_dict(), COMPOUNDS_KEY: beside}
 
 
 def load_grown(path: str | Path) -> tuple[Student, Recipe, nn.Linear, tuple[str, ...]]:

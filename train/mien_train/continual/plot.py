@@ -18,8 +18,8 @@ def plot_courses(table: dict[str, Any], path: Path) -> None:
     """Means over the orders with a band of one standard deviation, of the table that ``compare`` makes."""
     figure, axes = plt.subplots(1, len(TITLES), figsize=(15, 4.6), layout="constrained")
     for axis, (name, title) in zip(axes, TITLES.items(), strict=True):
-        for color, (method, made) in zip(plt.colormaps["tab10"].colors, table.items(), strict=False):  # type: ignore[attr-defined]
-            mean, spread = (100 * np.array(made[key][name], float) for key in ("course", "course_spread"))
+        for color, (method, figures) in zip(plt.colormaps["tab10"].colors, table.items(), strict=False):  # type: ignore[attr-defined]
+            mean, spread = (100 * np.array(figures[key][name], float) for key in ("course", "course_spread"))
             tasks = np.arange(len(mean))
             axis.plot(tasks, mean, marker="o", markersize=4, color=color, label=method)
             axis.fill_between(tasks, mean - spread, mean + spread, color=color, alpha=0.12, linewidth=0)

@@ -37,10 +37,10 @@ def load_labeled(name: str, compounds: tuple[str, ...], root: Path | None) -> La
     """
     folder = Path(name).parent
     if folder.is_dir() and folder != Path():
-        made = _load_folder(name, folder, compounds)
+        labeled = _load_folder(name, folder, compounds)
     else:
-        made = _load_votes(name, compounds, root)
-    return made.subset(made.label >= 0)
+        labeled = _load_votes(name, compounds, root)
+    return labeled.subset(labeled.label >= 0)
 
 
 def _load_votes(name: str, compounds: tuple[str, ...], root: Path | None) -> Labeled:
@@ -86,14 +86,14 @@ def load_learning(recipe: ClassesRecipe, seed: int, root: Path | None) -> tuple[
         chosen[rng.permutation(np.flatnonzero(label == basic))[: recipe.basic]] = True
     parts = [part.subset(chosen[start:end]) for part, start, end in zip(parts, starts, starts[1:], strict=False)]
     if recipe.near_duplicates >= 0:
-        seen = np.concatenate([difference_hashes(part.item.faces) for part in tests])
+        tested = np.concatenate([difference_hashes(part.item.faces) for part in tests])
         parts = [
-            part.subset(~repeats(difference_hashes(part.item.faces), seen, recipe.near_duplicates)) for part in parts
+            part.subset(~repeats(difference_hashes(part.item.faces), tested, recipe.near_duplicates)) for part in parts
         ]
-    for sides, what in ((parts, "learn from"), (tests, "test on")):
+    for sides, purpose in ((parts, "learn from"), (tests, "test on")):
         counts = np.bincount(np.concatenate([part.label for part in sides]), minlength=len(names))
         # A set need not have every basic expression: RAF-DB knows no contempt.
         lacking = [name for name, count in zip(names, counts, strict=True) if not count and name not in EXPRESSIONS]
         if lacking or not counts[: len(EXPRESSIONS)].any():
-            raise InputError(f"there is no image of {lacking[0] if lacking else 'a basic expression'} to {what}")
+            raise InputError(f"there is no image of {lacking[0] if lacking else 'a basic expression'} to {purpose}")
     return parts, tests

@@ -116,8 +116,8 @@ class TrainingFaces(Dataset[Sample]):
         self.shares = shares or [1.0] * len(sets)
         self.targets = [soft_targets(item.faces, smoothing) for item in sets]
         if doubt:
-            for item, target, told in zip(sets, self.targets, self.taught, strict=True):
-                target[doubtful(item.faces, told, doubt)] = np.nan
+            for item, target, outputs in zip(sets, self.targets, self.taught, strict=True):
+                target[doubtful(item.faces, outputs, doubt)] = np.nan
         self.starts = np.cumsum([0] + [len(item.faces) for item in sets])
 
     def __len__(self) -> int:

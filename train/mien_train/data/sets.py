@@ -40,9 +40,9 @@ def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Face
         kept_out = [item.faces for item in validation] + [
             load_faces(name, root) for name in (*recipe.data.test, *recipe.data.calibration)
         ]
-        seen = np.concatenate([difference_hashes(faces) for faces in kept_out])
+        excluded = np.concatenate([difference_hashes(faces) for faces in kept_out])
         for name, item in training.items():
-            training[name] = item.subset(~repeats(difference_hashes(item.faces), seen, near))
+            training[name] = item.subset(~repeats(difference_hashes(item.faces), excluded, near))
     return list(training.values()), validation
 
 

@@ -118,17 +118,17 @@ def fit_affect(
     truth, labels = plain.affect.astype(np.float64), plain.expression
     held = _Held(anchors)
     fold = folds(labels, seed)
-    made, baseline = np.zeros_like(truth), np.zeros_like(truth)
+    predicted, baseline = np.zeros_like(truth), np.zeros_like(truth)
     for k in range(FOLDS):
         train, test = fold != k, fold == k
-        made[test] = _fit_both(features, truth, train, labels, seed, held)(features[0][test])
+        predicted[test] = _fit_both(features, truth, train, labels, seed, held)(features[0][test])
         projected = _project(features[0], truth, train, labels)
         stretch = _stretch(projected[train], truth[train])
         baseline[test] = truth[train].mean(0) + (projected[test] - projected[train].mean(0)) * stretch
     last = fold == FOLDS - 1
     rows = ~last if unseen else np.ones(len(truth), bool)
     head = _fit_both(features, truth, rows, labels, seed, held)
-    held_out = made.astype(np.float32)
+    held_out = predicted.astype(np.float32)
     figures = {
         "head": affect_metrics(held_out, plain.affect),
         "last_fold": affect_metrics(held_out[last], plain.affect[last]),
@@ -178,21 +178,21 @@ def _fit_both(
     def path(chosen: NDArray[np.bool_]) -> RidgePath:
         return held.beside([part[chosen] for part in features], truth[chosen], labels[chosen])
 
-    made = np.zeros((len(PENALTIES), *truth.shape))
+    predicted = np.zeros((len(PENALTIES), *truth.shape))
     for k in range(FOLDS):
         inside = path(rows & (inner != k))
         for p, penalty in enumerate(PENALTIES):
-            made[p, inner == k] = inside.fit(penalty)(features[0][inner == k])
-    best = int(((made[:, rows] - truth[rows]) ** 2).sum((1, 2)).argmin())
+            predicted[p, inner == k] = inside.fit(penalty)(features[0][inner == k])
+    best = int(((predicted[:, rows] - truth[rows]) ** 2).sum((1, 2)).argmin())
     head = path(rows).fit(PENALTIES[best])
-    stretch = _stretch(made[best, rows], truth[rows])
+    stretch = _stretch(predicted[best, rows], truth[rows])
     center = truth[rows].mean(0)
     return Ridge(head.weight * stretch, center + (head.bias - center) * stretch)
 
 
-def _stretch(made: Matrix, truth: Matrix) -> Matrix:
+def _stretch(predicted: Matrix, truth: Matrix) -> Matrix:
     """(2,) factors that give predictions the spread of the truth, where that is a matter of 1 to MOST_STRETCH."""
-    return np.clip(truth.std(0) / (made.std(0) + 1e-9), 1.0, MOST_STRETCH)
+    return np.clip(truth.std(0) / (predicted.std(0) + 1e-9), 1.0, MOST_STRETCH)
 
 
 def _project(features: Matrix, truth: Matrix, rows: NDArray[np.bool_], labels: NDArray[np.int64]) -> Matrix:

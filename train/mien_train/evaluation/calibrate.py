@@ -73,12 +73,12 @@ def held_out_temperature(
     count = len(sets[which].expression)
     fold = torch.full((len(rows.label),), -1)
     fold[before : before + count] = torch.from_numpy(np.random.default_rng(1).integers(folds, size=count))
-    made = torch.ones(count, dtype=torch.float64)
+    temperatures = torch.ones(count, dtype=torch.float64)
     penalty = _best_penalty(rows.of(fold < 0))  # chosen on the other sets
     for k in range(folds):
         unseen = fold == k
-        made[unseen[before : before + count]] = _fit(rows.of(~unseen), penalty)(rows.embedding[unseen])
-    return made.numpy()[:, None].astype(np.float32)
+        temperatures[unseen[before : before + count]] = _fit(rows.of(~unseen), penalty)(rows.embedding[unseen])
+    return temperatures.numpy()[:, None].astype(np.float32)
 
 
 def _stack(sets: list[Predictions], weights: list[float] | None = None) -> _Rows:

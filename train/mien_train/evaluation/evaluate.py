@@ -84,11 +84,13 @@ def evaluate(source: str | Path, root: Path | None, sets: tuple[str, ...] = ()) 
         return Evaluation(figures, tests)
     item = affect_faces(usual.affect, root)
     last = folds(item.faces.expression, FOLD_SEED) == FOLDS - 1
-    made = predict_teacher(teacher, item.subset(last))
-    if np.isnan(made.predicted_affect).any():
+    predictions = predict_teacher(teacher, item.subset(last))
+    if np.isnan(predictions.predicted_affect).any():
         return Evaluation(figures, tests)
-    figures[f"{usual.affect}, own head"] = {"last_fold": affect_metrics(made.predicted_affect, made.affect)}
-    return Evaluation(figures, tests, (made.affect, made.predicted_affect))
+    figures[f"{usual.affect}, own head"] = {
+        "last_fold": affect_metrics(predictions.predicted_affect, predictions.affect)
+    }
+    return Evaluation(figures, tests, (predictions.affect, predictions.predicted_affect))
 
 
 def _evaluate_checkpoint(path: Path, root: Path | None, sets: tuple[str, ...]) -> Evaluation:
@@ -121,10 +123,10 @@ def compare(first: str | Path, second: str | Path, root: Path | None, sets: tupl
     figures: dict[str, Any] = {}
     for name in sets:
         item = load_with_landmarks(name, root)
-        made = [_labeled(predict_teacher(teacher, item)) for teacher in teachers]
-        one, two = (part.probabilities() for part in made)
-        difference, interval = accuracy_difference(one, two, made[0].expression)
-        accuracies = [part.accuracy() for part in made]
+        pair = [_labeled(predict_teacher(teacher, item)) for teacher in teachers]
+        one, two = (part.probabilities() for part in pair)
+        difference, interval = accuracy_difference(one, two, pair[0].expression)
+        accuracies = [part.accuracy() for part in pair]
         figures[name] = {"accuracies": accuracies, "difference": difference, "interval": interval}
         if any(name in names for names in learned):
             figures[name]["trained_on"] = [name in names for names in learned]
@@ -144,10 +146,10 @@ def trained_on(source: str | Path) -> set[str]:
     return {part.name for part in find_bundle(path).card.training}
 
 
-def _labeled(made: Predictions) -> Predictions:
-    if not (made.expression >= 0).any():
+def _labeled(predictions: Predictions) -> Predictions:
+    if not (predictions.expression >= 0).any():
         raise InputError("this set has no expression labels to evaluate on")
-    return made.labeled()
+    return predictions.labeled()
 
 
 def count_macs(student: Student, size: int) -> int:

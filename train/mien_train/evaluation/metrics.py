@@ -41,11 +41,11 @@ def expression_metrics(probabilities: NDArray[np.float64], labels: NDArray[np.in
 
     Macro figures are over the classes that occur. ``intervals`` holds the 95 % interval of each figure.
     """
-    made, truth = torch.from_numpy(probabilities), torch.from_numpy(labels)
+    predicted, truth = torch.from_numpy(probabilities), torch.from_numpy(labels)
     present = torch.unique(truth)
 
     def figures(rows: Tensor) -> Tensor:
-        p, y = made[rows], truth[rows]
+        p, y = predicted[rows], truth[rows]
         guess = p.argmax(1)
         # A class that a resample lacks has no recall there, rather than one of 0.
         lacking = torch.bincount(y, minlength=COUNT)[present] == 0
@@ -80,8 +80,8 @@ def accuracy_difference(
 
 def confusion(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """(8, 8) counts, rows the true class, columns the predicted one."""
-    made = multiclass_confusion_matrix(torch.from_numpy(probabilities.argmax(1)), torch.from_numpy(labels), COUNT)
-    return np.asarray(made.numpy(), dtype=np.int64)
+    counts = multiclass_confusion_matrix(torch.from_numpy(probabilities.argmax(1)), torch.from_numpy(labels), COUNT)
+    return np.asarray(counts.numpy(), dtype=np.int64)
 
 
 def calibration_error(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:

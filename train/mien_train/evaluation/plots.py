@@ -21,21 +21,21 @@ SMOOTH = 10
 """Training losses are shown as means over so many notes."""
 
 
-def plot_evaluation(made: Evaluation, path: Path, history: list[dict[str, float]] | None = None) -> None:
+def plot_evaluation(evaluation: Evaluation, path: Path, history: list[dict[str, float]] | None = None) -> None:
     """One picture: the course of the training, a confusion matrix per test set, and valence and arousal."""
-    top = 2 * bool(history) + 2 * (made.affect is not None)
-    columns = max(len(made.tests), top, 1)
-    rows = bool(top) + bool(made.tests)
+    top = 2 * bool(history) + 2 * (evaluation.affect is not None)
+    columns = max(len(evaluation.tests), top, 1)
+    rows = bool(top) + bool(evaluation.tests)
     figure, axes = plt.subplots(rows, columns, figsize=(5.2 * columns, 5.0 * rows), squeeze=False, layout="constrained")
     spare = list(axes[0]) if top else []
     if history:
         _losses(spare.pop(0), history)
         _validation(spare.pop(0), history)
-    if made.affect is not None:
+    if evaluation.affect is not None:
         for column, name in enumerate(("valence", "arousal")):
-            _scatter(spare.pop(0), name, column, *made.affect)
-    below = list(axes[-1]) if made.tests else []
-    for name, predictions in made.tests.items():
+            _scatter(spare.pop(0), name, column, *evaluation.affect)
+    below = list(axes[-1]) if evaluation.tests else []
+    for name, predictions in evaluation.tests.items():
         _confusion(below.pop(0), name, predictions)
     for axis in spare + below:
         axis.set_axis_off()
@@ -62,10 +62,10 @@ def _validation(axis: Axes, history: list[dict[str, float]]) -> None:
     axis.legend(frameon=False)
 
 
-def _scatter(axis: Axes, name: str, column: int, truth: NDArray[np.float32], made: NDArray[np.float32]) -> None:
-    figures = affect_metrics(made, truth)
+def _scatter(axis: Axes, name: str, column: int, truth: NDArray[np.float32], predicted: NDArray[np.float32]) -> None:
+    figures = affect_metrics(predicted, truth)
     axis.plot([-1, 1], [-1, 1], color="#999", linewidth=1)
-    axis.scatter(truth[:, column], made[:, column], s=9, alpha=0.4, edgecolors="none")
+    axis.scatter(truth[:, column], predicted[:, column], s=9, alpha=0.4, edgecolors="none")
     axis.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), xlabel=f"{name}, human", ylabel="predicted, held out")
     axis.set_title(f"{name}: CCC {figures[f'ccc_{name}']:.2f} on {len(truth)} images")
     axis.set_aspect("equal")

@@ -7,28 +7,28 @@ from typing import Any
 
 def lines(figures: dict[str, Any]) -> list[str]:
     """What ``evaluate`` or a card holds, for a terminal."""
-    made: list[str] = []
+    text: list[str] = []
     for name, values in figures.items():
         if not isinstance(values, dict):
-            made.append(f"{name:28s} {values}")
+            text.append(f"{name:28s} {values}")
         elif "accuracy" in values:
-            made += _expression(name, values)
+            text += _expression(name, values)
         else:
-            made += [line for kind, affect in values.items() for line in _affect(f"{name}, {kind}", affect)]
-    return made
+            text += [line for kind, affect in values.items() for line in _affect(f"{name}, {kind}", affect)]
+    return text
 
 
 def comparison(figures: dict[str, Any]) -> list[str]:
     """What ``compare`` gives."""
-    made = []
+    text = []
     for name, values in figures.items():
         first, second = values["accuracies"]
         interval = "  [{:+.4f}, {:+.4f}]".format(*values["interval"]) if "interval" in values else ""
         learned = values.get("trained_on", ())
         names = " and ".join(side for side, own in zip(("first", "second"), learned, strict=False) if own)
         warning = f"  TRAINED ON by {names}" if names else ""
-        made.append(f"{name:28s} {first:.4f} - {second:.4f} = {values['difference']:+.4f}{interval}{warning}")
-    return made
+        text.append(f"{name:28s} {first:.4f} - {second:.4f} = {values['difference']:+.4f}{interval}{warning}")
+    return text
 
 
 def _expression(name: str, values: dict[str, Any]) -> list[str]:
@@ -44,11 +44,11 @@ def _expression(name: str, values: dict[str, Any]) -> list[str]:
 
 def _affect(name: str, values: dict[str, Any]) -> list[str]:
     """Valence / arousal, each with its interval."""
-    made = [f"{name} ({values['images']} images, valence / arousal)"]
+    text = [f"{name} ({values['images']} images, valence / arousal)"]
     for measure in ("ccc", "pcc", "rmse", "sagr"):
         both = (
             "{:.4f} [{:.4f}, {:.4f}]".format(values[key], *values["intervals"][key])
             for key in (f"{measure}_valence", f"{measure}_arousal")
         )
-        made.append(f"{'':28s} {measure.upper():4s} {' / '.join(both)}")
-    return made
+        text.append(f"{'':28s} {measure.upper():4s} {' / '.join(both)}")
+    return text

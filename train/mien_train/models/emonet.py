@@ -69,8 +69,8 @@ class EmoNet(nn.Module):
         heatmap = self.l1(second)
 
         attention = heatmap.sum(1, keepdim=True)
-        seen = torch.cat([trunk, first * attention, second * attention], dim=1)
-        embedding = self.avg_pool_2(self.emo_net_2(self.conv1x1_input_emo_2(seen))).flatten(1)
+        joined = torch.cat([trunk, first * attention, second * attention], dim=1)
+        embedding = self.avg_pool_2(self.emo_net_2(self.conv1x1_input_emo_2(joined))).flatten(1)
         head = self.emo_fc_2(embedding)
         return {
             "expression": head[:, :-2],

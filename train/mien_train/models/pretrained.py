@@ -139,10 +139,10 @@ def measure_norms(student: Student, crops: Tensor) -> None:
     """Give every batch norm of the backbone the mean and variance of its input on ``crops``, and change its scale and
     offset so that the backbone still computes the same. Without this, training mode would compute something else."""
     norms = [module for module in student.backbone.modules() if isinstance(module, nn.BatchNorm2d)]
-    seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+    statistics: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
-        seen[module] = inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3))
+        statistics[module] = inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3))
 
     handles = [norm.register_forward_hook(note) for norm in norms]
     was_training = student.training
@@ -154,7 +154,7 @@ def measure_norms(student: Student, crops: Tensor) -> None:
     for norm in norms:
         assert norm.running_mean is not None
         assert norm.running_var is not None
-        mean, variance = seen[norm]
+        mean, variance = statistics[norm]
         scale = norm.weight / (norm.running_var + norm.eps).sqrt()
         norm.bias.add_(scale * (mean - norm.running_mean))
         norm.weight.copy_(scale * (variance + norm.eps).sqrt())

@@ -48,8 +48,8 @@ def pretrain(args: argparse.Namespace, recipe: Recipe) -> Path:
     if not 0 <= args.stop_below <= 1:
         raise InputError(f"--stop-below is a share of right pseudo-labels, 0 to 1, not {args.stop_below:g}")
     pools = split_pools(*load_sets_of(recipe, args.data), recipe)
-    how = {"resume": args.resume, "threads": args.threads, "stop_below": args.stop_below}
-    return train_semi(recipe, pools, args.out, **how)
+    options = {"resume": args.resume, "threads": args.threads, "stop_below": args.stop_below}
+    return train_semi(recipe, pools, args.out, **options)
 
 
 def compare(args: argparse.Namespace, recipe: Recipe, command: str) -> int:

@@ -42,9 +42,9 @@ def arm_recipe(recipe: Recipe, arm: str, labels: float, seed: int) -> Recipe:
         raise InputError(
             "the recipe of a comparison has all parts: semi.pseudo and semi.uniform true, semi.feedback not 0"
         )
-    made = replace(recipe, seed=seed, semi=replace(recipe.semi, labels=labels, **ARMS[arm]))  # type: ignore[arg-type]
-    check_recipe(made)
-    return made
+    changed = replace(recipe, seed=seed, semi=replace(recipe.semi, labels=labels, **ARMS[arm]))  # type: ignore[arg-type]
+    check_recipe(changed)
+    return changed
 
 
 def compare_arms(
@@ -61,21 +61,21 @@ def compare_arms(
         for seed in range(seeds) for share in shares for arm in arms
     ]  # fmt: skip
     done = {(row["arm"], row["labels"], row["seed"]): row for row in read_rows(out)}
-    for arm, share, seed, how in wanted:
+    for arm, share, seed, arm_settings in wanted:
         row = done.get((arm, share, seed))
-        if row and row["recipe"] != how.to_dict():
+        if row and row["recipe"] != arm_settings.to_dict():
             raise InputError(f"{out / LINES} was made by another recipe; use that one, or choose another --out")
     sets: tuple[list[Faces], list[Faces]] | None = None
-    for number, (arm, share, seed, how) in enumerate(wanted):
+    for number, (arm, share, seed, arm_settings) in enumerate(wanted):
         if (arm, share, seed) in done:
             continue
         sets = sets or load_sets_of(recipe, root)
         print(f"run {number + 1} of {len(wanted)}: {arm}, {share:.0%} of the labels, seed {seed}")
         folder = out / f"{'-'.join(arm.replace('+', '').split())}-{share:g}-{seed}"
-        path = train_semi(how, split_pools(*sets, how), folder, resume=True, threads=threads)
+        path = train_semi(arm_settings, split_pools(*sets, arm_settings), folder, resume=True, threads=threads)
         figures, quality = measure(path, root)
         about = {"arm": arm, "labels": share, "seed": seed, "figures": figures, "quality": quality}
-        done[arm, share, seed] = {**about, "recipe": how.to_dict()}
+        done[arm, share, seed] = {**about, "recipe": arm_settings.to_dict()}
         write_whole(out / LINES, "".join(json.dumps(row) + "\n" for row in done.values()).encode())
     return [done[arm, share, seed] for arm, share, seed, _ in wanted]
 
@@ -95,7 +95,10 @@ def measure(path: Path, root: Path | None) -> tuple[dict[str, float], dict[str, 
     """Figures of a student on the test sets, by name, and the quality of the pseudo-labels that it learned from."""
     student, recipe, state = load_student(path)
     tests = test_predictions(student, recipe, root)
-    each = {name: set_figures(confusion(made.probabilities(), made.expression)) for name, made in tests.items()}
+    each = {
+        name: set_figures(confusion(predictions.probabilities(), predictions.expression))
+        for name, predictions in tests.items()
+    }
     figures = {f"{name} {key}": value for name, values in each.items() for key, value in values.items()}
     for key in ("accuracy", "macro-F1", *RARE):
         found = [values[key] for values in each.values() if key in values]

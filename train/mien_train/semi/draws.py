@@ -54,9 +54,9 @@ class TwoViews(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
     def __getitem__(self, draw: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         row, seed = draw
-        made = self.first[row, seed]
-        again = made if self.second is self.first and not self.salt else self.second[row, seed ^ self.salt]
-        return made.crop, again.crop, made.target
+        first = self.first[row, seed]
+        second = first if self.second is self.first and not self.salt else self.second[row, seed ^ self.salt]
+        return first.crop, second.crop, first.target
 
 
 def teacher_crop(recipe: Recipe) -> CropSpec:
@@ -73,16 +73,16 @@ def draws(pools: Pools, recipe: Recipe, start: int, total: int) -> Iterator[Draw
     if min(optim.batch, semi.batch) < 2 or semi.lead < 0:
         raise InputError("optim.batch and semi.batch must be 2 or more, semi.lead 0 or more")
     spec = teacher_crop(recipe)
-    told = TrainingFaces(pools.labeled, recipe.crop, recipe.augment, optim.smoothing)
-    large = told if spec == recipe.crop else TrainingFaces(pools.labeled, spec, recipe.augment, optim.smoothing)
-    weights = class_uniform(told.targets) if semi.uniform else told.draw_weights(optim.balance)
+    small = TrainingFaces(pools.labeled, recipe.crop, recipe.augment, optim.smoothing)
+    large = small if spec == recipe.crop else TrainingFaces(pools.labeled, spec, recipe.augment, optim.smoothing)
+    weights = class_uniform(small.targets) if semi.uniform else small.draw_weights(optim.balance)
     lead = min(semi.lead, total) if semi.pseudo else total
-    whole, alone = optim.batch + semi.batch, large if semi.pseudo else told
+    whole, alone = optim.batch + semi.batch, large if semi.pseudo else small
     leading = iter(seeded_loader(alone, weights, whole, recipe.seed, min(start, lead), lead, recipe.workers))
     later = views = None
     if semi.pseudo:
         after, steps = max(0, start - lead), total - lead
-        labeled = TwoViews(told, large)
+        labeled = TwoViews(small, large)
         later = iter(seeded_loader(labeled, weights, optim.batch, recipe.seed + 500_009, after, steps, recipe.workers))
         weak = TrainingFaces(pools.unlabeled, spec, semi.weak, 0.0)
         both = TwoViews(weak, TrainingFaces(pools.unlabeled, recipe.crop, recipe.augment, 0.0), salt=1)
@@ -92,9 +92,9 @@ def draws(pools: Pools, recipe: Recipe, start: int, total: int) -> Iterator[Draw
     for step in range(start, total):
         if step < lead or later is None or views is None:
             sample = next(leading)
-            crops, seen = (none, sample.crop) if semi.pseudo else (sample.crop, none)
-            yield Drawn(crops, seen, sample.target, none, none)
+            crops, for_teacher = (none, sample.crop) if semi.pseudo else (sample.crop, none)
+            yield Drawn(crops, for_teacher, sample.target, none, none)
         else:
-            crops, seen, target = next(later)
+            crops, for_teacher, target = next(later)
             easy, hard, _ = next(views)
-            yield Drawn(crops, seen, target, easy, hard)
+            yield Drawn(crops, for_teacher, target, easy, hard)

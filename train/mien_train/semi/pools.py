@@ -39,20 +39,20 @@ def split_pools(training: list[Faces], validation: list[Faces], recipe: Recipe) 
     share = recipe.semi.labels
     labeled: list[Faces] = []
     hidden: list[Faces] = []
-    all_told = True
+    all_labeled = True
     for item in training:
         known = ~np.isnan(soft_targets(item.faces, 0.0)[:, 0])
-        told = np.zeros(len(known), bool)
+        keeps = np.zeros(len(known), bool)
         if item.faces.name in recipe.data.train:
             rows = np.random.default_rng(recipe.seed).permutation(np.flatnonzero(known))
-            told[rows[: round(share * len(rows))]] = True
-        all_told = all_told and bool(told.all())
-        for pool, rows in ((labeled, told), (hidden, known & ~told)):
+            keeps[rows[: round(share * len(rows))]] = True
+        all_labeled = all_labeled and bool(keeps.all())
+        for pool, rows in ((labeled, keeps), (hidden, known & ~keeps)):
             if rows.any():
                 pool.append(item.subset(rows))
     if not labeled:
         raise InputError("no labeled face is left to learn from: add a set to data.train, or raise semi.labels")
-    if recipe.semi.pseudo and all_told:
+    if recipe.semi.pseudo and all_labeled:
         raise InputError("no face without a label: add a set to semi.unlabelled, or lower semi.labels")
     judged = hidden or validation
     if recipe.semi.pseudo and not judged:

@@ -53,13 +53,13 @@ def judge(quality: dict[str, Any], stop_below: float) -> str:
     accuracy = quality["accuracy"]
     if accuracy is None:
         return "no pseudo-label is sure enough: lower semi.threshold, or give the teacher more steps (semi.lead)"
-    said = f"{accuracy:.1%} of the pseudo-labels of {quality['images']} faces with hidden labels are right"
+    summary = f"{accuracy:.1%} of the pseudo-labels of {quality['images']} faces with hidden labels are right"
     if accuracy < stop_below:
         raise TrainingStopped(
-            f"{said}, fewer than --stop-below {stop_below:g}: give the teacher more labels or steps (semi.lead), raise "
-            "semi.threshold, or go on with --resume and without --stop-below"
+            f"{summary}, fewer than --stop-below {stop_below:g}: give the teacher more labels or steps (semi.lead), "
+            "raise semi.threshold, or go on with --resume and without --stop-below"
         )
-    return f"{said}; below {BREAK:.0%} a student is better off without them" if accuracy < BREAK else ""
+    return f"{summary}; below {BREAK:.0%} a student is better off without them" if accuracy < BREAK else ""
 
 
 def _mean(values: np.ndarray[Any, Any]) -> float | None:

@@ -97,12 +97,12 @@ class Pair:
         noted["labelled"], after = self._labeled(pupil, drawn.crops, drawn.target)
         if not self.semi.feedback:
             return noted
-        told = None
+        feedback = None
         if kept.any():
             h = fall(after, gradient, moved)
             noted["h"] = h
-            told = feedback_loss(self.semi.feedback * self.baseline(h), guess, label, kept)
-        noted["teacher"], _ = self._labeled(self.teacher, drawn.large, drawn.target, told)
+            feedback = feedback_loss(self.semi.feedback * self.baseline(h), guess, label, kept)
+        noted["teacher"], _ = self._labeled(self.teacher, drawn.large, drawn.target, feedback)
         return noted
 
     def _guess(self, weak: Tensor) -> Tensor:

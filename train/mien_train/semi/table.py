@@ -106,8 +106,8 @@ def _spread(values: list[float]) -> str:
 
 
 def _gain(rows: Rows, arm: str, share: float, figure: str) -> str:
-    made = gain(rows, arm, share, figure)
-    if made is None:
+    difference = gain(rows, arm, share, figure)
+    if difference is None:
         return ""
-    mean, half = made
+    mean, half = difference
     return f"{mean:+.3f}" + ("" if np.isnan(half) else f" [{mean - half:+.3f}, {mean + half:+.3f}]")

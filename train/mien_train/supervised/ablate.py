@@ -57,13 +57,13 @@ def ablate(
 
 
 def _figures(recipe: Recipe, root: Path | None, folder: Path) -> dict[str, float]:
-    kept = folder / "figures.json"
-    if not kept.is_file():
-        made = {"recipe": recipe.to_dict(), "figures": measure(train(recipe, root, folder, resume=True), root)}
-        write_whole(kept, (json.dumps(made, indent=2) + "\n").encode())
-    read = json.loads(kept.read_text())
+    path = folder / "figures.json"
+    if not path.is_file():
+        report = {"recipe": recipe.to_dict(), "figures": measure(train(recipe, root, folder, resume=True), root)}
+        write_whole(path, (json.dumps(report, indent=2) + "\n").encode())
+    read = json.loads(path.read_text())
     if read["recipe"] != recipe.to_dict():
-        raise InputError(f"{kept} was made by another recipe; use that one, or choose another --out")
+        raise InputError(f"{path} was made by another recipe; use that one, or choose another --out")
     figures: dict[str, float] = read["figures"]
     return figures
 
@@ -73,7 +73,7 @@ def measure(path: Path, root: Path | None) -> dict[str, float]:
     head as it was trained, on the last fold, which no teacher of ours has seen."""
     student, recipe, _ = load_student(path)
     tests = test_predictions(student, recipe, root)
-    figures: dict[str, Any] = {name: made.accuracy() for name, made in tests.items()}
+    figures: dict[str, Any] = {name: predictions.accuracy() for name, predictions in tests.items()}
     figures["mean of the sets"] = float(np.mean(list(figures.values())))
     if recipe.data.affect:
         fit, plain = fit_affect_head(student, recipe, root)

@@ -39,12 +39,14 @@ class Objective(nn.Module):
             expression = soft_cross_entropy(logits, batch.target)
             return self._sum(expression, affect_loss(affect, batch.affect))
         batch = self._ask(batch)
-        how = self.distill
+        distill = self.distill
         expression = distillation_loss(
-            logits, batch.target, batch.taught_logits, alpha=how.alpha, temperature=how.temperature
+            logits, batch.target, batch.taught_logits, alpha=distill.alpha, temperature=distill.temperature
         )
-        if how.affect:
-            regression = bounded_affect_loss(affect, batch.affect, batch.taught_affect, margin=how.margin, nu=how.nu)
+        if distill.affect:
+            regression = bounded_affect_loss(
+                affect, batch.affect, batch.taught_affect, margin=distill.margin, nu=distill.nu
+            )
         else:
             regression = affect_loss(affect, batch.affect)
         if self.hint is None:
@@ -62,9 +64,9 @@ class Objective(nn.Module):
     @torch.no_grad()
     def _ask(self, batch: Sample) -> Sample:
         for teacher in self.online:
-            made = teacher(batch.crop, self.spec)
-            embedding = batch.taught_embedding if made.embedding is None else made.embedding.float()
+            taught = teacher(batch.crop, self.spec)
+            embedding = batch.taught_embedding if taught.embedding is None else taught.embedding.float()
             # Outputs of inference mode cannot take part in a graph; clones can.
-            logits, affect = made.logits.float().clone(), made.affect.float().clone()
+            logits, affect = taught.logits.float().clone(), taught.affect.float().clone()
             batch = batch._replace(taught_logits=logits, taught_affect=affect, taught_embedding=embedding.clone())
         return batch

@@ -39,8 +39,8 @@ class Reader:
         """``target`` (N, 8) probabilities, ``weight`` (N,) of each face."""
         self.mean, self.scale = embedding.mean(0), (embedding.std(0) + 1e-6) * embedding.shape[1] ** 0.5
         x, w = self._standardized(embedding), torch.from_numpy(weight / weight.sum()).double()
-        told = np.delete(target, CONTEMPT, axis=1)
-        y = torch.from_numpy(told / np.maximum(told.sum(1, keepdims=True), 1e-6)).double()
+        known = np.delete(target, CONTEMPT, axis=1)
+        y = torch.from_numpy(known / np.maximum(known.sum(1, keepdims=True), 1e-6)).double()
         self.layer = torch.nn.Linear(x.shape[1], y.shape[1], dtype=torch.float64)
         torch.nn.init.zeros_(self.layer.weight)
         torch.nn.init.zeros_(self.layer.bias)
@@ -58,29 +58,29 @@ class Reader:
     @torch.no_grad()
     def __call__(self, embedding: Matrix) -> Matrix:
         """(N, D) -> (N, 8) probabilities, 0 for contempt."""
-        told = self.layer(self._standardized(embedding)).softmax(1).numpy().astype(np.float32)
-        return np.insert(told, CONTEMPT, 0.0, axis=1)
+        probabilities = self.layer(self._standardized(embedding)).softmax(1).numpy().astype(np.float32)
+        return np.insert(probabilities, CONTEMPT, 0.0, axis=1)
 
     def _standardized(self, embedding: Matrix) -> Tensor:
         return torch.from_numpy((embedding - self.mean) / self.scale).double()
 
 
-def with_opinions(student: Student, training: list[Faces], recipe: Recipe, kept: Path) -> list[Faces]:
+def with_opinions(student: Student, training: list[Faces], recipe: Recipe, path: Path) -> list[Faces]:
     """``training`` with a soft label for every face of the other sets that had none. Of those that one annotator called
     contemptuous, the reader's happiness takes its share of the contempt.
 
-    ``student`` is that of step 0. What was read lies in the file ``kept``, so that a resumed run learns the same.
+    ``student`` is that of step 0. What was read lies in the file ``path``, so that a resumed run learns the same.
     """
     if not recipe.data.raters:
         return training
-    if not kept.exists():
+    if not path.exists():
         labels = _read(student, training, recipe)
-        with replacing(kept) as aside:
+        with replacing(path) as aside:
             np.savez_compressed(aside, **labels)  # type: ignore[arg-type]
-    with np.load(kept) as stored:
+    with np.load(path) as stored:
         soft = [stored[_key(item)] for item in training]
     if [len(part) for part in soft] != [len(item.faces) for item in training]:
-        raise InputError(f"{kept} is of other training images; remove it")
+        raise InputError(f"{path} is of other training images; remove it")
     return [replace(item, faces=replace(item.faces, soft=part)) for item, part in zip(training, soft, strict=True)]
 
 
@@ -108,11 +108,11 @@ def _opinions(student: Student, reader: Reader, item: Faces, recipe: Recipe) -> 
     asked = np.flatnonzero(blank | contempt)
     if not len(asked):
         return soft
-    told = reader(predict(student, item.subset(asked), recipe.crop).embedding)
-    happy = told[:, [HAPPINESS]]
+    read = reader(predict(student, item.subset(asked), recipe.crop).embedding)
+    happy = read[:, [HAPPINESS]]
     mixed = happy * np.eye(len(EXPRESSIONS), dtype=np.float32)[HAPPINESS]
     mixed = mixed + (1 - happy) * np.eye(len(EXPRESSIONS), dtype=np.float32)[CONTEMPT]
-    soft[asked] = np.where(contempt[asked, None], mixed, told)
+    soft[asked] = np.where(contempt[asked, None], mixed, read)
     return soft
 
 

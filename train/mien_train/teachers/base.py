@@ -68,9 +68,9 @@ def check_classes(classes: tuple[str, ...]) -> None:
 
 def to_canonical(logits: Tensor, classes: tuple[str, ...]) -> Tensor:
     """(N, len(classes)) in the teacher's order -> (N, 8) in the canonical one, NaN for classes that it lacks."""
-    made = logits.new_full((len(logits), len(EXPRESSIONS)), float("nan"))
-    made[:, [EXPRESSIONS.index(name) for name in classes]] = logits
-    return made
+    canonical = logits.new_full((len(logits), len(EXPRESSIONS)), float("nan"))
+    canonical[:, [EXPRESSIONS.index(name) for name in classes]] = logits
+    return canonical
 
 
 def known_log_softmax(logits: Tensor) -> Tensor:

@@ -64,9 +64,9 @@ def read_cache(teacher: Teacher, faces: FaceSet, folder: Path) -> Taught:
     again = f"run: fer-train cache TEACHER {faces.name} -o {folder}"
     if not path.is_file():
         others = sorted(p.name for p in folder.glob(f"{_stem(faces.name)}-*.parquet"))
-        what = f"only of other teachers or crops ({', '.join(others)})" if others else "no outputs"
+        found = f"only of other teachers or crops ({', '.join(others)})" if others else "no outputs"
         raise InputError(
-            f"{folder} holds {what} for {faces.name}, not those of {teacher.name} ({teacher.identity}); {again}"
+            f"{folder} holds {found} for {faces.name}, not those of {teacher.name} ({teacher.identity}); {again}"
         )
     table = pq.read_table(path)
     about = json.loads((table.schema.metadata or {}).get(b"mien", b"{}"))

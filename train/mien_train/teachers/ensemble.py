@@ -46,9 +46,9 @@ class Ensemble:
         logits, affect, weights = [], [], []
         for member, weight in zip(self.members, self.weights, strict=True):
             for view in views:
-                made = member(view, spec)
-                logits.append(known_log_softmax(made.logits))
-                affect.append(made.affect)
+                output = member(view, spec)
+                logits.append(known_log_softmax(output.logits))
+                affect.append(output.affect)
                 weights.append(weight)
         return TeacherOutput(_mean(logits, weights), _mean(affect, weights))
 

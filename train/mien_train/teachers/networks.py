@@ -66,9 +66,9 @@ class EmoNetTeacher:
     @torch.inference_mode()
     def __call__(self, crops: Tensor, spec: CropSpec) -> TeacherOutput:
         self.network.to(crops.device)
-        made = self.network(recrop(crops, spec, self.crop) / 255)
-        affect = torch.stack([made["valence"], made["arousal"]], dim=1).clamp(-1, 1)
-        return TeacherOutput(to_canonical(made["expression"], self.classes), affect, made["embedding"])
+        output = self.network(recrop(crops, spec, self.crop) / 255)
+        affect = torch.stack([output["valence"], output["arousal"]], dim=1).clamp(-1, 1)
+        return TeacherOutput(to_canonical(output["expression"], self.classes), affect, output["embedding"])
 
 
 def identity_of(path: Path, *more: object) -> str:

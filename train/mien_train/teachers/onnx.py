@@ -75,8 +75,8 @@ class OnnxTeacher:
         )[:, None, None]
         x = x.flip(1) if own.channels == "bgr" else x
         x = x.permute(0, 2, 3, 1) if own.layout == "nhwc" else x
-        made = self._run(x.contiguous().numpy())
-        logits = self._pick(made, own.expression, "expression")
+        outputs = self._run(x.contiguous().numpy())
+        logits = self._pick(outputs, own.expression, "expression")
         if logits.shape[1] != len(own.classes):
             raise InputError(
                 f"{self.name}: expression = {own.expression!r} gives {logits.shape[1]} columns for "
@@ -87,8 +87,8 @@ class OnnxTeacher:
         affect = torch.full((len(x), 2), float("nan"))
         for column, written in enumerate((own.valence, own.arousal)):
             if written:
-                affect[:, column] = self._pick(made, written, "affect")[:, 0].clamp(-1, 1)
-        embedding = self._pick(made, own.embedding, "embedding").to(crops.device) if own.embedding else None
+                affect[:, column] = self._pick(outputs, written, "affect")[:, 0].clamp(-1, 1)
+        embedding = self._pick(outputs, own.embedding, "embedding").to(crops.device) if own.embedding else None
         return TeacherOutput(to_canonical(logits, own.classes).to(crops.device), affect.to(crops.device), embedding)
 
     def _run(self, x: Any) -> dict[str, Tensor]:
@@ -99,30 +99,32 @@ class OnnxTeacher:
             missing = step - len(part)
             padded = np.concatenate([part, np.repeat(part[-1:], missing, 0)]) if missing else part
             try:
-                made = self.session.run(None, {self.input: padded})
+                results = self.session.run(None, {self.input: padded})
             except Exception as error:
                 raise InputError(f"{self.name} refuses crops of shape {padded.shape}: {error}") from error
-            parts.append([np.asarray(output, np.float32).reshape(step, -1)[: len(part)] for output in made])
+            parts.append([np.asarray(output, np.float32).reshape(step, -1)[: len(part)] for output in results])
         return {
             name: torch.from_numpy(np.concatenate(column))
             for name, column in zip(self.outputs, zip(*parts, strict=True), strict=True)
         }
 
-    def _pick(self, made: dict[str, Tensor], written: str, what: str) -> Tensor:
+    def _pick(self, outputs: dict[str, Tensor], written: str, purpose: str) -> Tensor:
         match = re.fullmatch(r"([^\[\]]*)(?:\[(\d+)(?::(\d+))?\])?", written)
         name = match.group(1) or self.outputs[0] if match else ""
-        if match is None or name not in made:
+        if match is None or name not in outputs:
             raise InputError(
-                f"{self.name}: {what} = {written!r} names no output; they are {', '.join(self.outputs)}, written as "
+                f"{self.name}: {purpose} = {written!r} names no output; they are {', '.join(self.outputs)}, written as "
                 "name, name[8] or name[0:8]"
             )
         if match.group(2) is None:
-            return made[name]
+            return outputs[name]
         start = int(match.group(2))
         stop = int(match.group(3) or start + 1)
-        if what != "expression" and not start < stop <= made[name].shape[1]:
-            raise InputError(f"{self.name}: {what} = {written!r} is beyond the {made[name].shape[1]} columns of {name}")
-        return made[name][:, start:stop]
+        if purpose != "expression" and not start < stop <= outputs[name].shape[1]:
+            raise InputError(
+                f"{self.name}: {purpose} = {written!r} is beyond the {outputs[name].shape[1]} columns of {name}"
+            )
+        return outputs[name][:, start:stop]
 
 
 class BundleTeacher(OnnxTeacher):
@@ -138,7 +140,7 @@ class BundleTeacher(OnnxTeacher):
     def __call__(self, crops: Tensor, spec: CropSpec) -> TeacherOutput:
         if spec != self.crop:
             crops = recrop(crops, spec, self.crop).round().permute(0, 2, 3, 1)
-        made = {name: value.to(crops.device) for name, value in self._run(crops.byte().cpu().numpy()).items()}
-        logits = made["expression"].clamp(min=1e-9).log()
-        affect = made["affect"] if self.has_affect else torch.full_like(made["affect"], float("nan"))
-        return TeacherOutput(to_canonical(logits, self.spec.classes), affect, made["embedding"])
+        outputs = {name: value.to(crops.device) for name, value in self._run(crops.byte().cpu().numpy()).items()}
+        logits = outputs["expression"].clamp(min=1e-9).log()
+        affect = outputs["affect"] if self.has_affect else torch.full_like(outputs["affect"], float("nan"))
+        return TeacherOutput(to_canonical(logits, self.spec.classes), affect, outputs["embedding"])

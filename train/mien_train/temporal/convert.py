@@ -74,11 +74,11 @@ def _affwild2(root: Path, rate: float) -> Iterator[Row]:
                 raise InputError(f"{file} line {number + 2} is {text!r}: {error}") from error
     for name in sorted({*labels, *affects}):
         clip, numbers = _affwild2_frames(root, name)
-        said, felt = labels.get(name, {}), affects.get(name, {})
-        for line in sorted({*said, *felt}):
+        classes, ratings = labels.get(name, {}), affects.get(name, {})
+        for line in sorted({*classes, *ratings}):
             if numbers is None or line in numbers:
                 frame = line if numbers is None else numbers[line]
-                yield Row(clip, frame, line / rate, said.get(line, -1), felt.get(line, NONE))
+                yield Row(clip, frame, line / rate, classes.get(line, -1), ratings.get(line, NONE))
 
 
 def _affwild2_frames(root: Path, name: str) -> tuple[str, dict[int, int] | None]:

@@ -27,11 +27,11 @@ def load_stills(root: Path | None, names: tuple[str, ...] = LEARNED) -> tuple[li
     Raises InputError where a set is missing.
     """
     tests = [_labeled(load_with_landmarks(name, root)) for name in TESTED]
-    seen = np.concatenate([difference_hashes(item.faces) for item in tests])
+    tested = np.concatenate([difference_hashes(item.faces) for item in tests])
     learned, chosen = [], []
     for name in names:
         item = _labeled(load_with_landmarks(name, root))
-        item = item.subset(~repeats(difference_hashes(item.faces), seen, DataRecipe().near_duplicates))
+        item = item.subset(~repeats(difference_hashes(item.faces), tested, DataRecipe().near_duplicates))
         held = _held(item.faces)
         learned.append(item.subset(~held))
         chosen.append(item.subset(held).named(f"{name}, to choose by"))

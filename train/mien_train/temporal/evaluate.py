@@ -36,7 +36,7 @@ def methods(net: TemporalNet, chosen: Sequences) -> tuple[dict[str, Filter], dic
     """
     delay = mean_delay(chosen, {"encoder": _encoder(net)(chosen)})["encoder"]
     constants: dict[str, float] = {}
-    made: dict[str, Filter] = {"raw": raw}
+    filters: dict[str, Filter] = {"raw": raw}
     for name, kind in (("exponential", averaged), ("stream filters", streamed)):
         tried = [kind(chosen, seconds) for seconds in GRID]
         delays = [mean_delay(chosen, {"": reading})[""] for reading in tried]
@@ -45,16 +45,16 @@ def methods(net: TemporalNet, chosen: Sequences) -> tuple[dict[str, Filter], dic
         best = GRID[int(np.argmax(scores))]
         for what, seconds in (("equal delay", equal), ("most accurate", best)):
             constants[f"{name}, {what}"] = seconds
-            made[f"{name}, {what}"] = _filter(kind, seconds)
+            filters[f"{name}, {what}"] = _filter(kind, seconds)
     constants["stream filters, as they are"] = SMOOTHING
-    made["stream filters, as they are"] = _filter(streamed, SMOOTHING)
-    made["encoder"] = _encoder(net)
-    made["encoder in a stream"] = _in_stream(net)
-    made["offline: sliding window"] = lambda part: slid(raw(part), part.times, VOTE_SECONDS)
-    made["offline: encoder, sliding window"] = lambda part: slid(
+    filters["stream filters, as they are"] = _filter(streamed, SMOOTHING)
+    filters["encoder"] = _encoder(net)
+    filters["encoder in a stream"] = _in_stream(net)
+    filters["offline: sliding window"] = lambda part: slid(raw(part), part.times, VOTE_SECONDS)
+    filters["offline: encoder, sliding window"] = lambda part: slid(
         _encoder(net, centered=True)(part), part.times, VOTE_SECONDS
     )
-    return made, constants
+    return filters, constants
 
 
 def _filter(kind: Any, seconds: float) -> Filter:
@@ -80,15 +80,15 @@ def _in_stream(net: TemporalNet) -> Filter:
     return read
 
 
-def accuracy(reading: Reading, made: Sequences) -> float:
-    known = np.isfinite(made.times) & (made.label >= 0)
-    return float((reading.label == made.label)[known].mean()) if known.any() else np.nan
+def accuracy(reading: Reading, sequences: Sequences) -> float:
+    known = np.isfinite(sequences.times) & (sequences.label >= 0)
+    return float((reading.label == sequences.label)[known].mean()) if known.any() else np.nan
 
 
-def figures(reading: Reading, made: Sequences) -> dict[str, Any]:
+def figures(reading: Reading, sequences: Sequences) -> dict[str, Any]:
     """Over all frames; each with its 95 % interval, from sequences drawn with replacement (Efron 1979). None where the
     sequences have no such labels."""
-    tables = _tables(reading, made)
+    tables = _tables(reading, sequences)
     names = ("accuracy", "macro_f1", "ccc_valence", "ccc_arousal", "flips")
     whole = _figures(tables)
     rng = np.random.default_rng(0)
@@ -96,9 +96,9 @@ def figures(reading: Reading, made: Sequences) -> dict[str, Any]:
     return _rounded(names, whole, draws)
 
 
-def gains(reading: Reading, other: Reading, made: Sequences) -> dict[str, Any]:
+def gains(reading: Reading, other: Reading, sequences: Sequences) -> dict[str, Any]:
     """Figures of ``reading`` less those of ``other`` on the same sequences, with paired 95 % intervals."""
-    one, two = _tables(reading, made), _tables(other, made)
+    one, two = _tables(reading, sequences), _tables(other, sequences)
 
     def gap(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         first, second = _figures([one[i] for i in rows]), _figures([two[i] for i in rows])
@@ -106,8 +106,8 @@ def gains(reading: Reading, other: Reading, made: Sequences) -> dict[str, Any]:
         return np.array([both[0], both[1], (both[2] + both[3]) / 2, both[4]])
 
     rng = np.random.default_rng(0)
-    whole = gap(np.arange(len(made)))
-    draws = [gap(rng.integers(len(made), size=len(made))) for _ in range(RESAMPLES)]
+    whole = gap(np.arange(len(sequences)))
+    draws = [gap(rng.integers(len(sequences), size=len(sequences))) for _ in range(RESAMPLES)]
     names = ("accuracy", "macro_f1", "ccc", "flips")
     return _rounded(names, whole, draws)
 
@@ -133,18 +133,18 @@ class _Table(NamedTuple):
     truth: Floats
 
 
-def _tables(reading: Reading, made: Sequences) -> list[_Table]:
+def _tables(reading: Reading, sequences: Sequences) -> list[_Table]:
     tables = []
-    for s in range(len(made)):
-        there = np.isfinite(made.times[s])
-        known = there & (made.label[s] >= 0)
+    for s in range(len(sequences)):
+        there = np.isfinite(sequences.times[s])
+        known = there & (sequences.label[s] >= 0)
         confusion = np.zeros((COUNT, COUNT))
-        np.add.at(confusion, (made.label[s, known], reading.label[s, known]), 1)
-        rated = there & ~np.isnan(made.truth[s]).any(-1)
-        shown, times = reading.label[s, there], made.times[s, there]
+        np.add.at(confusion, (sequences.label[s, known], reading.label[s, known]), 1)
+        rated = there & ~np.isnan(sequences.truth[s]).any(-1)
+        shown, times = reading.label[s, there], sequences.times[s, there]
         flips = int((shown[1:] != shown[:-1]).sum())
         tables.append(
-            _Table(confusion, flips, float(times[-1] - times[0]), reading.affect[s, rated], made.truth[s, rated])
+            _Table(confusion, flips, float(times[-1] - times[0]), reading.affect[s, rated], sequences.truth[s, rated])
         )
     return tables
 
@@ -161,12 +161,12 @@ def _figures(tables: list[_Table]) -> NDArray[np.float64]:
     return np.array([right, f1.mean() if len(f1) else np.nan, *ccc, flips])
 
 
-def mean_delay(made: Sequences, readings: Mapping[str, Reading]) -> dict[str, float]:
+def mean_delay(sequences: Sequences, readings: Mapping[str, Reading]) -> dict[str, float]:
     """Seconds from a change of the true label until the label is first right, by name: the mean over those changes
     that all ``readings`` find before the next one. A label that is right already counts as no delay."""
     found: list[list[float]] = []
-    for s in range(len(made)):
-        label, times = made.label[s], made.times[s]
+    for s in range(len(sequences)):
+        label, times = sequences.label[s], sequences.times[s]
         changes = [*np.flatnonzero((label[1:] != label[:-1]) & np.isfinite(times[1:])) + 1, len(label)]
         for begin, end in pairwise(changes):
             right = [np.flatnonzero(reading.label[s, begin:end] == label[begin]) for reading in readings.values()]

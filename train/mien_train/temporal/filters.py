@@ -27,15 +27,15 @@ class Reading(NamedTuple):
 Filter = Callable[[Sequences], Reading]
 
 
-def raw(made: Sequences) -> Reading:
+def raw(sequences: Sequences) -> Reading:
     """Each frame alone."""
-    return Reading(made.expression, made.affect, made.expression.argmax(-1))
+    return Reading(sequences.expression, sequences.affect, sequences.expression.argmax(-1))
 
 
-def averaged(made: Sequences, seconds: float) -> Reading:
+def averaged(sequences: Sequences, seconds: float) -> Reading:
     """Exponential averages of probabilities, valence and arousal."""
-    out = np.concatenate([made.expression, made.affect], axis=-1)
-    for row, times in zip(out, made.times, strict=True):
+    out = np.concatenate([sequences.expression, sequences.affect], axis=-1)
+    for row, times in zip(out, sequences.times, strict=True):
         average, before = Average(seconds), times[0] - 1 / 25
         for i in range(int(np.isfinite(times).sum())):
             row[i] = average.update(row[i], max(times[i] - before, 1e-6))
@@ -43,15 +43,15 @@ def averaged(made: Sequences, seconds: float) -> Reading:
     return Reading(out[..., :8], out[..., 8:], out[..., :8].argmax(-1))
 
 
-def streamed(made: Sequences, seconds: float) -> Reading:
+def streamed(sequences: Sequences, seconds: float) -> Reading:
     """Just as a stream smooths without the encoder: averages, One-Euro filters, a label that must be beaten."""
-    expression, affect = made.expression.copy(), made.affect.copy()
+    expression, affect = sequences.expression.copy(), sequences.affect.copy()
     label = expression.argmax(-1)
-    for s, times in enumerate(made.times):
+    for s, times in enumerate(sequences.times):
         person = FaceState(seconds, 0.0)
         for i in range(int(np.isfinite(times).sum())):
-            named = dict(zip(EXPRESSIONS, made.expression[s, i].tolist(), strict=True))
-            alone = Face(BOX, None, 1.0, Expression("", 0.0, named), Affect(*made.affect[s, i].tolist()), BOX)
+            named = dict(zip(EXPRESSIONS, sequences.expression[s, i].tolist(), strict=True))
+            alone = Face(BOX, None, 1.0, Expression("", 0.0, named), Affect(*sequences.affect[s, i].tolist()), BOX)
             place, step = person.smooth_position(Detection(BOX, None, 1.0), float(times[i]) + 1.0)
             face = person.update(alone, place, step, Labeling())
             expression[s, i] = list(face.expression.probabilities.values())

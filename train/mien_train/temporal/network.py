@@ -84,8 +84,8 @@ class TemporalNet(nn.Module):
         scores = asked[:, None] @ hidden.transpose(1, 2) + mask - self.fade.abs() * ages.abs()[:, None]
         mean = (scores.softmax(-1) @ read)[:, 0]
         scale = torch.cat([self.sharpen.expand(CLASSES), torch.ones(2)])
-        made = torch.addcmul(self.correct(newest), mean, scale)
-        logits, affect = made.split([CLASSES, 2], dim=1)
+        output = torch.addcmul(self.correct(newest), mean, scale)
+        logits, affect = output.split([CLASSES, 2], dim=1)
         return logits, affect
 
 
@@ -132,8 +132,8 @@ class TemporalDeployed(nn.Module):
         the frame's ``token`` (N, width + READ), to keep."""
         token = self.net.token(embedding, expression, affect)
         tokens = torch.cat([token[:, None], past], dim=1)
-        logits, made = self.net(tokens, torch.cat([affect[:, :1] * 0.0, ages], dim=1))
-        return logits.softmax(-1), made.clamp(-1, 1), token
+        logits, smoothed = self.net(tokens, torch.cat([affect[:, :1] * 0.0, ages], dim=1))
+        return logits.softmax(-1), smoothed.clamp(-1, 1), token
 
 
 def count_macs(shape: TemporalShape) -> int:

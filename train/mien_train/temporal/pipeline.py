@@ -49,16 +49,16 @@ def made_up(
     learned, chosen, tested = load_stills(root)
     scenes = make_scenes(learned, bundle, counts.learned, counts.frames, 0, cache)
     choose = make_scenes(chosen, bundle, counts.chosen, counts.frames, CHOSEN_SEED, cache)
-    made = None
+    test_sequences = None
     if test:
         held_out = make_scenes(tested, bundle, counts.tested, counts.frames, TEST_SEED, cache)
-        made = realize(held_out, np.tile(np.arange(len(held_out)), EACH), np.random.default_rng(TEST_SEED))
+        test_sequences = realize(held_out, np.tile(np.arange(len(held_out)), EACH), np.random.default_rng(TEST_SEED))
 
     def draw(rng: np.random.Generator, count: int) -> Sequences:
         return realize(scenes, rng.integers(len(scenes), size=count), rng, STEADY)
 
     rows = np.tile(np.arange(len(choose)), EACH)
-    return draw, realize(choose, rows, np.random.default_rng(CHOSEN_SEED)), made
+    return draw, realize(choose, rows, np.random.default_rng(CHOSEN_SEED)), test_sequences
 
 
 def run_temporal(
@@ -101,10 +101,10 @@ def run_temporal(
     shape = TemporalShape(bundle.card.embedding)
     path = train_temporal(draw, chosen, shape, recipe, out, resume=resume)
     net, state = load_temporal(path)
-    ways, constants = methods(net, chosen)
-    read = {name: way(chosen) for name, way in ways.items()}
+    filters, constants = methods(net, chosen)
+    read = {name: read_all(chosen) for name, read_all in filters.items()}
     delays = mean_delay(chosen, read)
-    made = {
+    validation = {
         name: figures(reading, chosen) | {"delay": delays[name] if np.isfinite(delays[name]) else None}
         for name, reading in read.items()
     }
@@ -116,15 +116,15 @@ def run_temporal(
         "training": terms,
     }
     save_checkpoint(path, state)
-    return {"model": bundle.card.name, "constants": constants, "validation": made}
+    return {"model": bundle.card.name, "constants": constants, "validation": validation}
 
 
-def lines(made: dict[str, Any]) -> list[str]:
+def lines(figures: dict[str, Any]) -> list[str]:
     """Figures of ways to read sequences, for a terminal."""
     head = f"{'':40s} {'accuracy':>9s} {'macro-F1':>9s} {'CCC v':>7s} {'CCC a':>7s} {'flips/s':>8s} {'delay s':>8s}"
     widths = {"accuracy": 9, "macro_f1": 9, "ccc_valence": 7, "ccc_arousal": 7, "flips": 8}
     rows = []
-    for name, values in made.items():
+    for name, values in figures.items():
         cells = [f"{values[key][0]:{width}.4f}" if values[key] else " " * width for key, width in widths.items()]
         delay = "" if values["delay"] is None else f"{values['delay']:8.3f}"
         rows.append(f"{name:40s} {' '.join(cells)} {delay}")

@@ -104,7 +104,7 @@ def _hand(times: Values, rng: np.random.Generator) -> Values:
     return hand
 
 
-def render(image: Image, matrix: Values, size: int, what: Disturbances, seed: int) -> Iterator[Image]:
+def render(image: Image, matrix: Values, size: int, disturbances: Disturbances, seed: int) -> Iterator[Image]:
     """uint8 BGR still, the (2, 3) transform of its crop -> for each frame a uint8 RGB crop (size, size, 3)."""
     rng = np.random.default_rng(seed)
     square = np.array([[0, 0], [size - 1, 0], [size - 1, size - 1], [0, size - 1]], np.float32)
@@ -112,23 +112,23 @@ def render(image: Image, matrix: Values, size: int, what: Disturbances, seed: in
     margin = warp(image, _chain(wide, matrix), 2 * size)
     base = np.asarray(square * 1.5 + size / 4, np.float32)
     ramp = np.linspace(-0.5, 0.5, size)[None, :, None]
-    for i in range(len(what.side)):
-        source = base + np.asarray(what.moves[i].T * 1.5 * size, np.float32)
+    for i in range(len(disturbances.side)):
+        source = base + np.asarray(disturbances.moves[i].T * 1.5 * size, np.float32)
         patch = cv2.warpPerspective(margin, cv2.getPerspectiveTransform(source, square), (size, size))
-        side = int(what.side[i])
+        side = int(disturbances.side[i])
         if side < size:
             small = cv2.resize(patch, (side, side), interpolation=cv2.INTER_AREA)
             patch = cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
-        if not np.isnan(what.hand[i, 0]):
-            x, y, across, along = (int(value * size) for value in what.hand[i])
-            cv2.ellipse(patch, (x, y), (across, along), 0, 0, 360, what.color.tolist(), -1, cv2.LINE_AA)
-        if what.blur[i] > 0.3:
-            patch = cv2.GaussianBlur(patch, (0, 0), float(what.blur[i]))
-        light = patch * (what.gain[i] * (1 + what.slope[i] * ramp))
-        if what.noise:
-            light = light + what.noise * rng.standard_normal((size, size, 1))
+        if not np.isnan(disturbances.hand[i, 0]):
+            x, y, across, along = (int(value * size) for value in disturbances.hand[i])
+            cv2.ellipse(patch, (x, y), (across, along), 0, 0, 360, disturbances.color.tolist(), -1, cv2.LINE_AA)
+        if disturbances.blur[i] > 0.3:
+            patch = cv2.GaussianBlur(patch, (0, 0), float(disturbances.blur[i]))
+        light = patch * (disturbances.gain[i] * (1 + disturbances.slope[i] * ramp))
+        if disturbances.noise:
+            light = light + disturbances.noise * rng.standard_normal((size, size, 1))
         shown = np.clip(light, 0, 255).astype(np.uint8)
-        _, data = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, what.quality])
+        _, data = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, disturbances.quality])
         shown = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
         yield np.asarray(cv2.cvtColor(stretch_contrast(shown), cv2.COLOR_BGR2RGB), dtype=np.uint8)
 

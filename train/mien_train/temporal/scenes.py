@@ -74,9 +74,11 @@ def make_scenes(
     for start in tqdm(range(0, count, SAVE_EVERY), "scenes", unit=f" x {SAVE_EVERY}", mininterval=5.0):
         file = folder / f"{start:06d}.npz"
         if not file.is_file():
-            made = [_scene(sets, bundle, engine, frames, (seed, k)) for k in range(start, start + SAVE_EVERY)]
+            drawn = [_scene(sets, bundle, engine, frames, (seed, k)) for k in range(start, start + SAVE_EVERY)]
             with replacing(file) as aside:
-                np.savez(aside, allow_pickle=False, **{name: np.stack([one[name] for one in made]) for name in made[0]})
+                np.savez(
+                    aside, allow_pickle=False, **{name: np.stack([one[name] for one in drawn]) for name in drawn[0]}
+                )
         with np.load(file) as stored:
             parts.append({name: stored[name] for name in stored.files})
     joined = {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
@@ -91,13 +93,13 @@ def _scene(
     item, spec = sets[origin], bundle.card.crop
     stills = _draw(item, rng)
     times = frame_times(frames, rng)
-    what = draw_disturbances(times, rng)
+    disturbances = draw_disturbances(times, rng)
     crops, clean = [], []
     for still in stills:
         image = decode_image(item.faces.encoded(still))
         box, points = item.landmarks.at(still)
         matrix = crop_matrix(spec, box, points)
-        crops += list(render(image, matrix, spec.size, what, int(rng.integers(2**31))))
+        crops += list(render(image, matrix, spec.size, disturbances, int(rng.integers(2**31))))
         clean.append(item.crop(still, spec))
     read = dict(engine.run(np.stack(crops)))
     if bundle.card.has_affect:

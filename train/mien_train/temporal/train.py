@@ -101,8 +101,8 @@ def train_temporal(
             state |= {"net": net.state_dict(), "ema": ema.module.state_dict(), "optimiser": optimizer.state_dict()}
             state["schedule"] = schedule.state_dict()
             save_checkpoint(last, state)
-    made = torch.load(out / "best.pt", weights_only=True)
-    save_checkpoint(out / "temporal.pt", made | {"history": state["history"]})
+    best_state = torch.load(out / "best.pt", weights_only=True)
+    save_checkpoint(out / "temporal.pt", best_state | {"history": state["history"]})
     (out / "history.json").write_text(json.dumps(state["history"], indent=2) + "\n")
     return out / "temporal.pt"
 
@@ -121,12 +121,12 @@ def load_temporal(path: Path) -> tuple[TemporalNet, dict[str, Any]]:
 
 
 @torch.inference_mode()
-def encode(net: TemporalNet, made: Sequences, *, centered: bool = False) -> tuple[Floats, Floats]:
+def encode(net: TemporalNet, sequences: Sequences, *, centered: bool = False) -> tuple[Floats, Floats]:
     """What the encoder says of every frame: probabilities (S, F, 8) and affect (S, F, 2)."""
-    count = made.times.shape[1]
+    count = sequences.times.shape[1]
     parts = []
-    for i in range(0, len(made), 16):
-        part = made.take(np.arange(i, min(i + 16, len(made))))
+    for i in range(0, len(sequences), 16):
+        part = sequences.take(np.arange(i, min(i + 16, len(sequences))))
         asked = np.tile(np.arange(count), (len(part), 1))
         logits, affect = _read(net.eval(), part, asked, centered=centered)
         parts.append((logits.softmax(-1).numpy(), affect.clamp(-1, 1).numpy()))
@@ -134,32 +134,34 @@ def encode(net: TemporalNet, made: Sequences, *, centered: bool = False) -> tupl
     return expression, affects
 
 
-def _read(net: TemporalNet, made: Sequences, asked: NDArray[np.int64], *, centered: bool) -> tuple[Tensor, Tensor]:
+def _read(net: TemporalNet, sequences: Sequences, asked: NDArray[np.int64], *, centered: bool) -> tuple[Tensor, Tensor]:
     """``asked`` (S, Q) frames -> logits (S, Q, 8) and affect (S, Q, 2)."""
-    index, ages = gather(made.times, asked, net.shape.window, centered=centered)
-    tokens = net.token(*(torch.from_numpy(part) for part in (made.embedding, made.expression, made.affect)))
-    rows = torch.arange(len(made))[:, None, None]
+    index, ages = gather(sequences.times, asked, net.shape.window, centered=centered)
+    tokens = net.token(
+        *(torch.from_numpy(part) for part in (sequences.embedding, sequences.expression, sequences.affect))
+    )
+    rows = torch.arange(len(sequences))[:, None, None]
     windows = tokens[rows, torch.from_numpy(index)].flatten(0, 1)
     logits, affect = net(windows, torch.from_numpy(ages).flatten(0, 1))
     return logits.unflatten(0, asked.shape), affect.unflatten(0, asked.shape)
 
 
-def _class_weights(made: Sequences, balance: float) -> Tensor:
+def _class_weights(sequences: Sequences, balance: float) -> Tensor:
     """(8,), 1 for the mean frame."""
-    labels = made.label[np.isfinite(made.times) & (made.label >= 0)]
+    labels = sequences.label[np.isfinite(sequences.times) & (sequences.label >= 0)]
     count = np.bincount(labels, minlength=CLASSES).astype(np.float64)
     weight = np.where(count > 0, np.maximum(count, 1) ** -balance, 0.0)
     return torch.tensor(weight * count.sum() / max((weight * count).sum(), 1e-12), dtype=torch.float32)
 
 
 def _loss(
-    net: TemporalNet, made: Sequences, recipe: TemporalRecipe, weight: Tensor, rng: np.random.Generator
+    net: TemporalNet, sequences: Sequences, recipe: TemporalRecipe, weight: Tensor, rng: np.random.Generator
 ) -> Tensor:
-    lengths = np.isfinite(made.times).sum(1)
-    asked = (rng.random((len(made), recipe.asked)) * lengths[:, None]).astype(np.int64)
-    logits, affect = _read(net, made, asked, centered=bool(rng.random() < CENTERED))
-    label = torch.from_numpy(np.take_along_axis(made.label, asked, axis=1)).flatten()
-    truth = torch.from_numpy(np.take_along_axis(made.truth, asked[..., None], axis=1)).flatten(0, 1)
+    lengths = np.isfinite(sequences.times).sum(1)
+    asked = (rng.random((len(sequences), recipe.asked)) * lengths[:, None]).astype(np.int64)
+    logits, affect = _read(net, sequences, asked, centered=bool(rng.random() < CENTERED))
+    label = torch.from_numpy(np.take_along_axis(sequences.label, asked, axis=1)).flatten()
+    truth = torch.from_numpy(np.take_along_axis(sequences.truth, asked[..., None], axis=1)).flatten(0, 1)
     affect = affect.flatten(0, 1)
     loss = affect.sum() * 0.0
     if (label >= 0).any():

@@ -93,7 +93,7 @@ def load_labeled(path: Path, bundle: Bundle, cache: Path) -> tuple[Sequences, Se
     about = path.read_bytes() + str(sorted(bundle.card.files.items())).encode()
     folder = cache / f"video-{hashlib.sha256(about).hexdigest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
-    made = []
+    clips_read = []
     for number, (clip, rows) in enumerate(tqdm(clips.items(), "clips", unit=" clips", mininterval=5.0)):
         file = folder / f"{number:06d}.npz"
         if not file.is_file():
@@ -101,13 +101,15 @@ def load_labeled(path: Path, bundle: Bundle, cache: Path) -> tuple[Sequences, Se
             with replacing(file) as aside:
                 np.savez(aside, **vars(sequence))
         with np.load(file) as stored:
-            made.append(Sequences(**{name: stored[name] for name in stored.files}))
-    there = [one for one in made if one.times.shape[1]]
-    if len(there) < 2:
-        raise InputError(f"{path}: faces were found in {len(there)} clips; two or more are needed, one to choose by")
-    every = max(2, min(CHOSEN, len(there)))
-    chosen = [one for i, one in enumerate(there) if i % every == every - 1]
-    return join([one for i, one in enumerate(there) if i % every < every - 1]), join(chosen)
+            clips_read.append(Sequences(**{name: stored[name] for name in stored.files}))
+    with_faces = [one for one in clips_read if one.times.shape[1]]
+    if len(with_faces) < 2:
+        raise InputError(
+            f"{path}: faces were found in {len(with_faces)} clips; two or more are needed, one to choose by"
+        )
+    every = max(2, min(CHOSEN, len(with_faces)))
+    chosen = [one for i, one in enumerate(with_faces) if i % every == every - 1]
+    return join([one for i, one in enumerate(with_faces) if i % every < every - 1]), join(chosen)
 
 
 def join(parts: list[Sequences], length: int = LENGTH) -> Sequences:
@@ -136,7 +138,7 @@ def _sequence(place: Path, rows: list[Row], recognizer: Recognizer) -> Sequences
     """One clip through the runtime, frame by frame, (1, F, ...)."""
     stream = recognizer.stream(temporal=False)
     wanted = {row.frame: row for row in rows}
-    times, said, labels, truths = [], [], [], []
+    times, outputs, labels, truths = [], [], [], []
     for number, image in enumerate(_images(place)):
         row = wanted.pop(number, None)
         if row is None:
@@ -145,7 +147,7 @@ def _sequence(place: Path, rows: list[Row], recognizer: Recognizer) -> Sequences
         raw = faces[0].raw if faces else None
         if raw:
             own = (raw.affect.valence, raw.affect.arousal) if raw.affect else (0.0, 0.0)
-            said.append((raw.embedding.copy(), list(raw.expression.probabilities.values()), own))
+            outputs.append((raw.embedding.copy(), list(raw.expression.probabilities.values()), own))
             times.append(row.time)
             labels.append(row.label)
             truths.append(row.affect)
@@ -155,7 +157,7 @@ def _sequence(place: Path, rows: list[Row], recognizer: Recognizer) -> Sequences
         raise InputError(f"{place} has no frame {min(wanted)}, which the CSV labels; does the CSV belong to it?")
     width = recognizer.card.embedding
     blank = np.zeros((0, width)), np.zeros((0, len(EXPRESSIONS))), np.zeros((0, 2))
-    embedding, expression, affect = [np.array(column) for column in zip(*said, strict=True)] if said else blank
+    embedding, expression, affect = [np.array(column) for column in zip(*outputs, strict=True)] if outputs else blank
     return Sequences(
         times=np.array(times, np.float64)[None],
         embedding=embedding.astype(np.float32)[None],
