@@ -1,4 +1,4 @@
-"""Augmentation: what cameras, light, distance and hands do to a face, drawn from one seeded generator per image."""
+"""Augmentation: what cameras, light, distance and hands do to a face. Each image has a seeded generator of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mien_train.recipe import AugmentRecipe
 def augmented_crop(
     image: Image, spec: CropSpec, box: Floats, points: Floats | None, recipe: AugmentRecipe, rng: np.random.Generator
 ) -> Image:
-    """uint8 BGR picture -> uint8 RGB crop (size, size, 3), geometry drawn into the one warp that cuts the crop."""
+    """uint8 BGR picture -> uint8 RGB crop (size, size, 3). One warp both cuts the crop and moves it at random."""
     matrix = _jitter(spec.size, recipe, rng) @ np.vstack([crop_matrix(spec, box, points), [0, 0, 1]])
     patch = crop(image, matrix[:2], spec.size)
     patch = _color(patch, recipe, rng)
@@ -39,7 +39,7 @@ def _jitter(size: int, recipe: AugmentRecipe, rng: np.random.Generator) -> NDArr
 
 
 def _color(patch: Image, recipe: AugmentRecipe, rng: np.random.Generator) -> Image:
-    """Contrast, brightness, gamma and the balance of the channels through one table; then perhaps gray."""
+    """Contrast, brightness, gamma and the balance of the channels through one table; then, at random, gray."""
     strength = recipe.colour
     ramp = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.uniform(-strength, strength))
     gains = np.exp(rng.uniform(-strength, strength)) * np.exp(rng.normal(0, strength / 6, 3))
@@ -53,8 +53,8 @@ def _color(patch: Image, recipe: AugmentRecipe, rng: np.random.Generator) -> Ima
 def _downscale(patch: Image, rng: np.random.Generator) -> Image:
     size = patch.shape[0]
     small = int(rng.integers(24, 65))
-    little = cv2.resize(patch, (small, small), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(little, (size, size), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+    reduced = cv2.resize(patch, (small, small), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(reduced, (size, size), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
 def _blur(patch: Image, rng: np.random.Generator) -> Image:

@@ -1,4 +1,4 @@
-"""Batches for training and evaluation: which image is drawn when, and the tensors that come of it."""
+"""Samples for training and evaluation: which image is drawn when, and its tensors."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Evaluated = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class Sample(NamedTuple):
-    """Of one image, or stacked of a batch. NaN where there is no label, and no teacher.
+    """Tensors of one image, or of a batch, stacked. NaN where there is no label, or no teacher.
 
-    ``crop`` uint8 (size, size, 3) RGB, ``target`` (8,) soft, ``affect`` (2,) valence and arousal; of a cached teacher
-    ``taught_logits`` (8,), ``taught_affect`` (2,) and ``taught_embedding`` (E,).
+    ``crop`` uint8 (size, size, 3) RGB, ``target`` (8,) probabilities, ``affect`` (2,) valence and arousal; from a
+    cached teacher ``taught_logits`` (8,), ``taught_affect`` (2,) and ``taught_embedding`` (E,).
     """
 
     crop: torch.Tensor
@@ -39,7 +39,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Taught:
-    """What a teacher says of the N images of a set: ``logits`` (N, 8), ``affect`` (N, 2), ``embedding`` (N, E or 0)."""
+    """A teacher's outputs on the N images of a set: ``logits`` (N, 8), ``affect`` (N, 2), ``embedding`` (N, E or 0)."""
 
     logits: NDArray[np.float32]
     affect: NDArray[np.float32]
@@ -47,14 +47,14 @@ class Taught:
 
 
 def untaught(count: int) -> Taught:
-    """For sets without a teacher: NaN everywhere."""
+    """Outputs for a set without a teacher: NaN everywhere."""
     blank = np.full((count, len(EXPRESSIONS) + 2), np.nan, np.float32)
     return Taught(blank[:, :-2], blank[:, -2:], np.zeros((count, 0), np.float32))
 
 
 @dataclass(frozen=True, eq=False)
 class Faces:
-    """A set with its landmarks, in px of its pictures, and its pictures cut out around the faces."""
+    """A set with its landmarks, in px of its pictures, and with the pictures cut out around the faces."""
 
     faces: FaceSet
     landmarks: Landmarks
@@ -79,7 +79,7 @@ class Faces:
 
 
 def soft_targets(faces: FaceSet, smoothing: float) -> NDArray[np.float32]:
-    """(N, 8): the votes where there are some, else the label smoothed, else NaN (no expression label)."""
+    """(N, 8): the votes where there are any, else the smoothed label, else NaN (no expression label)."""
     count = len(EXPRESSIONS)
     targets = faces.soft.copy()
     plain = np.isnan(targets[:, 0]) & (faces.expression >= 0)
@@ -88,9 +88,10 @@ def soft_targets(faces: FaceSet, smoothing: float) -> NDArray[np.float32]:
 
 
 def doubtful(faces: FaceSet, taught: Taught, doubt: float) -> NDArray[np.bool_]:
-    """(N,) whether a single annotator's label is less likely than ``doubt`` to the teacher. Votes are never doubted."""
+    """(N,) whether the teacher gives a single annotator's label a lower probability than ``doubt``. Votes always
+    stay."""
     logits = np.nan_to_num(taught.logits.astype(np.float64), nan=-np.inf)
-    with np.errstate(invalid="ignore"):  # rows that no teacher saw stay NaN, which is below nothing
+    with np.errstate(invalid="ignore"):  # rows that no teacher saw stay NaN, which compares as False
         weights = np.exp(logits - logits.max(1, keepdims=True))
         share = np.take_along_axis(weights, np.maximum(faces.expression, 0)[:, None], axis=1)[:, 0] / weights.sum(1)
         return np.asarray((faces.expression >= 0) & np.isnan(faces.soft[:, 0]) & (share < doubt))
@@ -109,7 +110,7 @@ class TrainingFaces(Dataset[Sample]):
         shares: list[float] | None = None,
         doubt: float = 0.0,
     ):
-        """``taught``: what a teacher says of each set, from a cache. ``shares``: how often each set is drawn, as a
+        """``taught``: a teacher's outputs on each set, from a cache. ``shares``: how often each set is drawn, as a
         multiple of its size (default: 1 for all). ``doubt``: see ``DistillRecipe``."""
         self.sets, self.spec, self.augment = sets, spec, augment
         self.taught = taught or [untaught(len(item.faces)) for item in sets]
@@ -138,9 +139,8 @@ class TrainingFaces(Dataset[Sample]):
     def draw_weights(self, balance: float, *, unlabeled: bool = False) -> NDArray[np.float64]:
         """Weight of each row. Within a set, class c is drawn in proportion to count(c) ** (1 - balance).
 
-        Rows without an expression label weigh nothing, or with ``unlabeled`` (a teacher labels them) the mean of
-        their set. Every set keeps its share of the draws, its size times ``shares``, so a large one does not lose to
-        its own balancing.
+        Rows without an expression label have weight 0 or, with ``unlabeled`` (a teacher labels them), the mean weight
+        of their set. Balancing the classes of a set does not change its share of the draws, its size times ``shares``.
         """
         weights = []
         for targets, share in zip(self.targets, self.shares, strict=True):

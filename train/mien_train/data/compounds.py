@@ -1,4 +1,4 @@
-"""Compound expressions by their names, and the two basic expressions that each is made of."""
+"""Compound expressions by name, and the two basic expressions that make up each."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ COMPOUNDS = {
     "angrily disgusted": ("anger", "disgust"),
     "disgustedly surprised": ("disgust", "surprise"),
 }
-"""The compounds of two basic expressions that Du, Tao & Martinez 2014 (PNAS 111(15):E1454) name after them."""
+"""The compounds that Du, Tao & Martinez 2014 (PNAS 111(15):E1454) name after their two basic expressions."""
 STRESSED = {"appalled": ("disgust", "anger"), "hatred": ("anger", "disgust"), "awed": ("surprise", "fear")}
-"""Their three categories with names of their own: blends in which the first expression has the emphasis."""
+"""Their three categories with other names: blends in which the first expression is the stronger one."""
 
 
 def parents(name: str) -> tuple[int, int]:
-    """Canonical ids of the two expressions of a compound. Raises InputError for a name that is none."""
+    """Canonical ids of the two expressions of a compound. Raises InputError for any other name."""
     if name not in COMPOUNDS:
         raise InputError(f"unknown compound {name!r}; they are {', '.join(COMPOUNDS)}")
     first, second = COMPOUNDS[name]
@@ -33,8 +33,8 @@ def parents(name: str) -> tuple[int, int]:
 
 
 def blend_of(name: str) -> dict[int, float]:
-    """Shares of the basic expressions, by canonical id, in a category of CFEE: halves of a compound, two thirds and a
-    third where one has the emphasis; empty for any other name."""
+    """Shares of the basic expressions, by canonical id, in a category of CFEE: a half each in a compound, two thirds
+    and one third where one is stronger; empty for any other name."""
     if name in COMPOUNDS:
         return dict.fromkeys(parents(name), 0.5)
     shares = zip(STRESSED.get(name, ()), (2 / 3, 1 / 3), strict=False)

@@ -34,9 +34,9 @@ TERMS = {
 class FaceSet:
     """Rows of one split. ``rows`` is memory-mapped by ``datasets``; the label columns are arrays of length N.
 
-    ``expression`` int64, -1 for none. ``soft`` (N, 8) float32, the raters' votes as probabilities, or halves of two
-    expressions for a compound of them; NaN rows for none. ``affect`` (N, 2) float32 valence and arousal, NaN for none.
-    ``index`` maps to rows.
+    ``expression`` int64, -1 for none. ``soft`` (N, 8) float32: the raters' votes as probabilities, or the two
+    expressions of a compound with a half each; rows of NaN for none. ``affect`` (N, 2) float32 valence and arousal, NaN
+    for none. ``index`` maps to rows.
     """
 
     name: str
@@ -55,7 +55,7 @@ class FaceSet:
         return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
 
     def people(self) -> NDArray[np.int64] | None:
-        """(N,) who is seen, as numbers; None where the set does not say."""
+        """(N,) numbers of the people who are seen; None where the set does not say."""
         if "person" not in self.rows.column_names:
             return None
         person = self.rows["person"]
@@ -70,7 +70,7 @@ class FaceSet:
 
 
 def data_root(given: Path | None) -> Path:
-    """The folder of data sets: as given, or the environment variable MIEN_DATA."""
+    """The folder of data sets: ``given``, or else that of the environment variable MIEN_DATA."""
     root = given or (Path(os.environ["MIEN_DATA"]) if os.environ.get("MIEN_DATA") else None)
     if root is None:
         raise InputError("where are the data sets? Pass --data FOLDER or set the environment variable MIEN_DATA")
@@ -122,7 +122,7 @@ def _load_folder(folder: Path) -> FaceSet:
 
 
 def _votes(rows: Any) -> NDArray[np.float32]:
-    """Votes for the 8 classes as probabilities. Rows without votes, or mostly for 'not a face', are NaN."""
+    """Votes for the 8 classes as probabilities. NaN for rows without votes, or with mostly votes for no class."""
     soft = np.full((len(rows), len(EXPRESSIONS)), np.nan, np.float32)
     if "votes" in rows.column_names:
         for i, votes in enumerate(rows["votes"]):
@@ -132,7 +132,7 @@ def _votes(rows: Any) -> NDArray[np.float32]:
 
 
 def _soft(rows: Any, expression: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Votes where there are some. Where there is no class either, but the name of a compound, its two expressions."""
+    """Votes where there are any; else, for rows with the name of a compound and no class, its two expressions."""
     soft = _votes(rows)
     if "category" in rows.column_names:
         for i, name in enumerate(rows["category"]):
@@ -154,10 +154,11 @@ def _affect(rows: Any) -> NDArray[np.float32]:
 
 
 def holdout(faces: FaceSet, share: float) -> NDArray[np.bool_]:
-    """Which rows (N,) to keep for validation: the same always, in any order.
+    """(N,) which rows to keep for validation: always the same ones, whatever their order.
 
-    Chosen by the hash of each image. In sets that name people, whole people are kept, as many as make up ``share`` of
-    the rows: a network that knows a face at rest knows more of its other expressions than of a stranger's.
+    They are chosen by the hash of each image. In sets that name people, all images of some people are kept, until they
+    make up ``share`` of the rows: a network reads the expressions of a face that it was trained on better than those of
+    a stranger.
     """
     if (person := faces.people()) is not None:
         return _held_people(person, share)
@@ -167,8 +168,8 @@ def holdout(faces: FaceSet, share: float) -> NDArray[np.bool_]:
 
 def _held_people(person: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
     held = np.zeros(len(person), bool)
-    for one in sorted(set(person.tolist()), key=lambda one: hashlib.sha1(str(one).encode()).digest()):
+    for number in sorted(set(person.tolist()), key=lambda number: hashlib.sha1(str(number).encode()).digest()):
         if held.mean() >= share:
             break
-        held |= person == one
+        held |= person == number
     return held

@@ -1,4 +1,4 @@
-"""Near-duplicates between sets: FER-2013 alone repeats one test image in twelve in its training split."""
+"""Near-duplicates between sets. In FER-2013, one test image in twelve is also in the training split."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def difference_hashes(faces: FaceSet) -> NDArray[np.uint64]:
 
 
 def repeats(hashes: NDArray[np.uint64], others: NDArray[np.uint64], near: int) -> NDArray[np.bool_]:
-    """(N,) whether each picture is the same as one of the others, give or take ``near`` of 256 bits."""
+    """(N,) whether the hash of each picture differs from one of the others in at most ``near`` of 256 bits."""
     if not len(others):
         return np.zeros(len(hashes), bool)
     return np.array([bool((np.bitwise_count(others ^ one).sum(1) <= near).any()) for one in hashes])

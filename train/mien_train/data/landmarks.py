@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from mien.bundle import cache_folder
 from mien.errors import InputError
-from mien.files import cache_folder, replacing
+from mien.files import replacing
 from mien.types import Floats, Image
-from mien.vision.detector import CROP_BORDER, CROP_SIDE_PX, find_in_crop, load_detector
+from mien.vision.detector import BORDER, ENLARGED, find_in_crop, load_detector
 from mien_train.data.datasets import FaceSet
 
 
@@ -47,8 +48,8 @@ def decode_image(data: bytes) -> Image:
 def find_landmarks(faces: FaceSet, *, progress: bool = True) -> Landmarks:
     """Detect the face of every image, or read what an earlier call found.
 
-    Where none is found the box is the median box of the set, as a fraction of the picture: the sets were cropped by
-    one rule each, so it is a better guess than the whole picture.
+    Where none is found, the box is the median box of the set, as a fraction of the picture. Each set was cropped by one
+    rule, so this is a better guess than the whole picture.
     """
     cache = cache_file(faces, "v1", ".npz")
     if cache.is_file():
@@ -74,8 +75,8 @@ def find_landmarks(faces: FaceSet, *, progress: bool = True) -> Landmarks:
 
 
 def cache_file(faces: FaceSet, rule: str, suffix: str) -> Path:
-    """Where something is kept that was made of a set's faces: named after every image's bytes, the detector and the
-    ``rule`` by which it was made, so that nothing outdated is read."""
+    """The cache file of something computed from a set. Its name contains a hash of every image, of the detector and of
+    ``rule``, the version of the computation, so that nothing outdated is read."""
     digest = hashlib.sha256(f"{CROP_SIDE_PX} {CROP_BORDER} {rule}".encode())
     digest.update((files("mien") / "models" / "yunet" / "yunet.onnx").read_bytes())
     for i in range(len(faces)):

@@ -1,7 +1,7 @@
 """Decoded faces of a data set, cut out once with a margin and kept in one memory-mapped file.
 
-Decoding a picture takes longer than cutting and augmenting a crop of it, and training on a CPU draws every picture many
-times. The cut is a plain rectangle without resampling, so a crop of it is the crop of the picture. Only faces that are
+Decoding a picture takes longer than cutting and augmenting a crop of it, and training draws every picture many times.
+The cut-out is a rectangle without resampling, so a crop from it is the same as from the picture. Only faces that are
 much larger than any network's crop are averaged down, by a whole factor.
 """
 
@@ -23,14 +23,14 @@ from mien_train.data.datasets import FaceSet
 from mien_train.data.landmarks import Landmarks, cache_file, decode_image
 
 MARGIN = 2.0
-"""Side of the square that is kept, in face sides: crops see up to 1.2, turned and shifted by augmentation."""
+"""Side of the cut-out in sides of the face. Crops need up to 1.2, and more where augmentation turns or shifts them."""
 LARGE = 256
 """Face side in px from which pictures are averaged down, to between this and twice as much."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """Cut-outs of N pictures in the file ``path``, one behind the other, uint8 BGR.
+    """Cut-outs of N pictures, one after another in the file ``path``, uint8 BGR.
 
     ``start`` (N,) bytes, ``shape`` (N, 2) height and width in px, ``marks``: boxes and landmarks in px of the cut-outs.
     """
@@ -50,7 +50,7 @@ class Pixels:
 
 
 def cut_pixels(faces: FaceSet, marks: Landmarks, *, progress: bool = True) -> Pixels:
-    """Decode and cut every picture of a whole set, or open what an earlier call wrote.
+    """Decode and cut out every picture of a whole set, or open what an earlier call wrote.
 
     ``marks``: the landmarks of ``faces``, row by row. The file lies in the cache folder beside the landmarks.
     """
@@ -71,7 +71,8 @@ def _write(faces: FaceSet, marks: Landmarks, index: Path, progress: bool) -> Non
         for i in tqdm(range(count), f"pixels of {faces.name}", unit="face", disable=not progress, mininterval=1.0):
             part, corner, factor = _cut(decode_image(faces.encoded(i)), marks.box[i])
             start[i], shape[i] = file.tell(), part.shape[:2]
-            # Pixel centers lie at whole numbers: pixel p of a block of ``factor`` ones has its center half a block on.
+            # Pixel centers lie at whole numbers, so the center of a block of ``factor`` pixels lies at (factor - 1) /
+            # 2.
             shift = corner + (factor - 1) / 2
             box[i] = (box[i] - np.tile(shift, 2)) / factor
             points[i] = (points[i] - shift) / factor
@@ -97,5 +98,5 @@ def _cut(image: Image, box: Floats) -> tuple[Image, NDArray[np.int64], int]:
 
 @lru_cache(maxsize=64)
 def _mapped(path: Path) -> NDArray[np.uint8]:
-    """By its path, so that a loader's worker that starts anew opens the file instead of being sent its content."""
+    """The file by its path: a new worker of a data loader opens it, instead of being sent its content."""
     return np.memmap(path, np.uint8, "r")

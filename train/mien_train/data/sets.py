@@ -20,8 +20,8 @@ HOLDOUT = "holdout"
 def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Faces]]:
     """Training sets, each once, and validation sets, with their landmarks.
 
-    Labeled sets without a validation split give up a share of images. Training images that also stand in a validation
-    test or calibration set are left out, mirrored ones aside.
+    Labeled sets without a validation split give up a share of their images. Training images that are also in a
+    validation, test or calibration set are left out (but not their mirror images).
     """
     validation = [load_with_landmarks(name, root) for name in recipe.data.validation]
     separate = {str(Path(name).parent) for name in recipe.data.validation}
@@ -47,10 +47,9 @@ def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Face
 
 
 def load_with_landmarks(name: str, root: Path | None) -> Faces:
-    """A set with the faces in it. Parquet sets are kept: an ablation asks for the same ones many times.
+    """A set with its landmarks. Parquet sets stay in memory, because an ablation needs the same ones many times.
 
-    ``rafdb/holdout`` are the images of ``rafdb/train`` that a recipe with the usual share keeps out of training, to
-    choose by.
+    ``rafdb/holdout`` names the images of ``rafdb/train`` that a recipe with the usual share keeps out of training.
     """
     if Path(name).is_dir():
         return _load(name, None)
@@ -70,6 +69,6 @@ def _load(name: str, root: Path | None) -> Faces:
 
 
 def prepare(faces: FaceSet, *, progress: bool = True) -> Faces:
-    """A whole set with its landmarks and cut-outs, found now or by an earlier call."""
+    """A whole set with its landmarks and cut-outs, computed now or by an earlier call."""
     marks = find_landmarks(faces, progress=progress)
     return Faces(faces, marks, cut_pixels(faces, marks, progress=progress))

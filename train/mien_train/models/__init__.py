@@ -1,1 +1,1 @@
-"""Networks: the student, and later its teachers."""
+"""Networks: the student and EmoNet, the weights that they start from, and checkpoints."""

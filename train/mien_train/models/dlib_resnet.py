@@ -1,8 +1,8 @@
-"""dlib's face recognition network as a backbone: a ResNet of 29 convolutions at 150 px (King 2017), which had learned
-to tell three million faces apart.
+"""dlib's face recognition network as a backbone: a ResNet of 29 convolutions for crops of 150 px (King 2017), trained
+on three million faces.
 
-As ``@vladmandic/face-api`` runs it, with the affine layers as batch norms so that it can learn. Registered with timm as
-``dlib_resnet29``.
+It computes what ``@vladmandic/face-api`` does, but with batch norms for its affine layers, so that it can be trained.
+Its name in timm is ``dlib_resnet29``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from timm.models import register_model
 from torch import Tensor, nn
 
 STAGES = ((32, 3, False), (64, 3, True), (128, 2, True), (256, 2, True))
-"""Channels, blocks behind the first and whether the first halves the size. One more halving block ends the network."""
+"""Channels, number of blocks, and whether another block before them halves the size. Behind the last stage is one more
+halving block."""
 
 
 class ConvNorm(nn.Module):
@@ -33,7 +34,8 @@ class ConvNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions beside the identity, which is averaged down and padded with zeros where the block halves."""
+    """A residual block of two convolutions. Where it halves the size, the shortcut is averaged down and padded with
+    zeros."""
 
     def __init__(self, entering: int, leaving: int, drop_path: float, *, halve: bool = False):
         super().__init__()
@@ -83,5 +85,5 @@ class DlibResNet(nn.Module):
 
 @register_model
 def dlib_resnet29(pretrained: bool = False, **options: Any) -> DlibResNet:
-    """For timm. The weights come from ``mien_train.models.pretrained``, so ``pretrained`` has no meaning here."""
+    """The entry point for timm. Weights come from ``mien_train.models.pretrained``, so ``pretrained`` does nothing."""
     return DlibResNet(**{name: options[name] for name in ("num_classes", "drop_path_rate") if name in options})

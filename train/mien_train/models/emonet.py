@@ -1,9 +1,9 @@
 """EmoNet (Toisoul, Kossaifi, Bulat, Tzimiropoulos & Pantic 2021, Nature Machine Intelligence 3:42-50).
 
 A face alignment network (Bulat & Tzimiropoulos 2017) finds 68 landmark heatmaps; its features, weighted by those
-heatmaps, feed a head for expression, valence and arousal. About 17 GMAC. Written anew from the paper and the published
-checkpoints' names and shapes, so that ``emonet_8.pth`` and ``emonet_5.pth`` load with ``strict=True``. The published
-weights are CC BY-NC-ND and are not part of this project.
+heatmaps, feed a head for expression, valence and arousal. About 17 GMAC. Written from the paper and from the names and
+shapes in the published checkpoints, so that ``emonet_8.pth`` and ``emonet_5.pth`` load with ``strict=True``. The
+published weights are CC BY-NC-ND and are not part of this project.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from mien.errors import InputError, ModelInvalid
 EMONET_SIZE = 256
 EMONET_8 = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
 EMONET_5 = ("neutral", "happiness", "sadness", "surprise", "fear")
-"""The fifth class is fear by EmoNet's documentation, and anger by the loader in its own code. Check it on faces that
-you know before you rely on it."""
+"""EmoNet's documentation calls the fifth class fear, its code calls it anger. Check it on faces that you know before
+you rely on it."""
 WIDTH = 256
 LANDMARKS = 68
 HOURGLASS_DEPTH = 4
@@ -82,9 +82,9 @@ class EmoNet(nn.Module):
 
 
 def load_emonet(path: Path) -> EmoNet:
-    """A published checkpoint, or one of the same names and shapes, with as many classes as it has, in evaluation mode.
+    """The network of a published checkpoint, or of one with the same names and shapes, in evaluation mode.
 
-    Raises InputError where there is none, ModelInvalid where it does not fit.
+    Raises InputError where there is no file, ModelInvalid where it does not fit.
     """
     if not path.is_file():
         raise InputError(f"no EmoNet checkpoint at {path}; its authors publish emonet_8.pth and emonet_5.pth")

@@ -1,4 +1,5 @@
-"""A bundle's fp32 weights back in a student that can learn: nobody needs our checkpoints to train on from our model."""
+"""A bundle's fp32 weights in a student that can be trained, so that nobody needs a checkpoint to go on from a
+bundle."""
 
 from __future__ import annotations
 
@@ -17,16 +18,16 @@ from mien_train.models.student import Student
 from mien_train.recipe import DataRecipe, ModelRecipe, Recipe
 
 PREFIX = "student."
-"""Of the weights' names in a file of fer-export: they are those of the checkpoint."""
+"""Of the weights' names in a file that fer-export wrote. The rest of the name is that of the checkpoint."""
 
 
 def is_bundle(model: str | Path) -> bool:
-    """Whether a name means a bundle: a folder with a card, ``default``, or another packaged one."""
+    """Whether a name stands for a bundle: a folder with a card, ``default``, or the name of another packaged one."""
     return str(model) in packaged_names() or (Path(model) / CARD).is_file()
 
 
 def load_start(model: str | Path) -> dict[str, Any]:
-    """The state of what a network goes on from: a checkpoint (.pt), or a bundle by its folder or packaged name."""
+    """The state that a network goes on from: of a checkpoint (.pt), or of a bundle by its folder or packaged name."""
     return bundle_state(model) if is_bundle(model) or Path(model).is_dir() else load_checkpoint(Path(model))
 
 
@@ -38,11 +39,11 @@ def load_trained(model: str | Path) -> tuple[Student, Recipe, dict[str, Any]]:
 def bundle_state(model: str | Path) -> dict[str, Any]:
     """A bundle as the state of a finished checkpoint: ``recipe``, ``ema``, ``origin``, ``card``.
 
-    Exporting folded every batch norm into the convolution before it; it comes back as a norm with mean 0, variance 1
-    and scale 1, so a network that trains with batch statistics must measure them first (``measure_norms``). The recipe
-    has the crop, the backbone and the names of the training sets; how it was trained is not in a bundle.
+    The export folded every batch norm into the convolution before it. It comes back as a norm with mean 0, variance 1
+    and scale 1, so a network that is to train with batch statistics must measure them first (``measure_norms``). The
+    recipe has the crop, the backbone and the names of the training sets; a bundle does not say how it was trained.
 
-    Raises ModelNotFound, and ModelInvalid where the file is not of fer-export's making.
+    Raises ModelNotFound, and ModelInvalid where fer-export did not write the file.
     """
     bundle = find_bundle(model)
     card = bundle.card
@@ -94,7 +95,8 @@ def _initializers(path: Path) -> dict[str, Tensor]:
 
 
 def _folded_norms(student: Student) -> list[tuple[str, str]]:
-    """Names of each convolution and of the batch norm behind it, which timm registers in the order of the flow."""
+    """Names of each convolution and of the batch norm that follows it. timm registers them in the order of
+    execution."""
     pairs, before = [], ""
     for name, module in student.named_modules():
         if isinstance(module, nn.Conv2d):

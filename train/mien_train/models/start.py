@@ -13,7 +13,7 @@ from mien_train.recipe import Recipe
 
 
 def start_student(recipe: Recipe, training: list[Faces]) -> tuple[Student, str]:
-    """The student that ``model.weights`` asks for, and where it comes from, in words for the card.
+    """The student that ``model.weights`` asks for, and what it started from, as sentences for the card.
 
     Raises InputError where the weights are missing or do not fit.
     """
@@ -36,6 +36,6 @@ def start_student(recipe: Recipe, training: list[Faces]) -> tuple[Student, str]:
 
 
 def _some_crops(training: list[Faces], recipe: Recipe, count: int = 512) -> torch.Tensor:
-    """Plain crops of about ``count`` training images, every set alike."""
+    """Plain crops of about ``count`` training images, as many of each set."""
     some = [EvaluationFaces(item.sample(count // len(training), recipe.seed), recipe.crop) for item in training]
     return torch.stack([item[i][0] for item in some for i in range(len(item))])

@@ -28,7 +28,7 @@ class StudentOutput(NamedTuple):
 
 
 class Student(nn.Module):
-    """Crops as the runtime cuts them -> logits, affect, embedding."""
+    """Crops as the runtime cuts them -> logits, affect, embedding and temperature."""
 
     def __init__(self, recipe: ModelRecipe):
         super().__init__()
@@ -44,15 +44,15 @@ class Student(nn.Module):
             # A plain mean: torch exports its own pooling layer as shape arithmetic and a gather.
             if isinstance(module, SelectAdaptivePool2d) and isinstance(module.pool, nn.AdaptiveAvgPool2d):
                 module.pool = SelectAdaptivePool2d(pool_type="fast").pool
-        # What leaves the pooling: some backbones widen num_features once more before it.
+        # The width after the pooling: some backbones have a wider layer before it than num_features says.
         width = int(getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features)  # type: ignore[arg-type]
         self._frozen = _first_blocks(self.backbone, recipe.frozen)
         for part in self._frozen:
             part.requires_grad_(False)
         self.dropout = nn.Dropout(recipe.dropout)
         self.expression = nn.Linear(width, len(EXPRESSIONS))
-        # Affect reads the embedding and the class probabilities: the mean valence and arousal of each class is
-        # already a strong predictor, and the embedding corrects it.
+        # The affect head sees the embedding and the class probabilities: the mean valence and arousal of each class are
+        # strong predictors already, and the embedding corrects them.
         self.affect = nn.Linear(width + len(EXPRESSIONS), 2)
         # Fitted after training on validation images (calibrate.py); until then the temperature is 1.
         self.log_temperature = nn.Linear(width, 1).requires_grad_(False)
@@ -61,14 +61,14 @@ class Student(nn.Module):
 
     def train(self, mode: bool = True) -> Student:
         super().train(mode)
-        for part in self._frozen:  # their norms keep the statistics that they came with
+        for part in self._frozen:  # so that their norms keep their statistics
             part.eval()
         return self
 
     def forward(self, crops: Tensor) -> StudentOutput:
         """``crops``: uint8 (N, H, W, 3) RGB."""
-        # Cast first: TensorRT knows bytes as an input to cast, and nothing else. Permuting channels-last numbers then
-        # gives a channels-last tensor without a copy, the fast layout on CPU and GPU.
+        # Cast first: TensorRT can cast bytes, and nothing else. Permuting then gives a tensor in channels-last layout,
+        # the fast one on CPU and GPU, without a copy.
         x = (crops.float().permute(0, 3, 1, 2) - 127.5) / 127.5
         embedding = self.backbone(x)
         logits = self.expression(self.dropout(embedding))
