@@ -48,7 +48,7 @@ def build(kind: type[T], values: Any, complaints: Complaints, where: str = "") -
 def _value(hint: Hint, value: Any, complaints: Complaints, key: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return build(hint, value, complaints, f"{key}.")  # type: ignore[arg-type]
-    plain = get_origin(hint) or hint
+    plain: Any = get_origin(hint) or hint
     if plain is tuple and isinstance(value, list):
         item_hint = get_args(hint)[0]
         if dataclasses.is_dataclass(item_hint):

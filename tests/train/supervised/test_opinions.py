@@ -12,7 +12,7 @@ from mien.errors import InputError
 from mien_train.data.sets import load_with_landmarks
 from mien_train.models.checkpoints import load_student
 from mien_train.recipe import Recipe
-from mien_train.supervised.opinions import CONTEMPT, HAPPINESS, Reader, with_opinions
+from mien_train.supervised.opinions import CONTEMPT, HAPPINESS, OpinionClassifier, with_opinions
 
 RATED, SINGLE, BLANK = "ferplus/train", "affectnet-subset/test", "unlabelled/train"
 
@@ -27,7 +27,7 @@ def test_a_reader_learns_shares_and_tells_no_contempt() -> None:
     target[:, CONTEMPT] = 0
     target /= target.sum(1, keepdims=True)
     embedding = np.log(target + 1e-3) @ rng.normal(size=(8, 20)).astype(np.float32)
-    told = Reader(embedding, target, np.ones(600, np.float32))(embedding)
+    told = OpinionClassifier(embedding, target, np.ones(600, np.float32))(embedding)
     assert np.all(told[:, CONTEMPT] == 0)
     assert told.sum(1) == pytest.approx(1, abs=1e-4)
     assert np.abs(told - target).mean() < 0.03

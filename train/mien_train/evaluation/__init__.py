@@ -1,1 +1,1 @@
-"""What a network is worth."""
+"""How good a network is."""

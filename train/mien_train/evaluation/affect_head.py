@@ -1,8 +1,8 @@
 """The affect head: ridge regression of valence and arousal on a frozen student, judged by cross-validation.
 
-Human valence and arousal exist for a thousand images only. A linear head with a strong penalty can learn from that
-few, its figures are honest (no image is judged by a head that saw it, and the backbone saw none of them), and it folds
-into one linear layer of the exported graph.
+Human ratings of valence and arousal exist for only a thousand images. A linear head with a strong penalty can learn
+from so few, and it becomes one linear layer of the exported graph. Its figures are honest: no image is judged by a head
+that was fitted on it, and the backbone was trained on none of them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Matrix = NDArray[np.float64]
 PENALTIES = tuple(10.0**k for k in np.arange(-0.5, 3.6, 0.5))
 FOLDS = 5
 FOLD_SEED = 0
-"""The same folds in every run: the last one stays unseen by teachers and students alike."""
-MOST_STRETCH = 1.5
+"""The folds are the same in every run: neither teachers nor students are fitted on the last one."""
+MAX_STRETCH = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +46,14 @@ def head_features(predictions: Predictions) -> Matrix:
 class RidgePath:
     """Ridge regressions of one training set for any penalty, from one singular value decomposition.
 
-    ``features`` (N, D + 8) as ``head_features`` makes them, ``truth`` (N, 2), ``weight`` (N,) of the rows (default: 1).
+    ``features`` (N, D + 8) from ``head_features``, ``truth`` (N, 2), ``weight`` (N,) of the rows (default: 1 each).
     """
 
     def __init__(self, features: Matrix, truth: Matrix, weight: Matrix | None = None):
         weight = np.ones(len(truth)) if weight is None else weight
         root = np.sqrt(weight)[:, None]
-        # Eight probabilities would drown among a thousand columns of the embedding: both blocks get the same variance.
+        # Eight probabilities would not count beside a thousand columns of the embedding, so both blocks get the same
+        # total variance.
         blocks = np.full(features.shape[1], max(1, features.shape[1] - len(EXPRESSIONS)))
         blocks[-len(EXPRESSIONS) :] = len(EXPRESSIONS)
         self.mean = np.average(features, axis=0, weights=weight)
@@ -69,7 +70,7 @@ class RidgePath:
 
 
 def folds(labels: NDArray[np.int64], seed: int, count: int = FOLDS) -> NDArray[np.int64]:
-    """(N,) fold of each image, every class spread evenly."""
+    """(N,) fold of each image, with every class spread evenly over the folds."""
     fold = np.zeros(len(labels), np.int64)
     rng = np.random.default_rng(seed)
     for label in np.unique(labels):
@@ -79,10 +80,10 @@ def folds(labels: NDArray[np.int64], seed: int, count: int = FOLDS) -> NDArray[n
 
 
 class Anchors(NamedTuple):
-    """Faces with a class, but without human valence and arousal, that a head learns from as well: posed and resting
-    ones, of which a set of wild faces has too few. Their truth is the mean of their class among the human labels.
+    """Faces with a class, but without human valence and arousal, that a head learns from too: posed and resting faces,
+    of which sets from the web have too few. Their target is the mean of their class among the human ratings.
 
-    ``plain`` and ``mirrored`` are the same images; ``weight``: of one of them against an image with human labels.
+    ``plain`` and ``mirrored`` are the same images. ``weight``: of each; an image with human ratings has 1.
     """
 
     plain: Predictions
@@ -91,7 +92,8 @@ class Anchors(NamedTuple):
 
 
 class AffectFit(NamedTuple):
-    """``head``; its ``figures`` by name; ``held_out`` (N, 2): each image by the head of the folds without it."""
+    """``head``; its ``figures`` by name; ``held_out`` (N, 2): predictions for each image by a head fitted without
+    it."""
 
     head: Ridge
     figures: dict[str, Any]
@@ -106,28 +108,28 @@ def fit_affect(
     unseen: bool = False,
     anchors: Anchors | None = None,
 ) -> AffectFit:
-    """A head fitted on all images, or with ``unseen`` on all but the last fold's, and the cross-validated figures of
-    heads fitted the same way.
+    """A head fitted on all images, or with ``unseen`` on all but the last fold, and the cross-validated figures of
+    heads that are fitted in the same way.
 
-    ``plain`` and ``mirrored`` are the same images as they are and flipped; a head learns from both and is judged on the
-    plain ones of the fold that it did not see. The penalty of every fold is chosen inside of its training part.
-    Figures: ``head``; ``last_fold``, the same for the images of the last fold alone; and ``class_means``, the baseline
-    that projects the class probabilities on each class's mean and stretches that alike.
+    ``plain`` and ``mirrored`` are the same images, as they are and flipped. A head learns from both and is judged on
+    the plain images of the fold that it was not fitted on; its penalty is chosen within its training folds. Figures:
+    ``head``; ``last_fold``, the same for the images of the last fold only; and ``class_means``, a baseline: the class
+    probabilities times the mean of each class, stretched in the same way.
     """
     features = head_features(plain), head_features(mirrored)
     truth, labels = plain.affect.astype(np.float64), plain.expression
-    held = _Held(anchors)
+    anchor_features = _AnchorFeatures(anchors)
     fold = folds(labels, seed)
     predicted, baseline = np.zeros_like(truth), np.zeros_like(truth)
     for k in range(FOLDS):
         train, test = fold != k, fold == k
-        predicted[test] = _fit_both(features, truth, train, labels, seed, held)(features[0][test])
+        predicted[test] = _fit_both(features, truth, train, labels, seed, anchor_features)(features[0][test])
         projected = _project(features[0], truth, train, labels)
         stretch = _stretch(projected[train], truth[train])
         baseline[test] = truth[train].mean(0) + (projected[test] - projected[train].mean(0)) * stretch
     last = fold == FOLDS - 1
     rows = ~last if unseen else np.ones(len(truth), bool)
-    head = _fit_both(features, truth, rows, labels, seed, held)
+    head = _fit_both(features, truth, rows, labels, seed, anchor_features)
     held_out = predicted.astype(np.float32)
     figures = {
         "head": affect_metrics(held_out, plain.affect),
@@ -137,8 +139,8 @@ def fit_affect(
     return AffectFit(head, figures, held_out)
 
 
-class _Held:
-    """The features of anchors, both ways, or of none."""
+class _AnchorFeatures:
+    """The features of anchors, plain and mirrored; without anchors it holds none."""
 
     def __init__(self, anchors: Anchors | None):
         parts = (anchors.plain.labeled(), anchors.mirrored.labeled()) if anchors else ()
@@ -147,7 +149,8 @@ class _Held:
         self.weight = anchors.weight if anchors else 0.0
 
     def beside(self, features: list[Matrix], truth: Matrix, labels: NDArray[np.int64]) -> RidgePath:
-        """Rows with human labels, (N, D + 8) each way, and the anchors whose class occurs among them."""
+        """Ridge regressions of rows with human ratings, (N, D + 8) each way, and of the anchors whose class they
+        show."""
         means = np.full((len(EXPRESSIONS), 2), np.nan)
         for label in np.unique(labels[labels >= 0]):
             means[label] = truth[labels == label].mean(0)
@@ -166,17 +169,17 @@ def _fit_both(
     rows: NDArray[np.bool_],
     labels: NDArray[np.int64],
     seed: int,
-    held: _Held,
+    anchor_features: _AnchorFeatures,
 ) -> Ridge:
-    """Fit on the plain and mirrored images of ``rows``, with the penalty whose inner folds have the least error.
+    """Fit on the plain and mirrored images of ``rows``, with the penalty that has the least error over inner folds.
 
-    A regression on noisy features predicts too near to the mean, which concordance punishes. So the deviations from
-    the mean are then stretched to the spread of the truth, by the factor that the inner folds call for.
+    A regression on noisy features predicts values too close to the mean, which lowers concordance. So the deviations
+    from the mean are stretched afterward to the spread of the truth, by a factor measured on the inner folds.
     """
     inner = np.where(rows, folds(labels, seed + 1), -1)
 
     def path(chosen: NDArray[np.bool_]) -> RidgePath:
-        return held.beside([part[chosen] for part in features], truth[chosen], labels[chosen])
+        return anchor_features.beside([part[chosen] for part in features], truth[chosen], labels[chosen])
 
     predicted = np.zeros((len(PENALTIES), *truth.shape))
     for k in range(FOLDS):
@@ -191,8 +194,8 @@ def _fit_both(
 
 
 def _stretch(predicted: Matrix, truth: Matrix) -> Matrix:
-    """(2,) factors that give predictions the spread of the truth, where that is a matter of 1 to MOST_STRETCH."""
-    return np.clip(truth.std(0) / (predicted.std(0) + 1e-9), 1.0, MOST_STRETCH)
+    """(2,) factors, from 1 to MAX_STRETCH, that give the predictions the spread of the truth."""
+    return np.clip(truth.std(0) / (predicted.std(0) + 1e-9), 1.0, MAX_STRETCH)
 
 
 def _project(features: Matrix, truth: Matrix, rows: NDArray[np.bool_], labels: NDArray[np.int64]) -> Matrix:

@@ -1,9 +1,10 @@
 """Calibration: a temperature for each face, linear in its embedding, fitted on validation images.
 
-One temperature for all (Guo et al. 2017) cannot fit faces of different difficulty: trained on a crowd's votes a network
-is too modest on easy faces, on single labels too sure of hard ones. Parameterized temperature scaling (Tomani, Cremers
-& Buettner 2022) lets it depend on the input. It changes no prediction, as any temperature. The penalty on the weights
-is chosen by cross-validation, and with few validation images leaves the single temperature.
+One temperature for all faces (Guo et al. 2017) cannot fit both easy and hard ones: a network trained on the votes of a
+crowd is not confident enough on easy faces, and one trained on single labels is too confident on hard ones. In
+parameterized temperature scaling (Tomani, Cremers & Buettner 2022) the temperature depends on the input. Like any
+temperature, it changes no prediction. The penalty on the weights is chosen by cross-validation; with few validation
+images, one temperature remains.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from mien_train.models.student import Student
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 1e4)
 FOLDS = 3
 LIMIT = 1.6
-"""Of the log-temperature: between 0.2 and 5."""
+"""Of the absolute log-temperature, which keeps temperatures between 0.2 and 5."""
 ENOUGH = 300
 """Validation images below which all faces get one temperature."""
 
@@ -50,10 +51,10 @@ class _Rows(NamedTuple):
 
 
 def fit_temperature(student: Student, sets: list[Predictions], weights: list[float] | None = None) -> float:
-    """Set the student's temperature head; returns the geometric mean of the temperatures (1 without any image).
+    """Set the student's temperature head. Returns the geometric mean of the temperatures (1 if there are no images).
 
-    Minimizes the mean negative log-likelihood of each of ``sets``, all alike or by ``weights``: a large set of faces
-    like those trained on would else outvote the strangers.
+    Minimizes the mean negative log-likelihood of each of ``sets``, weighted equally or by ``weights``. A large set of
+    faces like those trained on would otherwise outweigh the sets of other faces.
     """
     if not sets:
         return 1.0
@@ -67,7 +68,7 @@ def fit_temperature(student: Student, sets: list[Predictions], weights: list[flo
 def held_out_temperature(
     sets: list[Predictions], which: int, weights: list[float] | None = None, folds: int = 5
 ) -> NDArray[np.float32]:
-    """(N, 1) temperatures of the faces of ``sets[which]``, each by a head that was fitted without it."""
+    """(N, 1) temperatures of the faces of ``sets[which]``, each from a head that was fitted without that face."""
     rows = _stack(sets, weights)
     before = sum(len(part.expression) for part in sets[:which])
     count = len(sets[which].expression)
@@ -82,7 +83,7 @@ def held_out_temperature(
 
 
 def _stack(sets: list[Predictions], weights: list[float] | None = None) -> _Rows:
-    # Over the classes of each set, as its figures are. The others are as good as impossible, but finite for gradients.
+    # Over the classes of each set, as in its figures. Others are all but impossible, yet finite, for the gradients.
     raw = np.concatenate([part.probabilities(calibrated=False) for part in sets])
     shares = weights or [1.0] * len(sets)
     each = [share / max(1, len(part.expression)) for share, part in zip(shares, sets, strict=True)]
@@ -96,7 +97,7 @@ def _stack(sets: list[Predictions], weights: list[float] | None = None) -> _Rows
 
 
 def _best_penalty(rows: _Rows) -> float:
-    """The penalty whose folds fit best; with few images that which leaves one temperature for all."""
+    """The penalty with the best fit on held-out folds; with few images, the one that leaves a single temperature."""
     if len(rows.label) < ENOUGH:
         return PENALTIES[-1]
     fold = torch.from_numpy(np.random.default_rng(0).integers(FOLDS, size=len(rows.label)))

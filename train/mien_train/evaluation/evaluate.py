@@ -1,4 +1,4 @@
-"""What a network is worth: held-out figures of every set, for checkpoints, bundles and teachers alike."""
+"""How good a network is: held-out figures for each set, of a checkpoint, a bundle or a teacher."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from mien_train.teachers import load_teacher, members_of
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """``figures`` by set, ``tests``: the predictions on each test set, ``affect``: truth and held-out predictions of
-    valence and arousal, where there are any."""
+    """``figures`` by set. ``tests``: predictions on each test set. ``affect``: truth and held-out predictions of
+    valence and arousal, if there are any."""
 
     figures: dict[str, Any]
     tests: dict[str, Predictions]
@@ -42,7 +42,7 @@ def test_predictions(student: Student, recipe: Recipe, root: Path | None) -> dic
 
 
 def affect_faces(name: str, root: Path | None) -> Faces:
-    """The images of a set that have human valence and arousal."""
+    """The images of a set that have human ratings of valence and arousal."""
     item = load_with_landmarks(name, root)
     return item.subset(~np.isnan(item.faces.affect[:, 0]))
 
@@ -50,9 +50,9 @@ def affect_faces(name: str, root: Path | None) -> Faces:
 def fit_affect_head(
     student: Student, recipe: Recipe, root: Path | None, training: Sequence[Faces] = ()
 ) -> tuple[AffectFit, Predictions]:
-    """The affect head for this student, from the images with human valence and arousal; and its own predictions.
+    """The affect head for this student, from the images with human ratings, and the student's predictions on these.
 
-    ``training``: the training sets, among them those of ``data.anchors``.
+    ``training``: the training sets, which include those of ``data.anchors``.
     """
     item = affect_faces(recipe.data.affect, root)
     plain, mirrored = both_ways(student, item, recipe)
@@ -65,15 +65,16 @@ def fit_affect_head(
 
 
 def both_ways(student: Student, item: Faces, recipe: Recipe) -> tuple[Predictions, Predictions]:
-    """Predictions on crops as they are and mirrored."""
+    """Predictions on crops as they are, and on their mirror images."""
     return predict(student, item, recipe.crop), predict(student, item, recipe.crop, mirrored=True)
 
 
 def evaluate(source: str | Path, root: Path | None, sets: tuple[str, ...] = ()) -> Evaluation:
     """Figures of a checkpoint, a bundle or a teacher (see ``load_teacher``), on ``sets`` or the usual test sets.
 
-    Valence and arousal: heads fitted anew by cross-validation for a checkpoint; for others, whose own head may have
-    learned from the rest, their outputs on the last fold alone, which the recipes of our teachers keep unseen.
+    Valence and arousal of a checkpoint come from heads that are fitted anew, by cross-validation. Those of others come
+    from their own head, on the last fold only, since that head may have been fitted on the rest. The recipes of our
+    teachers leave that fold out.
     """
     if Path(source).suffix == ".pt":
         return _evaluate_checkpoint(Path(source), root, sets)
@@ -113,9 +114,9 @@ def _evaluate_checkpoint(path: Path, root: Path | None, sets: tuple[str, ...]) -
 
 
 def compare(first: str | Path, second: str | Path, root: Path | None, sets: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Accuracy of ``first`` less that of ``second``, set by set on the same images, with paired 95 % intervals.
+    """Accuracy of ``first`` minus that of ``second``, by set and on the same images, with paired 95 % intervals.
 
-    ``trained_on``, where either has learned from the set: which of the two.
+    ``trained_on``, where at least one of them was trained on the set: which of the two.
     """
     sets = sets or DataRecipe().test
     teachers = [load_teacher(source) for source in (first, second)]
@@ -136,8 +137,8 @@ def compare(first: str | Path, second: str | Path, root: Path | None, sets: tupl
 
 
 def trained_on(source: str | Path) -> set[str]:
-    """Names of the sets whose classes ``source`` (as ``load_teacher`` takes it) learned from, as far as its card or
-    recipe says; of an ensemble, those of any member."""
+    """Names of the sets that ``source`` (as ``load_teacher`` takes it) was trained on, as its card or recipe says; for
+    an ensemble, those of all members."""
     path = Path(source)
     if path.suffix == ".pt":
         return set(load_student(path)[1].data.shares)
@@ -153,8 +154,8 @@ def _labeled(predictions: Predictions) -> Predictions:
 
 
 def count_macs(student: Student, size: int) -> int:
-    """Multiply-accumulates for one crop, counted by fvcore. Batch norms do not count: an exported graph has none, they
-    are folded into its convolutions."""
+    """Multiply-accumulates for one crop, counted by fvcore. Batch norms are left out, because the export folds them
+    into the convolutions."""
     crop = torch.zeros((1, size, size, 3), dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

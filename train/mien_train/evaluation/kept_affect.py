@@ -1,4 +1,4 @@
-"""What a student that went on from another network still knows of what nobody taught it again: valence and arousal."""
+"""The affect head of a network, for a student that went on from it but was trained on expressions only."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from mien_train.models.student import Student
 from mien_train.recipe import Recipe
 
 MOST = 1000
-"""Faces that before and after are compared on."""
+"""Faces on which the predictions before and after training are compared."""
 SHARE = 0.5
-"""The head is kept where its predictions moved by at most this share of its error against people's ratings, as root of
-the mean square: a drift that has nothing to do with that error then makes it at most an eighth larger."""
+"""The head is kept where its predictions moved by at most this share of its error against people's ratings, both as
+root mean squares. If the two are independent, the error grows by at most an eighth."""
 
 
 def keep_affect(student: Student, recipe: Recipe, faces: list[Faces]) -> tuple[str, dict[str, Any]] | None:
-    """Give a student the affect head of the network that it went on from, where that still says what it said.
+    """Give a student the affect head of the network that it went on from, where that still predicts what it did.
 
     Args:
-        student: A trained student whose own affect head nobody taught.
-        recipe: How it was trained; ``model.weights`` is where it began.
-        faces: Those that it was trained and chosen on, to compare its predictions with those before.
+        student: A trained student whose own affect head was not trained.
+        recipe: How it was trained; ``model.weights`` is what it went on from.
+        faces: Training and validation faces, on which its predictions are compared with those before.
 
     Returns:
-        A name and the agreement with the predictions before, as figures for the card; None where there was no such
-        head, or it no longer fits. Then the student is as it was.
+        A name and figures for the card: the agreement with the predictions before. None where there was no such head,
+        or where it no longer fits; the student then stays as it was.
     """
     weights = recipe.model.weights
     if not (weights.endswith(".pt") or is_bundle(weights)):
         return None
     try:
         before, old_recipe, state = load_trained(weights)
-    except MienError:  # what it began from is gone
+    except MienError:  # what it went on from is gone
         return None
     card = card_from_dict(state["card"]) if "card" in state else None
     error = _error(card) if card else None

@@ -47,7 +47,7 @@ def expression_metrics(probabilities: NDArray[np.float64], labels: NDArray[np.in
     def figures(rows: Tensor) -> Tensor:
         p, y = predicted[rows], truth[rows]
         guess = p.argmax(1)
-        # A class that a resample lacks has no recall there, rather than one of 0.
+        # The recall of a class that does not occur in a resample is unknown, not 0.
         lacking = torch.bincount(y, minlength=COUNT)[present] == 0
         recall = multiclass_recall(guess, y, COUNT, average="none")[present].masked_fill(lacking, torch.nan)
         f1 = multiclass_f1_score(guess, y, COUNT, average="none")[present].masked_fill(lacking, torch.nan)
@@ -72,7 +72,7 @@ def expression_metrics(probabilities: NDArray[np.float64], labels: NDArray[np.in
 def accuracy_difference(
     first: NDArray[np.float64], second: NDArray[np.float64], labels: NDArray[np.int64]
 ) -> tuple[float, tuple[float, float]]:
-    """Accuracy of ``first`` less that of ``second`` (N, 8) on the same images, with its paired bootstrap interval."""
+    """Accuracy of ``first`` minus that of ``second`` (N, 8) on the same images, with its paired bootstrap interval."""
     gain = torch.from_numpy((first.argmax(1) == labels).astype(np.float64) - (second.argmax(1) == labels))
     low, high = bootstrap(lambda rows: gain[rows].mean()[None], len(labels), 2000)[:, 0]
     return round(float(gain.mean()), 4), (round(float(low), 4), round(float(high), 4))

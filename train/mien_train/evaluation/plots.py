@@ -18,7 +18,7 @@ from mien_train.evaluation.metrics import affect_metrics, confusion
 from mien_train.evaluation.predict import Predictions
 
 SMOOTH = 10
-"""Training losses are shown as means over so many notes."""
+"""Training losses are shown as means over about so many values."""
 
 
 def plot_evaluation(evaluation: Evaluation, path: Path, history: list[dict[str, float]] | None = None) -> None:
@@ -50,7 +50,7 @@ def _losses(axis: Axes, history: list[dict[str, float]]) -> None:
         means = np.array([part.mean(0) for part in np.array_split(points, count)])
         axis.plot(means[:, 0], means[:, 1], label=name.removeprefix("train/"))
     axis.set(title="training losses", xlabel="step", ylim=(0, None))
-    if axis.lines:  # a very short run has noted none
+    if axis.lines:  # a very short run has none
         axis.legend(frameon=False)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def lines(figures: dict[str, Any]) -> list[str]:
-    """What ``evaluate`` or a card holds, for a terminal."""
+    """The figures of ``evaluate`` or of a card, for a terminal."""
     text: list[str] = []
     for name, values in figures.items():
         if not isinstance(values, dict):
@@ -19,7 +19,7 @@ def lines(figures: dict[str, Any]) -> list[str]:
 
 
 def comparison(figures: dict[str, Any]) -> list[str]:
-    """What ``compare`` gives."""
+    """The figures of ``compare``, for a terminal."""
     text = []
     for name, values in figures.items():
         first, second = values["accuracies"]
@@ -43,7 +43,7 @@ def _expression(name: str, values: dict[str, Any]) -> list[str]:
 
 
 def _affect(name: str, values: dict[str, Any]) -> list[str]:
-    """Valence / arousal, each with its interval."""
+    """Figures of valence / arousal, each with its interval."""
     text = [f"{name} ({values['images']} images, valence / arousal)"]
     for measure in ("ccc", "pcc", "rmse", "sagr"):
         both = (

@@ -1,1 +1,1 @@
-"""Losses, one equation a file."""
+"""Losses, with one equation in each file."""

@@ -1,7 +1,7 @@
-"""A new class beside a frozen teacher of the old ones (Maiden & Nakisa 2023, arXiv:2308.06197).
+"""Learning a new class, with a frozen teacher of the old ones (Maiden & Nakisa 2023, arXiv:2308.06197).
 
 ``L = (1 - g) CE(y, softmax(Z)) + g KD``, where ``KD = T^2 CE(softmax(Z_T / T), softmax(Z / T))`` is over the classes
-that the teacher knows (Hinton, Vinyals & Dean 2015, whose T^2 the paper's code leaves out), and ``g`` falls with the
+that the teacher knows (Hinton, Vinyals & Dean 2015; the paper's code leaves out T^2), and ``g`` falls with every
 epoch.
 """
 
@@ -26,5 +26,5 @@ def continual_loss(logits: Tensor, label: Tensor, taught: Tensor, *, gamma: floa
 
 
 def gamma_at(epoch: int, gamma: float, decay: float) -> float:
-    """The teacher's share in epoch 0, 1, ...: gamma times decay to the power of the epoch."""
+    """The teacher's weight in epoch 0, 1, ...: gamma times decay to the power of the epoch."""
     return gamma * decay**epoch

@@ -18,8 +18,8 @@ def distillation_loss(logits: Tensor, target: Tensor, taught: Tensor, *, alpha: 
     """``logits`` (N, 8) of the student; ``target`` (N, 8) probabilities, NaN rows without label; ``taught`` (N, 8)
     logits of the teacher, NaN for classes that it does not know and rows that it has not seen.
 
-    Each part is the mean over the rows that have it. A row without label learns from the teacher alone, one without
-    teacher from its label alone and with its whole weight.
+    Each part is the mean over the rows that have it. A row without a label learns from the teacher only; a row without
+    a teacher learns from its label only, with full weight.
     """
     known = ~taught.isnan().all(1)
     labeled = ~target[:, 0].isnan()
@@ -34,7 +34,7 @@ def softened_cross_entropy(logits: Tensor, taught: Tensor, temperature: float) -
     """Mean cross-entropy of the two distributions at ``temperature``, over the classes that the teacher knows."""
     unknown = taught.isnan()
     rows = ~unknown.all(1)
-    # Impossible rather than infinite: no gradient becomes NaN.
+    # A large number rather than infinity, so that no gradient becomes NaN.
     teacher = F.softmax(torch.nan_to_num(taught).masked_fill(unknown, -1e4) / temperature, dim=1)
     student = F.log_softmax(logits.masked_fill(unknown & rows[:, None], -1e4) / temperature, dim=1)
     losses = -(teacher * student).sum(1)

@@ -17,8 +17,8 @@ def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def affect_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """Smooth L1 (beta 0.25) of valence and arousal (N, 2), summed over both where they are there (not NaN), mean over
-    the rows that have any; 0 if none has."""
+    """Smooth L1 (beta 0.25) of valence and arousal (N, 2): the sum of those that are not NaN, as the mean over the rows
+    that have at least one; 0 if none has."""
     known = ~target.isnan()
     losses = F.smooth_l1_loss(predicted, torch.nan_to_num(target), reduction="none", beta=SMOOTH_L1_BETA)
     return (losses * known).sum() / known.any(1).sum().clamp(min=1)

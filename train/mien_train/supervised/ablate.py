@@ -1,4 +1,4 @@
-"""What each part of distillation gives: the same student and budget, one arm more at a time, over several seeds."""
+"""What each part of distillation adds: the same student and budget with one part more in each arm, over seeds."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def arm_recipe(recipe: Recipe, arm: str, seed: int) -> Recipe:
 def ablate(
     recipe: Recipe, root: Path | None, out: Path, seeds: int = 3, arms: tuple[str, ...] = ARMS
 ) -> dict[str, dict[str, list[float]]]:
-    """Train every arm with every seed; what is done already in ``out`` is kept. -> arm -> measure -> value per seed."""
+    """Train every arm with every seed, except for what is in ``out`` already. -> arm -> measure -> a value per seed."""
     table: dict[str, dict[str, list[float]]] = {}
     for arm in arms:
-        arm_recipe(recipe, arm, 0)  # complain before hours of training, not after
+        arm_recipe(recipe, arm, 0)  # raises before hours of training, not after
     for seed in range(seeds):
         for arm in arms:
             folder = out / f"{arm}-{seed}"
@@ -69,8 +69,8 @@ def _figures(recipe: Recipe, root: Path | None, folder: Path) -> dict[str, float
 
 
 def measure(path: Path, root: Path | None) -> dict[str, float]:
-    """Accuracy on each test set and their mean; valence and arousal of heads fitted by cross-validation, and of the
-    head as it was trained, on the last fold, which no teacher of ours has seen."""
+    """Accuracy on each test set and the mean of these; valence and arousal of heads fitted by cross-validation, and of
+    the head as it was trained, on the last fold, which none of our teachers was fitted on."""
     student, recipe, _ = load_student(path)
     tests = test_predictions(student, recipe, root)
     figures: dict[str, Any] = {name: predictions.accuracy() for name, predictions in tests.items()}

@@ -1,4 +1,4 @@
-"""What a student is trained for: one batch in, the loss and its parts out."""
+"""What a student is trained for: the loss of a batch, and its parts."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from mien_train.teachers.base import Teacher
 
 
 class Objective(nn.Module):
-    """Labels alone, or labels and a teacher, as the recipe says.
+    """The loss against labels, or against labels and a teacher, as the recipe says.
 
-    ``online``: a teacher that is asked about the very crops that the student sees; None where its outputs come with the
-    batch, from a cache. ``embedding``: width of the teacher's features, 0 where it gives none.
+    ``online``: a teacher that runs on the same crops as the student; None where its outputs come with the batch, from a
+    cache. ``embedding``: width of the teacher's features, 0 if it has none.
     """
 
     def __init__(self, recipe: Recipe, student_width: int, online: Teacher | None = None, embedding: int = 0):
         super().__init__()
         self.distill, self.affect_weight = recipe.distill, recipe.optim.affect_weight
         self.spec: CropSpec = recipe.crop
-        self.online = [online] if online else []  # in a list, so that its weights are not taken for ours
+        self.online = [online] if online else []  # in a list, so that its weights are not parameters of this module
         if recipe.distill.features > 0 and not embedding:
             raise InputError("distill.features: this teacher gives no features (an ensemble has none); set it to 0")
         self.hint = FeatureHint(student_width, embedding) if recipe.distill.features > 0 else None
@@ -66,7 +66,7 @@ class Objective(nn.Module):
         for teacher in self.online:
             taught = teacher(batch.crop, self.spec)
             embedding = batch.taught_embedding if taught.embedding is None else taught.embedding.float()
-            # Outputs of inference mode cannot take part in a graph; clones can.
+            # Tensors from inference mode cannot be part of a graph; their clones can.
             logits, affect = taught.logits.float().clone(), taught.affect.float().clone()
             batch = batch._replace(taught_logits=logits, taught_affect=affect, taught_embedding=embedding.clone())
         return batch

@@ -1,9 +1,10 @@
-"""What the raters of some sets would say of the faces of others.
+"""Soft labels for faces of some sets, learned from the raters of others.
 
-Nearly all contempt that a training sees is that of one set, by single annotators, and so are most closed smiles in
-color portraits: a network learns that such smiles are contempt. Sets that many people rated, or that were posed, know
-better, but show other pictures. So a linear reader of the start network's embeddings learns from them, and labels faces
-that have no label, softly. Its classes are all but contempt, of which those sets have next to none.
+Nearly all contempt in the training data comes from one set, labeled by single annotators, and so do most closed smiles
+in color portraits: a network learns that such smiles are contempt. Sets that many people rated, or whose expressions
+were posed, say otherwise, but contain other kinds of pictures. So a linear classifier on the start network's embeddings
+learns from these sets and gives soft labels to faces without a label. It knows all classes but contempt, which hardly
+occurs in those sets.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from mien_train.recipe import Recipe
 Matrix = NDArray[np.float32]
 CONTEMPT, HAPPINESS = EXPRESSIONS.index("contempt"), EXPRESSIONS.index("happiness")
 MOST = 6000
-"""Images of a set of raters that are read; more add little to a linear reader."""
+"""Images of each set that the classifier learns from; more improve it little."""
 PENALTY = 5e-5
-"""On the squared weights of standardized features, all together of unit variance."""
+"""On the squared weights, for features that are standardized to a total variance of 1."""
 
 
-class Reader:
+class OpinionClassifier:
     """Logistic regression of embeddings (N, D) on probabilities of all classes but contempt."""
 
     def __init__(self, embedding: Matrix, target: Matrix, weight: Matrix):
@@ -66,10 +67,10 @@ class Reader:
 
 
 def with_opinions(student: Student, training: list[Faces], recipe: Recipe, path: Path) -> list[Faces]:
-    """``training`` with a soft label for every face of the other sets that had none. Of those that one annotator called
-    contemptuous, the reader's happiness takes its share of the contempt.
+    """``training`` with a soft label for every face without one in the sets that raters did not label. Where a single
+    annotator saw contempt, the classifier's probability of happiness is taken from it and given to happiness.
 
-    ``student`` is that of step 0. What was read lies in the file ``path``, so that a resumed run learns the same.
+    ``student`` is that of step 0. The labels are kept in the file ``path``, so that a resumed run learns from the same.
     """
     if not recipe.data.raters:
         return training
@@ -80,7 +81,7 @@ def with_opinions(student: Student, training: list[Faces], recipe: Recipe, path:
     with np.load(path) as stored:
         soft = [stored[_key(item)] for item in training]
     if [len(part) for part in soft] != [len(item.faces) for item in training]:
-        raise InputError(f"{path} is of other training images; remove it")
+        raise InputError(f"{path} was made for other training images; remove it")
     return [replace(item, faces=replace(item.faces, soft=part)) for item, part in zip(training, soft, strict=True)]
 
 
@@ -95,20 +96,21 @@ def _read(student: Student, training: list[Faces], recipe: Recipe) -> dict[str, 
         embeddings.append(predict(student, item.subset(known), recipe.crop).embedding)
         targets.append(target[known])
         weights.append(np.full(known.sum(), known.sum() ** -0.5, np.float32))
-    reader = Reader(np.concatenate(embeddings), np.concatenate(targets), np.concatenate(weights))
-    return {_key(item): _opinions(student, reader, item, recipe) for item in training}
+    classifier = OpinionClassifier(np.concatenate(embeddings), np.concatenate(targets), np.concatenate(weights))
+    return {_key(item): _opinions(student, classifier, item, recipe) for item in training}
 
 
-def _opinions(student: Student, reader: Reader, item: Faces, recipe: Recipe) -> Matrix:
-    """(N, 8) soft labels of one set: its own, the reader's, or a mixture, NaN where its plain label stands."""
+def _opinions(student: Student, classifier: OpinionClassifier, item: Faces, recipe: Recipe) -> Matrix:
+    """(N, 8) soft labels of one set: its own, the classifier's, or a mixture of both; NaN where the plain label
+    stays."""
     soft = item.faces.soft.copy()
-    # What raters saw no expression in, or no face, keeps no label.
+    # Faces in which raters saw no expression, or no face at all, stay without a label.
     single = np.isnan(soft[:, 0]) & (item.faces.name not in recipe.data.raters)
     blank, contempt = single & (item.faces.expression < 0), single & (item.faces.expression == CONTEMPT)
     asked = np.flatnonzero(blank | contempt)
     if not len(asked):
         return soft
-    read = reader(predict(student, item.subset(asked), recipe.crop).embedding)
+    read = classifier(predict(student, item.subset(asked), recipe.crop).embedding)
     happy = read[:, [HAPPINESS]]
     mixed = happy * np.eye(len(EXPRESSIONS), dtype=np.float32)[HAPPINESS]
     mixed = mixed + (1 - happy) * np.eye(len(EXPRESSIONS), dtype=np.float32)[CONTEMPT]

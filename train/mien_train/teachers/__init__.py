@@ -1,4 +1,4 @@
-"""Teachers: what a student can be distilled from. ``load_teacher`` makes one of a path."""
+"""Teachers: networks that a student can be distilled from. ``load_teacher`` opens one by its path."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from mien_train.teachers.onnx import BundleTeacher, OnnxSpec, OnnxTeacher
 
 __all__ = ["Teacher", "TeacherOutput", "load_teacher"]
 
+PATHS = ("weights", "model", "members")
+"""Fields of a spec that may hold paths."""
 SPECS: dict[str, type[Any]] = {"emonet": EmoNetSpec, "onnx": OnnxSpec, "ensemble": EnsembleSpec}
 
 
@@ -32,15 +34,15 @@ def load_teacher(path: str | Path) -> Teacher:
     if path.suffix == ".pt":
         return CheckpointTeacher(path)
     if path.suffix in (".onnx", ".pth"):
-        told = "alone says nothing of its classes and crop; describe it in a TOML file (see docs/how-to/distilling.md)"
-        raise InputError(f"{path} {told}")
+        hint = "describe it in a TOML file (see docs/how-to/distilling.md)"
+        raise InputError(f"{path} alone does not tell its classes and crop; {hint}")
     if path.exists() and not (path / CARD).is_file():
-        raise InputError(f"{path} is no teacher: give a checkpoint (.pt), a bundle's folder or a TOML file")
+        raise InputError(f"{path} is not a teacher: give a checkpoint (.pt), a bundle's folder or a TOML file")
     return BundleTeacher(str(path))
 
 
 def members_of(path: Path) -> tuple[str, ...]:
-    """What the ensemble of a teacher's TOML file is made of, as ``load_teacher`` takes it; nothing for other kinds."""
+    """The members that a teacher's TOML file names, as ``load_teacher`` takes them; empty unless it is an ensemble."""
     spec = _read_spec(path)
     return spec.members if isinstance(spec, EnsembleSpec) else ()
 
@@ -63,18 +65,15 @@ def _read_spec(path: Path) -> EmoNetSpec | OnnxSpec | EnsembleSpec:
         spec = build(SPECS[kind], values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    made: EmoNetSpec | OnnxSpec | EnsembleSpec = replace(
+    found: EmoNetSpec | OnnxSpec | EnsembleSpec = replace(
         spec, **{f.name: _beside(path, getattr(spec, f.name)) for f in fields(spec) if f.name in PATHS}
     )
-    return made
-
-
-PATHS = ("weights", "model", "members")
+    return found
 
 
 def _beside(path: Path, value: Any) -> Any:
-    """Paths in a teacher's file are relative to it, names of packaged bundles are not. Weights of an ensemble are
-    numbers, not a path."""
+    """A path in a teacher's file is relative to that file; the name of a packaged bundle stays. An ensemble's weights
+    are numbers, and stay too."""
     if isinstance(value, str):
         return value if value in packaged_names() else str(path.parent / value)
     return tuple(_beside(path, v) if isinstance(v, str) else v for v in value)

@@ -1,4 +1,4 @@
-"""What a teacher is: crops in anybody's format in, canonical outputs out."""
+"""What a teacher is: it takes crops in any format, and gives outputs in canonical order."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class TeacherOutput(NamedTuple):
 
 
 class Teacher(Protocol):
-    """Anything that can be learned from.
+    """A network that a student can learn from.
 
-    ``crop``: how it wants faces cut. ``identity``: hash of its weights and of all that changes its outputs, so that
-    outputs which were kept on disk are never taken for another teacher's.
+    ``crop``: how it wants faces cut. ``identity``: hash of its weights and of all else that changes its outputs, so
+    that cached outputs are never mistaken for another teacher's.
     """
 
     name: str
@@ -36,15 +36,16 @@ class Teacher(Protocol):
     identity: str
 
     def __call__(self, crops: Tensor, spec: CropSpec) -> TeacherOutput:
-        """``crops``: uint8 (N, H, W, 3) RGB, cut by ``spec``; the teacher makes its own format of them."""
+        """``crops``: uint8 (N, H, W, 3) RGB, cut by ``spec``; the teacher converts them to its own format."""
         ...
 
 
 def recrop(crops: Tensor, spec: CropSpec, own: CropSpec) -> Tensor:
     """Crops cut by ``spec``, uint8 (N, H, W, 3) -> as ``own`` would cut them, float32 (N, 3, S, S) in [0, 255].
 
-    The two cut around the same center, so this is a scaling: the border repeats where ``own`` sees more. Exact where
-    the two differ in size and scale alone; where one follows the box and the other the landmarks it is so on average.
+    Both cut around the same center, so the crops are only scaled; where ``own`` sees more, the border is repeated. This
+    is exact where the two differ only in size and scale. Where one follows the box and the other the landmarks, it is
+    right on average.
     """
     x = crops.permute(0, 3, 1, 2).float()
     ratio = own.scale / spec.scale
@@ -59,7 +60,7 @@ def recrop(crops: Tensor, spec: CropSpec, own: CropSpec) -> Tensor:
 
 
 def check_classes(classes: tuple[str, ...]) -> None:
-    """Raises InputError unless they are different canonical classes."""
+    """Raises InputError unless these are canonical classes, each at most once."""
     if not set(classes) <= set(EXPRESSIONS) or len(set(classes)) != len(classes):
         raise InputError(
             f"teacher classes must be different ones of {', '.join(EXPRESSIONS)}; not {', '.join(classes)}"
@@ -67,13 +68,14 @@ def check_classes(classes: tuple[str, ...]) -> None:
 
 
 def to_canonical(logits: Tensor, classes: tuple[str, ...]) -> Tensor:
-    """(N, len(classes)) in the teacher's order -> (N, 8) in the canonical one, NaN for classes that it lacks."""
+    """(N, len(classes)) in the teacher's order -> (N, 8) in the canonical one, NaN for classes that it does not
+    know."""
     canonical = logits.new_full((len(logits), len(EXPRESSIONS)), float("nan"))
     canonical[:, [EXPRESSIONS.index(name) for name in classes]] = logits
     return canonical
 
 
 def known_log_softmax(logits: Tensor) -> Tensor:
-    """Log-softmax over the columns that are known (not NaN); the others stay NaN."""
+    """Log-softmax over the columns that are not NaN; the others stay NaN."""
     known = ~logits.isnan()
     return torch.where(known, logits.masked_fill(~known, -torch.inf).log_softmax(1), logits)

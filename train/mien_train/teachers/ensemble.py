@@ -1,4 +1,4 @@
-"""An ensemble of teachers, each on the crop as it is and mirrored."""
+"""An ensemble of teachers, which see each crop as it is and mirrored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class EnsembleSpec:
 class Ensemble:
     """Weighted mean of its members' log-probabilities (their geometric mean) and of their valence and arousal.
 
-    A member that does not know a class, or gives no affect, has no say there. There is no common embedding.
+    A member that does not know a class, or gives no affect, does not count there. There is no common embedding.
     """
 
     def __init__(self, members: list[Teacher], weights: tuple[float, ...] = (), *, flip: bool = True):
@@ -34,7 +34,7 @@ class Ensemble:
             raise InputError("an ensemble needs one or more members, and as many weights above 0 as members (or none)")
         self.members, self.weights, self.flip = members, weights, flip
         self.name = " + ".join(member.name for member in members)
-        # The crop of the member that sees the most; the others are cut from it.
+        # As large a crop as any member needs; the others are cut from it.
         scale, size = max(m.crop.scale for m in members), max(m.crop.size for m in members)
         first = members[0].crop
         self.crop = CropSpec(size, first.anchor, scale, first.rotate)
@@ -54,7 +54,7 @@ class Ensemble:
 
 
 def _mean(values: list[Tensor], weights: list[float]) -> Tensor:
-    """Weighted mean over the values that are there (not NaN); NaN where none is."""
+    """Weighted mean over the values that are not NaN; NaN where all are."""
     stacked = torch.stack(values)
     known = ~stacked.isnan()
     weight = torch.tensor(weights, device=stacked.device)[:, None, None] * known

@@ -50,7 +50,7 @@ class EmoNetSpec:
 
 
 class EmoNetTeacher:
-    """EmoNet with a published or own checkpoint. Raises InputError or ModelInvalid where that does not fit."""
+    """EmoNet with a published checkpoint, or one like it. Raises InputError or ModelInvalid where it does not fit."""
 
     def __init__(self, spec: EmoNetSpec):
         path = Path(spec.weights)
@@ -72,5 +72,5 @@ class EmoNetTeacher:
 
 
 def identity_of(path: Path, *more: object) -> str:
-    """Hash of a file's bytes and of whatever else changes the outputs."""
+    """Hash of a file's content and of whatever else changes the outputs."""
     return hashlib.sha256(repr((sha256(path), *more)).encode()).hexdigest()[:16]

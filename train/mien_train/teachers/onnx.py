@@ -1,4 +1,4 @@
-"""Teachers that are ONNX files: any network, by a small mapping of its input, outputs and classes; and bundles."""
+"""Teachers that are ONNX files: any network whose input, outputs and classes a TOML file describes; and bundles."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class OnnxSpec:
     """Outputs are written ``name``, ``name[8]`` or ``name[0:8]`` (columns); an empty name is the first output.
 
     ``mean`` and ``std`` are per channel of the picture in [0, 1], red first. ``probabilities``: the expression output
-    is softmaxed already.
+    is a softmax already.
     """
 
     model: str
@@ -62,7 +62,7 @@ class OnnxTeacher:
         except Exception as error:  # onnxruntime raises its own kinds, unrelated to each other
             raise ModelInvalid(f"{path} is not a readable ONNX model: {error}") from error
         self.spec, self.name, self.crop = spec, str(path), spec.crop
-        self.identity = identity_of(path, replace(spec, model=""))  # wherever the file lies
+        self.identity = identity_of(path, replace(spec, model=""))  # the same in any folder
         entry = self.session.get_inputs()[0]
         self.input, first = entry.name, entry.shape[0]
         self.batch = first if isinstance(first, int) and first > 0 else 0
@@ -113,8 +113,8 @@ class OnnxTeacher:
         name = match.group(1) or self.outputs[0] if match else ""
         if match is None or name not in outputs:
             raise InputError(
-                f"{self.name}: {purpose} = {written!r} names no output; they are {', '.join(self.outputs)}, written as "
-                "name, name[8] or name[0:8]"
+                f"{self.name}: {purpose} = {written!r} is not an output; they are {', '.join(self.outputs)}, written "
+                "as name, name[8] or name[0:8]"
             )
         if match.group(2) is None:
             return outputs[name]
@@ -128,7 +128,7 @@ class OnnxTeacher:
 
 
 class BundleTeacher(OnnxTeacher):
-    """An exported bundle, run by the file that devices run. One whose affect was never trained gives none (NaN)."""
+    """A bundle: the fp32 file that devices run. Affect is NaN where the bundle's was never trained."""
 
     def __init__(self, folder: str):
         bundle = find_bundle(folder)
