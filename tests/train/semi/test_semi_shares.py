@@ -13,7 +13,7 @@ from mien.types import EXPRESSIONS, Image
 from mien_train.data.sets import load_with_landmarks
 from mien_train.models.student import Student
 from mien_train.recipe import ModelRecipe
-from mien_train.semi.shares import give_back, labeled_shares, seen_shares
+from mien_train.semi.shares import correct_shares, labeled_shares, seen_shares
 
 
 def test_a_head_that_saw_uniform_classes_answers_as_bayes_would() -> None:
@@ -23,7 +23,7 @@ def test_a_head_that_saw_uniform_classes_answers_as_bayes_would() -> None:
     with torch.no_grad():
         before = student(crops).logits.softmax(1)
     natural = np.array([0.4, 0.3, 0.1, 0.1, 0.04, 0.03, 0.02, 0.01])
-    give_back(student, natural, np.full(8, 1 / 8))
+    correct_shares(student, natural, np.full(8, 1 / 8))
     with torch.no_grad():
         after = student(crops).logits.softmax(1)
     expected = before * torch.tensor(natural, dtype=torch.float32)
@@ -34,9 +34,9 @@ def test_what_was_seen_as_it_is_stays_and_absent_classes_stay_finite() -> None:
     student = Student(ModelRecipe(backbone="test_efficientnet", weights=""))
     before = student.expression.bias.clone()
     natural = np.array([0.5, 0.5, 0, 0, 0, 0, 0, 0.0])
-    give_back(student, natural, natural)
+    correct_shares(student, natural, natural)
     assert torch.equal(student.expression.bias, before)
-    give_back(student, natural, np.full(8, 1 / 8))
+    correct_shares(student, natural, np.full(8, 1 / 8))
     assert torch.isfinite(student.expression.bias).all()
 
 

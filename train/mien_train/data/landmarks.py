@@ -17,7 +17,7 @@ from mien.bundle import cache_folder
 from mien.errors import InputError
 from mien.files import replacing
 from mien.types import Floats, Image
-from mien.vision.detector import BORDER, ENLARGED, find_in_crop, load_detector
+from mien.vision.detector import CROP_BORDER, CROP_SIDE_PX, find_in_crop, load_detector
 from mien_train.data.datasets import FaceSet
 
 

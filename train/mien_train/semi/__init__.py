@@ -1,1 +1,1 @@
-"""A student that learns from faces without labels, beside a teacher that learns from how much that helps."""
+"""A student that learns from unlabeled faces, and a teacher that learns from how much its pseudo-labels help."""

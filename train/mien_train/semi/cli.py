@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_semi(commands: Any) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
-    """Both parsers, without what they share with others. ``commands``: argparse's subparsers."""
+    """Add both parsers, without the options that they share with others. ``commands``: argparse's subparsers."""
     semi = commands.add_parser("semi", help="pretrain a student with faces that have no labels")
     semi.add_argument("--recipe", default="semi-s", help="a TOML file, or a packaged name (default: semi-s)")
     semi.add_argument("-o", "--out", type=Path, default=Path("runs/semi"), help="(default: runs/semi)")
@@ -40,11 +40,11 @@ def add_semi(commands: Any) -> tuple[argparse.ArgumentParser, argparse.ArgumentP
 
 
 def pretrain(args: argparse.Namespace, recipe: Recipe) -> Path:
-    """-> the checkpoint."""
+    """Train, and return the checkpoint."""
     from mien_train.semi.pools import load_sets_of, split_pools
     from mien_train.semi.train import check_recipe, train_semi
 
-    check_recipe(recipe)  # complain before the sets are read, which takes a while
+    check_recipe(recipe)  # raises before the sets are read, which takes a while
     if not 0 <= args.stop_below <= 1:
         raise InputError(f"--stop-below is a share of right pseudo-labels, 0 to 1, not {args.stop_below:g}")
     pools = split_pools(*load_sets_of(recipe, args.data), recipe)

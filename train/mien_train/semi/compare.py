@@ -1,4 +1,4 @@
-"""What each part of semi-supervised training gives: the same student and budget, one part more an arm, over seeds."""
+"""What each part of semi-supervised training adds: the same student and budget, one part more in each arm."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ ARMS = {
     "+ uniform": {"feedback": 0.0},
     "+ feedback": {},
 }
-"""What each arm takes away from the recipe."""
+"""What each arm changes in the recipe."""
 RARE = ("fear", "disgust", "contempt")
 LINES = "runs.jsonl"
 T95 = (np.nan, 12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
-"""97.5 % quantiles of Student's t for 0 to 9 degrees of freedom; more are taken as 9."""
+"""97.5 % quantiles of Student's t for 0 to 9 degrees of freedom; for more, that of 9 is used."""
 
 
 def arm_recipe(recipe: Recipe, arm: str, labels: float, seed: int) -> Recipe:
-    """``recipe`` with only the parts of ``arm``. Raises InputError for an unknown arm, or one that would be another."""
+    """``recipe`` with only the parts of ``arm``. Raises InputError for an unknown arm, and for a recipe without all
+    parts."""
     if arm not in ARMS:
         raise InputError(f"unknown arm {arm!r}; they are {', '.join(repr(name) for name in ARMS)}")
     if not (recipe.semi.pseudo and recipe.semi.uniform and recipe.semi.feedback):
@@ -53,8 +54,8 @@ def compare_arms(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Train every arm with every share of the labels and every seed. -> a row for each run.
 
-    A finished run is a line of ``out/runs.jsonl`` and is not trained again; one that was cut off resumes. Raises
-    InputError where such a line was made by another recipe.
+    A finished run is a line of ``out/runs.jsonl`` and is not trained again; an interrupted one resumes. Raises
+    InputError where a line was made by another recipe.
     """
     wanted = [
         (arm, share, seed, arm_recipe(recipe, arm, share, seed))
@@ -92,7 +93,7 @@ def read_rows(out: Path) -> list[dict[str, Any]]:
 
 
 def measure(path: Path, root: Path | None) -> tuple[dict[str, float], dict[str, Any] | None]:
-    """Figures of a student on the test sets, by name, and the quality of the pseudo-labels that it learned from."""
+    """Figures of a student on the test sets, by name, and the quality of its pseudo-labels, if it had any."""
     student, recipe, state = load_student(path)
     tests = test_predictions(student, recipe, root)
     each = {
@@ -111,7 +112,8 @@ def measure(path: Path, root: Path | None) -> tuple[dict[str, float], dict[str, 
 
 
 def set_figures(matrix: NDArray[np.int64]) -> dict[str, float]:
-    """Counts (8, 8), rows the true class -> accuracy, macro-F1 over the classes that occur, recall of the rare ones."""
+    """Counts (8, 8), rows are true classes -> accuracy, macro-F1 over the classes that occur, recall of the rare
+    ones."""
     right, true = np.diag(matrix), matrix.sum(1)
     f1 = 2 * right / np.maximum(true + matrix.sum(0), 1)
     recall = {name: right[c] / true[c] for name in RARE if true[c := EXPRESSIONS.index(name)]}
@@ -121,7 +123,7 @@ def set_figures(matrix: NDArray[np.int64]) -> dict[str, float]:
 
 
 def gain(rows: list[dict[str, Any]], arm: str, share: float, figure: str) -> tuple[float, float] | None:
-    """Mean difference of ``arm`` from labels alone with the same seeds, and the half width of its 95 % interval
+    """Mean difference of ``arm`` from labels alone with the same seeds, and half the width of its 95 % interval
     (Student's t over the seeds; NaN for one seed). None where either arm is missing."""
     values = [
         {row["seed"]: row["figures"][figure] for row in rows if (row["arm"], row["labels"]) == (name, share)}

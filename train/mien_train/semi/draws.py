@@ -1,4 +1,4 @@
-"""What a step sees: labeled faces, and faces without a label in a weak and a strong view."""
+"""The images of a step: labeled faces, and unlabeled ones in a weak and a strong view."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from mien_train.semi.pools import Pools
 
 
 class Drawn(NamedTuple):
-    """``crops`` uint8 (B, S, S, 3) with ``target`` (B, 8), soft; ``large`` (B, L, L, 3): the same as the teacher sees
-    them. ``weak`` (U, L, L, 3) and ``strong`` (U, S, S, 3): two views of the same faces, for teacher and student.
+    """``crops`` uint8 (B, S, S, 3) and their ``target`` (B, 8), probabilities; ``large`` (B, L, L, 3): the same faces
+    for the teacher. ``weak`` (U, L, L, 3) and ``strong`` (U, S, S, 3): two views of unlabeled faces, for teacher and
+    student.
 
-    In the teacher's lead and without a teacher B counts as many labeled faces more, ``weak`` and ``strong`` are
-    empty, and so is what the other network would see of the labeled ones.
+    In the teacher's lead, and in a run without a teacher, B is larger by U, and ``weak`` and ``strong`` are empty, as
+    are the labeled crops for the network that does not train.
     """
 
     crops: Tensor
@@ -37,14 +38,14 @@ class Drawn(NamedTuple):
 
 
 def class_uniform(targets: list[NDArray[np.float32]]) -> NDArray[np.float64]:
-    """Weight of each row of ``targets`` (one (N, 8) per set, all labeled): all classes that occur are drawn alike, and
-    all images of a class."""
+    """Weight of each row of ``targets`` (one (N, 8) per set, all labeled): every class that occurs is drawn equally
+    often, and so is every image of a class."""
     label = np.concatenate(targets).argmax(1)
     return np.asarray(1.0 / np.bincount(label, minlength=len(EXPRESSIONS))[label], dtype=np.float64)
 
 
 class TwoViews(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """The same face by two augmentations, the second with its seed changed by ``salt``, and its target (8,)."""
+    """Two augmentations of one face, the seed of the second changed by ``salt``, and the target (8,)."""
 
     def __init__(self, first: TrainingFaces, second: TrainingFaces, salt: int = 0):
         self.first, self.second, self.salt = first, second, salt
@@ -60,14 +61,15 @@ class TwoViews(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
 
 def teacher_crop(recipe: Recipe) -> CropSpec:
-    """As the student's, at the teacher's size."""
+    """The student's crop, at the teacher's size."""
     return replace(recipe.crop, size=recipe.semi.teacher_size or recipe.crop.size)
 
 
 def draws(pools: Pools, recipe: Recipe, start: int, total: int) -> Iterator[Drawn]:
-    """Steps ``start`` to ``total``. The first ``semi.lead`` of them are the teacher's alone, if there is one.
+    """Batches of the steps ``start`` to ``total``. In the first ``semi.lead`` steps only the teacher trains, if there
+    is one.
 
-    Draw n depends on the seed and n alone, so a run resumes anywhere. Raises InputError for batches of nothing.
+    Draw n depends only on the seed and n, so a run resumes anywhere. Raises InputError for empty batches.
     """
     optim, semi = recipe.optim, recipe.semi
     if min(optim.batch, semi.batch) < 2 or semi.lead < 0:
@@ -86,7 +88,7 @@ def draws(pools: Pools, recipe: Recipe, start: int, total: int) -> Iterator[Draw
         later = iter(seeded_loader(labeled, weights, optim.batch, recipe.seed + 500_009, after, steps, recipe.workers))
         weak = TrainingFaces(pools.unlabeled, spec, semi.weak, 0.0)
         both = TwoViews(weak, TrainingFaces(pools.unlabeled, recipe.crop, recipe.augment, 0.0), salt=1)
-        seed = recipe.seed + 1_000_003  # not the faces of the labeled batch, which stand in both pools
+        seed = recipe.seed + 1_000_003  # or else it would draw the faces of the labeled batch, which are in both pools
         views = iter(seeded_loader(both, np.ones(len(weak)), semi.batch, seed, after, steps, recipe.workers))
     none = torch.empty((0, recipe.crop.size, recipe.crop.size, 3), dtype=torch.uint8)
     for step in range(start, total):

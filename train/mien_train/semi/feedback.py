@@ -6,15 +6,15 @@ CE_labeled(theta) as its baseline, is
 
     grad J = E_y[(CE_labeled(theta') - CE_labeled(theta)) grad log p_phi(y)] = E_y[fall * grad CE(y, phi)],
 
-and in first order the fall is h = eta grad CE_labeled(theta')^T grad CE(y, theta): the teacher descends h * CE(y, phi)
-(Pham et al. 2021, Meta Pseudo Labels, arXiv:2003.10580). A label that helped becomes likelier, one that harmed less so.
-For soft pseudo-labels, autograd through the student's step gives the same in first order; a test holds the update
-against both.
+and to first order the fall is h = eta grad CE_labeled(theta')^T grad CE(y, theta): the teacher descends h * CE(y, phi)
+(Pham et al. 2021, Meta Pseudo Labels, arXiv:2003.10580). A label that helped becomes likelier, a label that harmed
+becomes less likely. For soft pseudo-labels, autograd through the student's step gives the same to first order; a test
+compares the update with both.
 
-What is an approximation here: y is the likeliest label of a face of which the teacher is sure, not a sampled one, as in
-the published code of Meta Pseudo Labels, even where the student learned all probabilities; and a running mean of h is
-taken off, without which nearly every label would be made surer, as nearly all help a little. "Debiased": the labeled
-batch has all classes alike, so a teacher gains nothing by pseudo-labels that favor what is common.
+Two things are approximations. As in the published code of Meta Pseudo Labels, y is not sampled but the likeliest label
+of a face of which the teacher is sure, even where the student learned all probabilities. And a running mean of h is
+subtracted: nearly all labels help a little, so nearly every label would become more certain otherwise. "Debiased" means
+that the labeled batch has equally many faces of each class, so pseudo-labels of common classes give a teacher no gain.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def fall(labeled: Sequence[Tensor], pseudo: Sequence[Tensor], moved: Sequence[Te
 
 
 def feedback_loss(h: float, logits: Tensor, label: Tensor, kept: Tensor) -> Tensor:
-    """What the teacher descends: h * CE(pseudo-label, teacher) over the kept faces. ``logits`` (N, 8), ``label`` and
+    """The teacher's loss: h * CE(pseudo-label, teacher) over the kept faces. ``logits`` (N, 8), ``label`` and
     ``kept`` (N,).
 
-    Raises ValueError where the teacher's logits carry no gradient: the term would do nothing.
+    Raises ValueError where the teacher's logits have no gradient: the loss would do nothing.
     """
     if not logits.requires_grad:
         raise ValueError("the teacher's logits are detached, so no feedback would reach it")
@@ -59,7 +59,7 @@ class Baseline:
         self.mean = mean
 
     def __call__(self, h: float) -> float:
-        """h less the mean of those before it."""
+        """h minus the mean of those before it."""
         above = h - self.mean
         self.mean += (1 - MOMENTUM) * above
         return above

@@ -1,4 +1,4 @@
-"""Who may know what: faces whose label is told, faces whose label is hidden or missing, faces to judge by."""
+"""Faces whose label is used, faces whose label is hidden or missing, and faces to judge pseudo-labels on."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mien_train.recipe import Recipe
 @dataclass(frozen=True, eq=False)
 class Pools:
     """``unlabeled``: all faces of the training sets, labeled ones too, as in FixMatch (Sohn et al. 2020,
-    arXiv:2001.07685). ``judged``: labeled faces whose label no network was told, to measure pseudo-labels on. They are
-    the hidden part of the training sets, or where none is hidden the validation sets."""
+    arXiv:2001.07685). ``judged``: labeled faces whose label no network is trained on, to measure pseudo-labels by.
+    They are the hidden part of the training sets or, where none is hidden, the validation sets."""
 
     labeled: list[Faces]
     unlabeled: list[Faces]

@@ -15,7 +15,7 @@ class Thresholds:
     """A confidence threshold per class: ``most * m_c / max(m)``, where m_c is the running mean confidence of faces
     that the teacher takes for class c (the local thresholds of FreeMatch, Wang et al. 2023, arXiv:2205.07246).
 
-    With one threshold for all, classes of which a teacher is never sure would have no pseudo-labels at all.
+    With one threshold for all, classes of which the teacher is never sure would have no pseudo-labels.
     """
 
     def __init__(self, most: float):
@@ -27,7 +27,7 @@ class Thresholds:
         return self.most * self.confidence / self.confidence.max()
 
     def update(self, probabilities: Tensor) -> None:
-        """``probabilities`` (N, 8) of a batch. A class that nothing is taken for keeps its mean."""
+        """``probabilities`` (N, 8) of a batch. A class that was not predicted keeps its mean."""
         sure, label = probabilities.detach().float().cpu().max(1)
         for c in label.unique():
             self.confidence[c] += (1 - MOMENTUM) * (sure[label == c].mean() - self.confidence[c])
@@ -41,5 +41,5 @@ def pseudo_labels(logits: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
 
 def pseudo_loss(logits: Tensor, target: Tensor, kept: Tensor) -> Tensor:
     """Cross-entropy of ``logits`` (N, 8) with ``target``, class ids (N,) or probabilities (N, 8): the sum over the kept
-    ones through N, so that few sure labels count for little; 0 if none is kept."""
+    faces divided by N, so that few sure labels have little weight; 0 if none is kept."""
     return (F.cross_entropy(logits, target, reduction="none") * kept).mean()

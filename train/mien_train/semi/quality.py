@@ -1,4 +1,4 @@
-"""What pseudo-labels are worth, on faces whose labels were hidden."""
+"""How good pseudo-labels are, measured on faces whose labels were hidden."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ class TrainingStopped(MienError, RuntimeError):
 
 
 BREAK = 0.6
-"""Below this accuracy of its pseudo-labels a student gets worse than without them (arXiv:2403.11942)."""
+"""With pseudo-labels of a lower accuracy a student becomes worse than without them (arXiv:2403.11942)."""
 
 
 def pseudo_quality(teacher: Student, judged: list[Faces], spec: CropSpec, levels: Tensor, limit: int) -> dict[str, Any]:
-    """Of at most ``limit`` plain crops of ``judged``, every set by its size: ``images``; ``kept``, the share that is
-    sure enough; ``accuracy`` of the kept (None if there are none), ``accuracy_all``; ``classes``, the share of each
-    class among the kept pseudo-labels, ``truth`` among all labels; ``class_accuracy`` of the kept, by pseudo-label.
+    """Figures on at most ``limit`` plain crops of ``judged``, drawn in proportion to the sizes of the sets.
+
+    ``images``: their number; ``kept``: the share that is sure enough; ``accuracy`` of these (None if there are none),
+    and ``accuracy_all``; ``classes``: the share of each class among the kept pseudo-labels, and ``truth`` among all
+    labels; ``class_accuracy`` of the kept, by pseudo-label.
     """
     count = sum(len(item.faces) for item in judged)
     parts = [
@@ -49,7 +51,7 @@ def pseudo_quality(teacher: Student, judged: list[Faces], spec: CropSpec, levels
 
 
 def judge(quality: dict[str, Any], stop_below: float) -> str:
-    """A line of warning where the pseudo-labels are poor, else nothing. Raises TrainingStopped below ``stop_below``."""
+    """A warning where the pseudo-labels are poor, else an empty text. Raises TrainingStopped below ``stop_below``."""
     accuracy = quality["accuracy"]
     if accuracy is None:
         return "no pseudo-label is sure enough: lower semi.threshold, or give the teacher more steps (semi.lead)"

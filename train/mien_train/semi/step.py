@@ -17,15 +17,15 @@ from mien_train.semi.feedback import Baseline, fall, feedback_loss
 from mien_train.semi.pseudo import Thresholds, pseudo_labels, pseudo_loss
 
 CLIP = 5.0
-REST = 0.1
-"""Share of its peak rate at which a teacher with feedback goes on learning after its lead."""
+RESTING_RATE = 0.1
+"""Learning rate of a teacher after its lead, as a share of its peak rate."""
 
 
 class Learner:
     """A network with its optimizer."""
 
     def __init__(self, network: Student, recipe: Recipe, total: int, rest: float = 0.0):
-        """``total`` steps take the rate up and down, and it stays at ``rest`` of the peak afterwards."""
+        """The learning rate rises and falls over ``total`` steps, and then stays at ``rest`` of its peak."""
         self.network, self.total, self.warmup, self.rest = network, total, recipe.optim.warmup, rest
         self.optimizer = torch.optim.AdamW(parameter_groups([network], recipe.optim.weight_decay), lr=recipe.optim.rate)
         self.rate = recipe.optim.rate
@@ -36,7 +36,7 @@ class Learner:
             group["lr"] = self.rate * max(self.rest, rate_factor(step, self.total, self.warmup))
 
     def descend(self, loss: Tensor) -> list[Tensor]:
-        """One step, and the gradient that it took."""
+        """Take one step, and return the gradient."""
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.trained, CLIP)
@@ -52,22 +52,22 @@ class Learner:
 
 
 class Pair:
-    """Teacher and student. A student's step is in two halves: first faces without labels, then labeled ones.
+    """Teacher and student. A step of the student is two updates: first on unlabeled faces, then on labeled ones.
 
-    Without a teacher both halves are labeled, so every student sees as many images in as many updates. The teacher's
-    lead is as a student's without a teacher would be; a teacher that will hear nothing of its student has then learned.
+    Without a teacher both are on labeled faces, so every student sees as many images in as many updates. In its lead,
+    the teacher trains like a student without a teacher; without feedback it does not train any more afterward.
     """
 
     def __init__(self, teacher: Student, student: Student, recipe: Recipe, autocast: Callable[[], Any]):
         self.semi, self.autocast = recipe.semi, autocast
         self.lead = recipe.semi.lead if recipe.semi.pseudo else 0
         self.extra = recipe.semi.batch
-        self.teacher = Learner(teacher, recipe, self.lead, REST)
+        self.teacher = Learner(teacher, recipe, self.lead, RESTING_RATE)
         self.student = Learner(student, recipe, recipe.optim.steps)
         self.thresholds, self.baseline = Thresholds(recipe.semi.threshold), Baseline()
 
     def __call__(self, drawn: Drawn, step: int) -> dict[str, float]:
-        """-> losses and such, by name, for the log."""
+        """Train on a batch. -> losses and other numbers by name, for the log."""
         self.teacher.set_rate(step)
         self.student.set_rate(step - self.lead)
         if step < self.lead:
@@ -106,8 +106,8 @@ class Pair:
         return noted
 
     def _guess(self, weak: Tensor) -> Tensor:
-        """The teacher's logits (U, 8), as it would answer after training (no dropout, running statistics), with their
-        graph where feedback will want it."""
+        """The teacher's logits (U, 8) in evaluation mode (no dropout, running statistics), with their graph where
+        feedback needs it."""
         teacher = self.teacher.network.eval()
         with self.autocast(), torch.set_grad_enabled(self.semi.feedback != 0):
             logits: Tensor = teacher(weak).logits.float()

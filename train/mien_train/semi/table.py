@@ -1,4 +1,4 @@
-"""The comparison as a table and a picture."""
+"""The comparison of the arms as a table and a picture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ COLORS = ("#7f8c8d", "#5dade2", "#2471a3", "#c0392b")
 
 
 def as_markdown(rows: Rows) -> str:
-    """A table for each share of the labels: mean ± standard deviation over the seeds, and the gain over labels."""
+    """A table for each share of the labels: mean ± standard deviation over the seeds, and the gain over labels
+    alone."""
     text = []
     for share in sorted({row["labels"] for row in rows}):
         arms = [arm for arm in ARMS if _of(rows, arm, share)]

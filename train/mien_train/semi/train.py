@@ -23,7 +23,7 @@ from mien_train.recipe import Recipe
 from mien_train.semi.draws import Drawn, draws, teacher_crop
 from mien_train.semi.pools import Pools
 from mien_train.semi.quality import TrainingStopped, judge, pseudo_quality
-from mien_train.semi.shares import give_back, labeled_shares, seen_shares
+from mien_train.semi.shares import correct_shares, labeled_shares, seen_shares
 from mien_train.semi.step import Pair
 
 NOTE_EVERY = 20
@@ -119,7 +119,7 @@ def train_semi(
     save()
     if quality:
         natural = labeled_shares(pools.labeled)
-        give_back(ema.module, natural, seen_shares(natural, quality, uniform=recipe.semi.uniform))
+        correct_shares(ema.module, natural, seen_shares(natural, quality, uniform=recipe.semi.uniform))
     for item in pools.validation:
         score = predict(ema.module, item, recipe.crop, limit=VALIDATED).accuracy()
         history.note(writer, run.step, **{f"validation/{item.faces.name}": score})

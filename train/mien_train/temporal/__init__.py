@@ -1,1 +1,1 @@
-"""The temporal encoder: made-up and labeled sequences, the network, its training and its figures."""
+"""The temporal encoder: synthetic and labeled sequences, the network, its training and its figures."""

@@ -1,9 +1,9 @@
-"""The layouts of public video sets -> the CSV of labeled video. Owners of a set unpack it; nothing is downloaded.
+"""Public video sets -> the CSV of labeled video. Nothing is downloaded: whoever has a set unpacks it.
 
 - ``affwild2``: Aff-Wild2 as of the ABAW competitions (Kollias & Zafeiriou). Annotations in folders whose names hold
-  ``EXPR`` or ``VA``, with ``<split>/<video>.txt``: a header, then a line a frame, a class from 0 to 7 or -1, or
-  ``valence,arousal`` with -5 for none. Pictures in ``cropped_aligned/<video>/00001.jpg``, numbered from 1 with gaps, or
-  videos ``<video>.mp4`` or ``.avi`` anywhere.
+``EXPR`` or ``VA``, with ``<split>/<video>.txt``: a header, then for each frame a line with a class from 0 to 7 or -1,
+or with ``valence,arousal``, -5 for none. Pictures in ``cropped_aligned/<video>/00001.jpg``, numbered from 1 with gaps,
+or videos ``<video>.mp4`` or ``.avi`` anywhere.
 - ``afew-va``: AFEW-VA (Kossaifi et al. 2017). ``<clip>/<clip>.json`` with ``frames``: valence and arousal from -10 to
   10, beside pictures of those names.
 - ``ck+``: Extended Cohn-Kanade (Lucey et al. 2010). ``cohn-kanade-images/S005/001/*.png`` from neutral to the peak, and
@@ -24,17 +24,19 @@ from mien_train.temporal.video import PICTURES, Row, write_rows
 
 NONE = (math.nan, math.nan)
 AFFWILD2 = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise")
-"""Class 7, other, has no label here."""
+"""Class 7, "other", becomes no label."""
 CKPLUS = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 PEAK = 3
+"""Frames at the end of a sequence that show the emotion."""
 
 
 def convert(layout: str, root: Path, out: Path, rate: float = 0.0) -> int:
-    """Write the CSV ``out`` of the set at ``root`` and return its rows. ``rate``: frames a second, 0 for what is usual
-    in the set. Clips are told from the folder of ``out``. Raises InputError for another layout."""
+    """Write the CSV ``out`` of the set at ``root`` and return the number of rows. ``rate``: frames a second, 0 for the
+    usual rate of the set. Paths of clips are relative to the folder of ``out``. Raises InputError for another
+    layout."""
     reader, usual = LAYOUTS[layout]
     if not root.is_dir():
-        raise InputError(f"{root} is no folder; unpack the set there")
+        raise InputError(f"{root} is not a folder; unpack the set there")
     rows = list(reader(root, rate or usual))
     if not rows:
         raise InputError(f"{root} holds nothing in the layout of {layout}; see mien_train/temporal/convert.py")
@@ -48,7 +50,7 @@ def convert(layout: str, root: Path, out: Path, rate: float = 0.0) -> int:
 
 
 def _from(home: Path, place: Path) -> str:
-    """Relative where it lies below ``home``, else absolute."""
+    """``place`` relative to ``home`` where it lies below it, else absolute."""
     place = place.resolve()
     return str(place.relative_to(home)) if place.is_relative_to(home) else str(place)
 
@@ -82,7 +84,7 @@ def _affwild2(root: Path, rate: float) -> Iterator[Row]:
 
 
 def _affwild2_frames(root: Path, name: str) -> tuple[str, dict[int, int] | None]:
-    """The clip, and for a folder of pictures which line of the annotation is which of them."""
+    """The clip and, for a folder of pictures, which line of the annotation belongs to which picture."""
     folders = [path for path in sorted(root.rglob(name)) if path.is_dir()]
     if folders:
         pictures = sorted(path for path in folders[0].iterdir() if path.suffix.lower() in PICTURES)
@@ -106,7 +108,7 @@ def _afew_va(root: Path, rate: float) -> Iterator[Row]:
                 name: (float(frame["valence"]) / 10, float(frame["arousal"]) / 10) for name, frame in frames.items()
             }
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{file} is not as AFEW-VA has it: {error!r}") from error
+            raise InputError(f"{file} is not in the format of AFEW-VA: {error!r}") from error
         pictures = sorted(path for path in file.parent.iterdir() if path.suffix.lower() in PICTURES)
         clip = str(file.parent.relative_to(root))
         for i, path in enumerate(pictures):
@@ -141,4 +143,4 @@ LAYOUTS: dict[str, tuple[Callable[[Path, float], Iterator[Row]], float]] = {
     "afew-va": (_afew_va, 25.0),
     "ck+": (_ckplus, 30.0),
 }
-"""By name: the reader, and usual frames a second."""
+"""By name: the reader, and the usual rate in frames a second."""

@@ -1,4 +1,5 @@
-"""Which stills sequences are made of: none that the student learned from, and none of a test set but to test."""
+"""The stills that sequences are made of: none that the student was trained on, and those of test sets only for
+tests."""
 
 from __future__ import annotations
 
@@ -15,14 +16,14 @@ from mien_train.data.sets import load_with_landmarks
 from mien_train.recipe import DataRecipe
 
 LEARNED = ("ferplus/validation", "affectnet-subset/validation", "rafdb/holdout")
-"""Stills to learn from: labeled ones that the student's own training held out."""
+"""Stills to learn from: labeled images that the student's training held out."""
 TESTED = DataRecipe().test
 VALIDATION = 0.15
-"""Share of the stills to learn from that is kept to choose by."""
+"""Share of these stills that is kept for validation."""
 
 
 def load_stills(root: Path | None, names: tuple[str, ...] = LEARNED) -> tuple[list[Faces], list[Faces], list[Faces]]:
-    """Labeled stills to learn from, to choose by and to test on. What repeats a test image is left out of the others.
+    """Labeled stills for training, for validation and for tests. Repeats of a test image are left out of the others.
 
     Raises InputError where a set is missing.
     """
@@ -43,6 +44,6 @@ def _labeled(item: Faces) -> Faces:
 
 
 def _held(faces: FaceSet) -> NDArray[np.bool_]:
-    """By the second byte of each image's hash: the first one says what the student's training held out."""
+    """Chosen by the second byte of each image's hash, since the first decides what the student's training held out."""
     digests = [hashlib.sha1(faces.encoded(i)).digest()[1] for i in range(len(faces))]
     return np.array(digests) < round(VALIDATION * 256)

@@ -1,4 +1,4 @@
-"""Sequences read in several ways, at equal delay: accuracy, F1, concordance, flips a second, delay at onsets."""
+"""The encoder and filters compared on sequences: accuracy, F1, concordance, label changes a second, delay at onsets."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Delays = NDArray[np.float64]
 
 
 def methods(net: TemporalNet, chosen: Sequences) -> tuple[dict[str, Filter], dict[str, float]]:
-    """Ways to read sequences, by name, and the constants that ``chosen`` gave them, in s.
+    """Methods by name, and the time constants in s that were chosen for them on ``chosen``.
 
-    Of the exponential average and of a stream's own filters there are two each: with the delay at onsets of the
-    encoder, as near as a constant above 0 brings them, and with the constant of the best accuracy whatever the delay.
+    The exponential average and a stream's own filters are there twice each: with the constant whose delay at onsets is
+    closest to the encoder's, and with the constant of the best accuracy, whatever the delay.
     """
     delay = mean_delay(chosen, {"encoder": _encoder(net)(chosen)})["encoder"]
     constants: dict[str, float] = {}
@@ -70,7 +70,8 @@ def _encoder(net: TemporalNet, *, centered: bool = False) -> Filter:
 
 
 def _in_stream(net: TemporalNet) -> Filter:
-    """As a stream shows what the encoder reads: probabilities averaged a little, a label that must be beaten."""
+    """What a stream shows of the encoder's outputs: slightly averaged probabilities, and a label that another must
+    beat."""
 
     def read(part: Sequences) -> Reading:
         expression, affect = encode(net, part)
@@ -86,8 +87,8 @@ def accuracy(reading: Reading, sequences: Sequences) -> float:
 
 
 def figures(reading: Reading, sequences: Sequences) -> dict[str, Any]:
-    """Over all frames; each with its 95 % interval, from sequences drawn with replacement (Efron 1979). None where the
-    sequences have no such labels."""
+    """Figures over all frames, each with its 95 % interval, from sequences drawn with replacement (Efron 1979). None
+    where the sequences have no such labels."""
     tables = _tables(reading, sequences)
     names = ("accuracy", "macro_f1", "ccc_valence", "ccc_arousal", "flips")
     whole = _figures(tables)
@@ -97,7 +98,7 @@ def figures(reading: Reading, sequences: Sequences) -> dict[str, Any]:
 
 
 def gains(reading: Reading, other: Reading, sequences: Sequences) -> dict[str, Any]:
-    """Figures of ``reading`` less those of ``other`` on the same sequences, with paired 95 % intervals."""
+    """Figures of ``reading`` minus those of ``other`` on the same sequences, with paired 95 % intervals."""
     one, two = _tables(reading, sequences), _tables(other, sequences)
 
     def gap(rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -113,7 +114,7 @@ def gains(reading: Reading, other: Reading, sequences: Sequences) -> dict[str, A
 
 
 def _rounded(names: tuple[str, ...], whole: NDArray[np.float64], draws: Any) -> dict[str, Any]:
-    """Value, low and high of each figure; None for one that is not known."""
+    """Value and both ends of the interval of each figure; None for one that is not known."""
     known = np.isfinite(whole)
     low, high = np.nanpercentile(np.where(known, draws, 0.0), [2.5, 97.5], axis=0)
     return {
@@ -162,8 +163,8 @@ def _figures(tables: list[_Table]) -> NDArray[np.float64]:
 
 
 def mean_delay(sequences: Sequences, readings: Mapping[str, Reading]) -> dict[str, float]:
-    """Seconds from a change of the true label until the label is first right, by name: the mean over those changes
-    that all ``readings`` find before the next one. A label that is right already counts as no delay."""
+    """Seconds from a change of the true label until the shown label is first right, by name: the mean over those
+    changes that all ``readings`` show before the next change. A label that is right already counts as a delay of 0."""
     found: list[list[float]] = []
     for s in range(len(sequences)):
         label, times = sequences.label[s], sequences.times[s]

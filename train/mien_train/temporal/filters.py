@@ -1,4 +1,4 @@
-"""What the encoder is held against: the filters of a stream, and a sliding window for recorded video."""
+"""What the encoder is compared with: the filters of a stream, and a sliding window for recorded video."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def averaged(sequences: Sequences, seconds: float) -> Reading:
 
 
 def streamed(sequences: Sequences, seconds: float) -> Reading:
-    """Just as a stream smooths without the encoder: averages, One-Euro filters, a label that must be beaten."""
+    """What a stream without the encoder does: averages, One-Euro filters, and a label that another must beat."""
     expression, affect = sequences.expression.copy(), sequences.affect.copy()
     label = expression.argmax(-1)
     for s, times in enumerate(sequences.times):
@@ -73,8 +73,8 @@ def held(expression: Floats, lead: float = LABEL_LEAD) -> np.ndarray:
 
 
 def slid(reading: Reading, times: Values, seconds: float) -> Reading:
-    """Means over the frames within ``seconds`` around each, and the label that most of them have: what is left to do
-    with recorded video (the post-processing of arXiv 2403.11942)."""
+    """Means over the frames within a window of ``seconds`` around each, and the label that most of them have: the usual
+    post-processing of recorded video (arXiv 2403.11942)."""
     expression, affect = reading.expression.copy(), reading.affect.copy()
     label = reading.label.copy()
     for s in range(len(times)):

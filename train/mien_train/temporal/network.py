@@ -1,7 +1,7 @@
 """The temporal encoder: a small transformer over the frames of one face around a moment (Vaswani et al. 2017).
 
-It is causal by what it is given: a live stream has only frames of the past. With frames of both sides, as from a file,
-the same weights read the middle of them.
+It is causal where its input is: a live stream has only past frames. With past and later frames, as from a file, the
+same weights read the frame in the middle.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from mien.types import EXPRESSIONS
 
 CLASSES = len(EXPRESSIONS)
 READ = CLASSES + 2
-"""Of a token: the student's own log probabilities, valence and arousal, kept beside what the encoder makes of them."""
+"""Width of the part of a token that holds the student's own log probabilities, valence and arousal."""
 RATES = 8
-"""Waves that tell an age, from 0.25 to 8 Hz."""
+"""Sine waves that encode an age, from 0.25 to 8 Hz."""
 
 
 @dataclass(frozen=True)
 class TemporalShape:
-    """``embedding``: D of the student. ``window``: frames it sees at a time. ``span``: s beyond which a frame does not
-    count. ``width``, ``heads``: of attention. ``dropout``: in training."""
+    """``embedding``: D of the student. ``window``: frames that it sees at a time. ``span``: age in s beyond which a
+    frame is ignored. ``width`` and ``heads`` of the attention. ``dropout`` in training."""
 
     embedding: int
     window: int = 32
@@ -34,7 +34,7 @@ class TemporalShape:
 
 
 class TemporalNet(nn.Module):
-    """Frames of one face -> what it shows at one of them, the first."""
+    """Frames of one face -> expression and affect at the first of them."""
 
     def __init__(self, shape: TemporalShape):
         super().__init__()
@@ -59,15 +59,16 @@ class TemporalNet(nn.Module):
         nn.init.zeros_(self.correct.bias)
 
     def token(self, embedding: Tensor, expression: Tensor, affect: Tensor) -> Tensor:
-        """What the student says of frames, (..., D), (..., 8), (..., 2) -> (..., width + READ), all that is kept."""
+        """The student's outputs on frames, (..., D), (..., 8), (..., 2) -> tokens (..., width + READ), which a stream
+        keeps."""
         read = torch.cat([expression.clamp_min(1e-4).log(), affect], dim=-1)
         return torch.cat([self.project(self.drop(self.norm(embedding))) + self.say(read), read], dim=-1)
 
     def forward(self, tokens: Tensor, ages: Tensor) -> tuple[Tensor, Tensor]:
-        """``tokens`` (N, T, width + READ), the frame in question first; ``ages`` (N, T): s from each frame to that one,
-        below 0 for later ones; one beyond ``span`` is not looked at. Returns logits (N, 8) and affect (N, 2).
+        """``tokens`` (N, T, width + READ), that of the frame in question first; ``ages`` (N, T): s from each frame to
+        that one, below 0 for later frames; frames beyond ``span`` are ignored. Returns logits (N, 8) and affect (N, 2).
 
-        The answer starts as a mean of what the student said, weighted by attention and age, and is then corrected: an
+        The output starts as a mean of the student's outputs, weighted by attention and age, and is then corrected. An
         untrained encoder is a filter of 0.2 s.
         """
         width = self.shape.width
@@ -79,7 +80,7 @@ class TemporalNet(nn.Module):
         waves = moments * self.rates
         hidden = hidden + self.place(torch.cat([waves.sin(), waves.cos(), moments], dim=-1))
         newest = self.now(hidden, mask)
-        # As in the block: the offers' weights go to the one who asks. Their bias is alike for all, and falls out.
+        # As in Block, the keys' weights are applied to the query. Their bias adds the same to all, and cancels out.
         asked = self.ask(newest) @ self.offer.weight / width**0.5
         scores = asked[:, None] @ hidden.transpose(1, 2) + mask - self.fade.abs() * ages.abs()[:, None]
         mean = (scores.softmax(-1) @ read)[:, 0]
@@ -90,11 +91,11 @@ class TemporalNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention of the first token to all, then two dense layers, each with its norm before and added to its input.
+    """Attention of the first token to all, then two dense layers; both have a norm before them, and a shortcut.
 
-    Only the first asks: attention of all to all, in a block before, cost several times as much and gained a thousandth
-    on sequences to choose by. So neither keys nor values of the others are made: q . (K x) = (K' q) . x, and the sum
-    of V x is V of the sum. A key's bias is alike for all, and falls out.
+    Only the first token has a query: another block of attention from all to all cost several times as much and gained a
+    thousandth on validation sequences. So keys and values are never computed: q . (K x) = (K' q) . x, and the sum of V
+    x is V of the sum. A key's bias adds the same to all, and cancels out.
     """
 
     def __init__(self, width: int, heads: int, dropout: float):
@@ -106,7 +107,7 @@ class Block(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """``hidden`` (N, T, W); ``mask`` (N, 1, T), added to the scores. Returns the first one, (N, W)."""
+        """``hidden`` (N, T, W); ``mask`` (N, 1, T), added to the scores. Returns the first token, (N, W)."""
         known = self.before(hidden)
         key, value = self.pair.weight.unflatten(0, (2, self.heads, -1))  # each (H, W / H, W)
         query = self.query(known[:, 0]).unflatten(-1, (self.heads, 1, -1))
@@ -118,7 +119,7 @@ class Block(nn.Module):
 
 
 class TemporalDeployed(nn.Module):
-    """As devices run it: one new frame, and the tokens of others that are kept."""
+    """The encoder as devices run it: on one new frame, and the tokens of other frames."""
 
     def __init__(self, net: TemporalNet):
         super().__init__()
@@ -128,8 +129,8 @@ class TemporalDeployed(nn.Module):
         self, embedding: Tensor, expression: Tensor, affect: Tensor, past: Tensor, ages: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """``embedding`` (N, D), ``expression`` (N, 8) and ``affect`` (N, 2) of the frame in question; ``past``
-        (N, T - 1, width + READ) and their ``ages`` (N, T - 1). Returns ``expression`` and ``affect`` over time, and
-        the frame's ``token`` (N, width + READ), to keep."""
+        (N, T - 1, width + READ) and their ``ages`` (N, T - 1). Returns the smoothed ``expression`` and ``affect``, and
+        the frame's ``token`` (N, width + READ), to be kept."""
         token = self.net.token(embedding, expression, affect)
         tokens = torch.cat([token[:, None], past], dim=1)
         logits, smoothed = self.net(tokens, torch.cat([affect[:, :1] * 0.0, ages], dim=1))
@@ -137,7 +138,7 @@ class TemporalDeployed(nn.Module):
 
 
 def count_macs(shape: TemporalShape) -> int:
-    """Multiply-accumulates of one face in one frame: of every matrix product, counted by hand."""
+    """Multiply-accumulates for one face in one frame, from the sizes of all matrix products."""
     t, w = shape.window, shape.width
     token = shape.embedding * w + READ * w
     place = t * (2 * RATES + 1) * w

@@ -25,16 +25,16 @@ from mien_train.temporal.train import Draw, TemporalRecipe, load_temporal, train
 from mien_train.temporal.video import load_labeled
 
 EACH = 2
-"""Sequences that are made of each scene to choose by and to test on."""
+"""Sequences that are made of each scene for validation and tests."""
 CHOSEN_SEED, TEST_SEED = 1, 2
 STEADY = 0.3
-"""Share of the sequences to learn from in which nothing changes but the disturbances: without them an encoder read
-faces that hold an expression worse than the filters do."""
+"""Share of the training sequences in which the expression does not change. Without them, an encoder was worse than the
+filters at faces that hold an expression."""
 
 
 @dataclass(frozen=True)
 class SceneCounts:
-    """Scenes to learn from, to choose by and to test on, and the frames of each."""
+    """Scenes for training, for validation and for tests, and the frames of each."""
 
     learned: int = 800
     chosen: int = 100
@@ -45,7 +45,7 @@ class SceneCounts:
 def made_up(
     bundle: Bundle, root: Path | None, counts: SceneCounts, cache: Path, *, test: bool = True
 ) -> tuple[Draw, Sequences, Sequences | None]:
-    """Sequences made of stills: a draw of those to learn from, those to choose by, and those to test on."""
+    """Sequences made of stills: a function that draws training sequences, validation and test sequences."""
     learned, chosen, tested = load_stills(root)
     scenes = make_scenes(learned, bundle, counts.learned, counts.frames, 0, cache)
     choose = make_scenes(chosen, bundle, counts.chosen, counts.frames, CHOSEN_SEED, cache)
@@ -73,9 +73,9 @@ def run_temporal(
     threads: int | None = None,
 ) -> dict[str, Any]:
     """Train for the student of ``model`` and write ``out/temporal.pt``. ``labels``: a CSV of labeled video
-    (video.py) in place of stills; a sixth of its clips is kept to choose by.
+    (video.py) in place of stills; a sixth of its clips is kept for validation.
 
-    Returns the figures on the sequences to choose by. Raises InputError.
+    Returns the figures on the validation sequences. Raises InputError.
     """
     use_threads(threads or 1)
     cv2.setNumThreads(threads or 1)
@@ -120,7 +120,7 @@ def run_temporal(
 
 
 def lines(figures: dict[str, Any]) -> list[str]:
-    """Figures of ways to read sequences, for a terminal."""
+    """Figures by method, for a terminal."""
     head = f"{'':40s} {'accuracy':>9s} {'macro-F1':>9s} {'CCC v':>7s} {'CCC a':>7s} {'flips/s':>8s} {'delay s':>8s}"
     widths = {"accuracy": 9, "macro_f1": 9, "ccc_valence": 7, "ccc_arousal": 7, "flips": 8}
     rows = []

@@ -1,4 +1,5 @@
-"""A still becomes frames of a video: pose, distance, light, blur, noise, compression and hands, all smooth in time."""
+"""A still -> frames of a video with changing pose, distance, light, blur, noise, compression, and hands before the
+face."""
 
 from __future__ import annotations
 
@@ -14,12 +15,12 @@ from mien.types import Image
 
 Values = NDArray[np.float64]
 WAVES = 5
-"""Sines that make up one smooth course."""
+"""Sines that are added up to one smooth course."""
 
 
 def frame_times(count: int, rng: np.random.Generator) -> Values:
-    """(count,) seconds from 0 that rise: 8 to 30 frames a second, uneven by up to a tenth, and now and then a frame or
-    a few are lost."""
+    """(count,) rising times in s, from 0: 8 to 30 frames a second, uneven by up to a tenth, with a few frames lost now
+    and then."""
     steps = np.full(count, 1 / rng.uniform(8, 30)) * rng.uniform(0.9, 1.1, count)
     lost = rng.random(count) < rng.choice([0.0, 0.03, 0.15])
     steps = steps * np.where(lost, rng.integers(2, 6, count), 1)
@@ -35,12 +36,12 @@ def course(times: Values, rng: np.random.Generator, slowest: float = 0.1, quicke
 
 @dataclass(frozen=True, eq=False)
 class Disturbances:
-    """What happens to a face in front of a camera, one row a frame.
+    """What happens to a face in front of a camera, with a row for each frame.
 
-    ``moves`` (N, 2, 4): where the crop's corners come from, as shifts in crop sides. ``side`` (N,): px across that the
-    face has left. ``gain``, ``slope`` (N,): brightness, and its change across the face. ``blur`` (N,): px.
+    ``moves`` (N, 2, 4): where the crop's corners come from, as shifts in crop sides. ``side`` (N,): the resolution of
+    the face, in px across. ``gain``, ``slope`` (N,): brightness, and its change across the face. ``blur`` (N,): px.
     ``noise``, ``quality``: gray levels and JPEG quality of the camera. ``hand`` (N, 4): center and radii of what covers
-    the face, in crop sides; NaN where nothing does. ``color`` (3,): of it.
+    the face, in crop sides; NaN where nothing does. ``color`` (3,) of that.
     """
 
     moves: Values
@@ -55,8 +56,9 @@ class Disturbances:
 
 
 def draw_disturbances(times: Values, rng: np.random.Generator, strength: float = 1.0) -> Disturbances:
-    """Of one scene at ``times`` (N,) s. ``strength`` scales what moves. At 1 the student's embedding trembles from
-    frame to frame one and a half times as much as on two clips of real faces (benchmarks/temporal/encoder.py)."""
+    """The disturbances of one scene at ``times`` (N,) s. ``strength`` scales all motion. At 1 the student's embedding
+    changes from frame to frame one and a half times as much as on two clips of real faces
+    (benchmarks/temporal/encoder.py)."""
     count = len(times)
 
     def path(slow: float, fast: float) -> Values:
@@ -67,7 +69,7 @@ def draw_disturbances(times: Values, rng: np.random.Generator, strength: float =
     cos, sin = np.cos(angle) * zoom, np.sin(angle) * zoom
     turned = np.einsum("nij,jk->nik", np.array([[cos, -sin], [sin, cos]]).transpose(2, 0, 1), corners)
     shift = np.stack([path(0.02, 0.003), path(0.02, 0.003)], axis=1)[..., None]
-    # A turned head: the far side shrinks, as in a picture on a board that is turned.
+    # A turned head: the far side shrinks, as it does on a picture that is turned.
     yaw, pitch = path(rng.uniform(0, 0.12), 0.001), path(rng.uniform(0, 0.08), 0.001)
     far = 1 + yaw[:, None] * corners[0] * 2, 1 + pitch[:, None] * corners[1] * 2
     turned = turned * np.stack([far[1], far[0]], axis=1)
@@ -88,7 +90,8 @@ def draw_disturbances(times: Values, rng: np.random.Generator, strength: float =
 
 
 def _hand(times: Values, rng: np.random.Generator) -> Values:
-    """(N, 4), NaN but for a while in some of the scenes: something comes in from outside, stays, and leaves."""
+    """(N, 4), NaN except for some time in some of the scenes, when something comes in from outside, stays, and
+    leaves."""
     hand: Values = np.full((len(times), 4), np.nan)
     if rng.random() < 0.4:
         length = rng.uniform(0.3, 1.6)
@@ -105,7 +108,7 @@ def _hand(times: Values, rng: np.random.Generator) -> Values:
 
 
 def render(image: Image, matrix: Values, size: int, disturbances: Disturbances, seed: int) -> Iterator[Image]:
-    """uint8 BGR still, the (2, 3) transform of its crop -> for each frame a uint8 RGB crop (size, size, 3)."""
+    """A uint8 BGR still and the (2, 3) transform of its crop -> a uint8 RGB crop (size, size, 3) for each frame."""
     rng = np.random.default_rng(seed)
     square = np.array([[0, 0], [size - 1, 0], [size - 1, size - 1], [0, size - 1]], np.float32)
     wide = np.array([[1.5, 0, size / 4], [0, 1.5, size / 4]])  # the crop with a margin, once for all frames

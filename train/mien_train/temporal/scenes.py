@@ -1,7 +1,7 @@
-"""Scenes: a neutral face and two others under one course of disturbances, as the student reads every frame of them.
+"""Scenes: a neutral face and two others under the same disturbances, and the student's outputs on every frame.
 
-Sequences are made of a scene by moving through its embeddings (sequences.py), so that one scene gives many. Stills are
-those that the student did not learn from: it is too sure of those that it has seen.
+Sequences are interpolated between the embeddings of a scene (sequences.py), so one scene gives many. The stills are
+images that the student was not trained on, since it is too confident on those.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from mien_train.data.landmarks import decode_image
 from mien_train.temporal.render import draw_disturbances, frame_times, render
 
 STILLS = 3
-"""Of a scene: neutral first."""
+"""In a scene, the neutral one first."""
 SAVE_EVERY = 50
+"""Scenes."""
 Floats = NDArray[np.float32]
 
 
@@ -36,7 +37,7 @@ class Scenes:
     """K scenes of F frames of STILLS stills each.
 
     ``times`` (K, F) s. ``labels`` (K, 3) class of each still, ``truth`` (K, 3, 2) its valence and arousal.
-    What the student says of each frame: ``embedding`` (K, 3, F, D) float16, ``expression`` (K, 3, F, 8) calibrated
+    The student's outputs on each frame: ``embedding`` (K, 3, F, D) float16, ``expression`` (K, 3, F, 8) calibrated
     probabilities, ``affect`` (K, 3, F, 2). ``origin`` (K,): index of the set.
     """
 
@@ -58,11 +59,12 @@ class Scenes:
 def make_scenes(
     sets: list[Faces], bundle: Bundle, count: int, frames: int, seed: int, cache: Path, precision: str = "int8"
 ) -> Scenes:
-    """Render and read ``count`` scenes of stills of ``sets``, or take them from ``cache``, where a run that was killed
-    goes on. Sets are drawn alike; a class in proportion to the root of its count. A still's valence and arousal are
-    its label where a human gave one, and else the student's own reading of it undisturbed.
+    """Render ``count`` scenes from stills of ``sets`` and run the student on them, or read them from ``cache``, so that
+    a killed run goes on. All sets are drawn equally often, a class in proportion to the root of its count. The valence
+    and arousal of a still are a human rating where there is one, and else the student's output on the undisturbed
+    still.
 
-    Raises InputError for a set without neutral faces or with neutral ones only.
+    Raises InputError for a set without neutral faces, or with fewer than two other classes.
     """
     precision = precision if precision in bundle.precisions else "fp32"
     engine = load_engine(bundle.model_file(precision), threads=1)
@@ -104,7 +106,7 @@ def _scene(
     read = dict(engine.run(np.stack(crops)))
     if bundle.card.has_affect:
         own = engine.run(np.stack(clean))["affect"]
-    else:  # zeros, as a stream gives them to the encoder, and nothing to learn them by
+    else:  # zeros, as a stream gives them to the encoder, and no target
         read["affect"], own = np.zeros((len(crops), 2), np.float32), np.full((STILLS, 2), np.nan, np.float32)
     human = item.faces.affect[stills]
     shaped = {name: values.reshape(STILLS, frames, -1) for name, values in read.items()}

@@ -1,4 +1,4 @@
-"""Sequences of one face: what the student said of each frame, and what was to be seen."""
+"""Sequences of one face: the student's outputs on each frame, and what the face really showed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Floats = NDArray[np.float32]
 class Sequences:
     """S sequences of at most F frames. ``times`` (S, F) s, inf beyond the end of a shorter one.
 
-    What the student says: ``embedding`` (S, F, D), ``expression`` (S, F, 8) calibrated probabilities, ``affect``
-    (S, F, 2). What is true: ``label`` (S, F) class or -1, ``truth`` (S, F, 2) valence and arousal or NaN.
+    The student's outputs: ``embedding`` (S, F, D), ``expression`` (S, F, 8) calibrated probabilities, ``affect``
+    (S, F, 2). The truth: ``label`` (S, F) class or -1, ``truth`` (S, F, 2) valence and arousal or NaN.
     """
 
     times: Values
@@ -39,12 +39,12 @@ class Sequences:
 def realize(
     scenes: Scenes, rows: Rows[int] | NDArray[np.int64], rng: np.random.Generator, steady: float = 0.0
 ) -> Sequences:
-    """One sequence of each scene of ``rows``: a way through its stills (``weights``), or for a share ``steady`` of them
-    one still that does not change.
+    """One sequence of each scene of ``rows``: a path between its stills (``weights``) or, in a share ``steady`` of
+    them, a single still.
 
-    Embeddings, valence and arousal are mixed by those weights, log probabilities too: the student's logits are linear
-    in its embedding, so this is what it would say of the mixed one, but for its temperature. The label is that of the
-    still with the largest weight, so it changes half-way.
+    Embeddings, valence and arousal are mixed by those weights, and so are log probabilities: the student's logits are
+    linear in its embedding, so these are its outputs for the mixed embedding, except for the temperature. The label is
+    that of the still with the largest weight, so it changes halfway.
     """
     chosen = scenes.take(np.asarray(rows))
     share = np.stack(
@@ -55,7 +55,7 @@ def realize(
             for times in chosen.times
         ]
     )  # (S, F, 3)
-    # A product of matrices a frame: einsum would take ten times as long.
+    # A matrix product for each frame; einsum would take ten times as long.
     embedding = share[:, :, None, :] @ chosen.embedding.transpose(0, 2, 1, 3).astype(np.float32)
     logs = np.log(np.maximum(chosen.expression, 1e-6))
     mixed = np.exp(np.einsum("sfk,skfc->sfc", share, logs))
@@ -70,8 +70,8 @@ def realize(
 
 
 def weights(times: Values, rng: np.random.Generator) -> Floats:
-    """(F, 3) shares of the stills, which sum to 1: neutral for a while, onset of an expression in 0.1 to 0.6 s, apex of
-    0.5 to 2.5 s at 70 to 100 %, offset to neutral or straight on to the other; starting anywhere."""
+    """(F, 3) shares of the stills, which add up to 1: neutral for a while, the onset of an expression in 0.1 to 0.6 s,
+    an apex of 0.5 to 2.5 s at 70 to 100 %, then back to neutral or on to the other expression; starting anywhere."""
     share: Floats = np.zeros((len(times), STILLS), np.float32)
     goal = np.eye(STILLS)[0] if rng.random() < 0.6 else _apex(rng)
     share[:] = goal
@@ -96,8 +96,8 @@ def _apex(rng: np.random.Generator) -> Values:
 
 
 def gather(times: Values, asked: NDArray[np.int64], window: int, *, centered: bool) -> tuple[NDArray[np.int64], Floats]:
-    """Which frames the encoder sees: ``times`` (S, F), ``asked`` (S, Q) frames -> (S, Q, T) indices, the frame in
-    question first, and their ages in s, inf where there is none."""
+    """The frames that the encoder sees: ``times`` (S, F), ``asked`` (S, Q) frames -> (S, Q, T) indices, that of the
+    asked frame first, and their ages in s, inf where there is no frame."""
     count = times.shape[1]
     later = window // 2 if centered else 0
     steps = np.concatenate([np.arange(0, later - window, -1), np.arange(1, later + 1)])

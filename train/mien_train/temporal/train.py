@@ -25,18 +25,19 @@ from mien_train.temporal.network import CLASSES, TemporalNet, TemporalShape
 from mien_train.temporal.sequences import Floats, Sequences, gather
 
 CENTERED = 0.25
-"""Share of the steps that see frames of both sides, for recorded video."""
+"""Share of the steps with earlier and later frames, as in recorded video."""
 SAVE_EVERY = 100
+"""Steps."""
 Draw = Callable[[np.random.Generator, int], Sequences]
-"""A generator and a count -> so many sequences to learn from."""
+"""Draws a number of training sequences."""
 
 
 @dataclass(frozen=True)
 class TemporalRecipe:
-    """``steps`` of ``sequences`` with ``asked`` frames of each; ``rate`` of AdamW, warmed up over a twentieth of the
-    steps, then a cosine; ``affect``: weight of valence and arousal beside the classes; ``smoothing`` of labels;
-    ``balance``: a class weighs its share of the frames to the power of -balance, since most frames are neutral.
-    More than 0 made it find rare classes a little more often, and cost three points of accuracy."""
+    """``steps`` of ``sequences``, with ``asked`` frames of each; ``rate`` of AdamW, with a warm-up over a twentieth of
+    the steps and then a cosine; ``affect``: weight of valence and arousal, that of the classes being 1; ``smoothing``
+    of labels; ``balance``: the weight of a class is its share of the frames to the power of -balance. Most frames are
+    neutral, but more than 0 found rare classes only a little more often, and cost three points of accuracy."""
 
     steps: int = 800
     sequences: int = 24
@@ -53,10 +54,10 @@ class TemporalRecipe:
 def train_temporal(
     draw: Draw, chosen: Sequences, shape: TemporalShape, recipe: TemporalRecipe, out: Path, *, resume: bool = False
 ) -> Path:
-    """Train on what ``draw`` gives and keep the weights that read ``chosen`` best. Returns ``out/temporal.pt``.
+    """Train on sequences from ``draw``, and keep the weights that are best on ``chosen``. Returns ``out/temporal.pt``.
 
-    What step n sees depends on the seed and n alone, so a killed run resumes to the same weights. Raises InputError
-    for a run that exists already, or was of another shape or recipe.
+    The data of step n depend only on the seed and n, so a killed run resumes to the same weights. Raises InputError for
+    a run that exists already, or was of another shape or recipe.
     """
     last = open_folder(out, resume=resume)
     torch.manual_seed(recipe.seed)
@@ -108,7 +109,7 @@ def train_temporal(
 
 
 def load_temporal(path: Path) -> tuple[TemporalNet, dict[str, Any]]:
-    """A trained encoder and all that its file holds. Raises InputError where it is missing or something else."""
+    """A trained encoder, and all that its file contains. Raises InputError for a missing file or any other file."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         net = TemporalNet(TemporalShape(**state["shape"]))
@@ -116,13 +117,13 @@ def load_temporal(path: Path) -> tuple[TemporalNet, dict[str, Any]]:
     except FileNotFoundError:
         raise InputError(f"no temporal encoder at {path}; make one with: fer-train temporal") from None
     except Exception as error:  # torch, pickle and zip raise many kinds
-        raise InputError(f"{path} is no temporal encoder: {error}") from error
+        raise InputError(f"{path} is not a temporal encoder: {error}") from error
     return net.eval(), state
 
 
 @torch.inference_mode()
 def encode(net: TemporalNet, sequences: Sequences, *, centered: bool = False) -> tuple[Floats, Floats]:
-    """What the encoder says of every frame: probabilities (S, F, 8) and affect (S, F, 2)."""
+    """The encoder's outputs for every frame: probabilities (S, F, 8) and affect (S, F, 2)."""
     count = sequences.times.shape[1]
     parts = []
     for i in range(0, len(sequences), 16):
@@ -147,7 +148,7 @@ def _read(net: TemporalNet, sequences: Sequences, asked: NDArray[np.int64], *, c
 
 
 def _class_weights(sequences: Sequences, balance: float) -> Tensor:
-    """(8,), 1 for the mean frame."""
+    """(8,) weights of the classes; their mean over the frames is 1."""
     labels = sequences.label[np.isfinite(sequences.times) & (sequences.label >= 0)]
     count = np.bincount(labels, minlength=CLASSES).astype(np.float64)
     weight = np.where(count > 0, np.maximum(count, 1) ** -balance, 0.0)
@@ -176,7 +177,7 @@ def _loss(
 
 
 def _score(net: TemporalNet, chosen: Sequences) -> float:
-    """Accuracy, and where affect is known the mean of that and concordance, of every frame, looking back only."""
+    """Accuracy, or where affect is known the mean of accuracy and concordance, from past frames only."""
     expression, affect = encode(net, chosen)
     there = np.isfinite(chosen.times)
     labeled, known = there & (chosen.label >= 0), there & ~np.isnan(chosen.truth).any(-1)

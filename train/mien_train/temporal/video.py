@@ -1,7 +1,8 @@
-"""Labeled video: a CSV with a row a frame -> sequences of what the student says of each face.
+"""Labeled video: a CSV with a row for each frame -> sequences of the student's outputs.
 
-The columns are ``clip,frame,time,expression,valence,arousal``. ``clip``: a video file or a folder of pictures, from the
-folder of the CSV. ``frame``: number from 0, of the frames in their order or of the sorted pictures. ``time`` in s.
+The columns are ``clip,frame,time,expression,valence,arousal``. ``clip``: a video file or a folder of pictures,
+relative to the folder of the CSV. ``frame``: the number of a frame, or of a picture in alphabetical order, from 0.
+``time`` in s.
 ``expression``: a class by name, or empty; ``valence`` and ``arousal`` in [-1, 1], or empty.
 """
 
@@ -32,7 +33,7 @@ COLUMNS = ("clip", "frame", "time", "expression", "valence", "arousal")
 LENGTH = 96
 """Frames of a sequence; longer clips are cut into several."""
 CHOSEN = 6
-"""One clip in so many, at least one, is kept to choose by."""
+"""One clip in so many, and at least one, is kept for validation."""
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
@@ -48,7 +49,7 @@ class Row:
 
 
 def read_rows(path: Path) -> dict[str, list[Row]]:
-    """The rows of each clip, by frame. Raises InputError, naming the line, for what is no such CSV."""
+    """The rows of each clip, by frame. Raises InputError, which names the line, for any other file."""
     clips: dict[str, list[Row]] = {}
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -72,7 +73,7 @@ def read_rows(path: Path) -> dict[str, list[Row]]:
 
 
 def write_rows(path: Path, rows: list[Row]) -> None:
-    """As ``read_rows`` reads them; aside first, then moved."""
+    """Write a CSV that ``read_rows`` reads. It is whole or not there."""
     with replacing(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -83,10 +84,11 @@ def write_rows(path: Path, rows: list[Row]) -> None:
 
 
 def load_labeled(path: Path, bundle: Bundle, cache: Path) -> tuple[Sequences, Sequences]:
-    """Sequences to learn from and to choose by, of different clips. What the student says is kept in ``cache``.
+    """Sequences for training and for validation, from different clips. The student's outputs are kept in ``cache``.
 
-    Of several faces in a frame the largest one counts. Frames without a face are left out: times tell of the gap.
-    Raises InputError for a CSV that cannot be used, clips that cannot be read, or fewer than two of them with faces.
+    Where a frame shows several faces, the largest one counts. Frames without a face are left out; the times show the
+    gap. Raises InputError for a CSV that cannot be used, a clip that cannot be read, or fewer than two clips with
+    faces.
     """
     clips = read_rows(path)
     recognizer = Recognizer(bundle.folder, device="cpu", threads=1)
@@ -113,7 +115,7 @@ def load_labeled(path: Path, bundle: Bundle, cache: Path) -> tuple[Sequences, Se
 
 
 def join(parts: list[Sequences], length: int = LENGTH) -> Sequences:
-    """Clips as sequences of at most ``length`` frames, shorter ones filled up with times of inf."""
+    """Clips as sequences of ``length`` frames. The rest of a shorter one has times of inf."""
     pieces = []
     for part in parts:
         count = part.times.shape[1]
@@ -135,7 +137,7 @@ def join(parts: list[Sequences], length: int = LENGTH) -> Sequences:
 
 
 def _sequence(place: Path, rows: list[Row], recognizer: Recognizer) -> Sequences:
-    """One clip through the runtime, frame by frame, (1, F, ...)."""
+    """The student's outputs on one clip, frame by frame, (1, F, ...)."""
     stream = recognizer.stream(temporal=False)
     wanted = {row.frame: row for row in rows}
     times, outputs, labels, truths = [], [], [], []
@@ -174,11 +176,11 @@ def _images(place: Path) -> Iterator[Image]:
         for path in sorted(path for path in place.iterdir() if path.suffix.lower() in PICTURES):
             image = cv2.imread(str(path))
             if image is None:
-                raise InputError(f"{path} is no picture that OpenCV can read")
+                raise InputError(f"{path} is not a picture that OpenCV can read")
             yield np.asarray(image, np.uint8)
         return
     if not place.is_file():
-        raise InputError(f"{place} is neither a folder of pictures nor a video; clips are told from the CSV's folder")
+        raise InputError(f"{place} is neither a folder of pictures nor a video; clips are relative to the CSV's folder")
     decoder = open_video(place)
     try:
         while decoded := decoder.read():
@@ -190,7 +192,9 @@ def _images(place: Path) -> Iterator[Image]:
 def _row(values: dict[str, str], where: str) -> Row:
     name = (values["expression"] or "").strip().lower()
     if name and name not in EXPRESSIONS:
-        raise InputError(f"{where}: expression {name!r} is no class; use {', '.join(EXPRESSIONS)}, or leave it empty")
+        raise InputError(
+            f"{where}: expression {name!r} is not a class; use {', '.join(EXPRESSIONS)}, or leave it empty"
+        )
     if not values["clip"] or not (values["frame"] or "").isdigit():
         raise InputError(f"{where}: it needs a clip, and a frame number from 0")
     affect = []
