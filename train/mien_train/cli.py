@@ -1,4 +1,4 @@
-"""fer-train: train or distil a student, and say what it is worth."""
+"""fer-train: train or distill a student, and measure how good it is."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     }[args.command](args)
 
 
-# torch takes seconds to import, so each command imports what it needs: --help and bad usage should not wait for it.
+# torch takes seconds to import, so each command imports what it needs: --help and usage errors should not wait for it.
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
@@ -212,8 +212,8 @@ def _command() -> str:
 
 
 def main() -> None:
-    # Before torch is loaded. Threads that wait for each other spin by default, on a core that another process wants: on
-    # two cores with a busy neighbor that made training six to eight times slower than threads that sleep.
+    # Before torch is loaded. By default, threads that wait for each other spin, on a core that another process needs.
+    # On two cores beside a busy process, training was six to eight times slower than with threads that sleep.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         sys.exit(run(parse_args()))

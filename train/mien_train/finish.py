@@ -1,4 +1,4 @@
-"""From trained weights to a student that may be deployed: affect head, temperature, held-out figures, card."""
+"""From trained weights to a student that can be deployed: affect head, temperature, held-out figures, card."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ ONLY = " It tells only the expressions that it was shown: {labels}."
 def finish(path: Path, root: Path | None, changes: tuple[str, ...] = ()) -> Evaluation:
     """Fit the affect head and the temperature, evaluate on the test sets, and write weights and card into ``path``.
 
-    Without a test set the figures are those of the validation images, and named so. ``changes`` are ``key.sub=value``
-    pairs that override the recipe of the training; only what ``FINISHING`` names can change now.
+    Without a test set the figures are those of the validation images, and their names say so. ``changes`` are
+    ``key.sub=value`` pairs that override the recipe of the training; only what ``FINISHING`` names can change now.
     """
     student, recipe, state = load_student(path)
     recipe = _changed(recipe, changes)
     _set_prior(student, recipe, state)
-    # A student of fer-train semi saw the unlabeled sets, too.
+    # A student of fer-train semi was trained on the unlabeled sets too.
     load = load_sets_of if recipe.semi.pseudo and state.get("quality") else load_sets
     training, validation = load(recipe, root)
     held_out = {f"{item.faces.name}, validation": predict(student, item, recipe.crop).labeled() for item in validation}
@@ -84,7 +84,7 @@ def finish(path: Path, root: Path | None, changes: tuple[str, ...] = ()) -> Eval
     tests = test_predictions(student, recipe, root) or {
         f"{item.faces.name}, validation": predict(student, item, recipe.crop).labeled() for item in validation
     }
-    for name in strangers.keys() & tests.keys():  # judged by temperatures that were fitted without the face
+    for name in strangers.keys() & tests.keys():  # judged by temperatures that were fitted without these faces
         fair = held_out_temperature(list(judged.values()), list(judged).index(name), weights)
         tests[name] = replace(tests[name], temperature=fair)
     tests = {name: _deployed(predictions, labels) for name, predictions in tests.items()}
@@ -122,7 +122,8 @@ def _changed(recipe: Recipe, changes: tuple[str, ...]) -> Recipe:
 
 
 def _set_prior(student: Student, recipe: Recipe, state: dict[str, Any]) -> None:
-    """Contempt's odds times ``data.contempt``. ``state`` keeps what was set, so that finishing again sets it anew."""
+    """Multiply the odds of contempt by ``data.contempt``. ``state`` keeps the factor, so that another call replaces
+    it."""
     if not recipe.data.contempt > 0:
         raise InputError(f"data.contempt is {recipe.data.contempt}; use a factor above 0, such as 0.3")
     factor = recipe.data.contempt / state.get("contempt", 1.0)
@@ -131,22 +132,22 @@ def _set_prior(student: Student, recipe: Recipe, state: dict[str, Any]) -> None:
 
 
 def learned_labels(recipe: Recipe, training: list[Faces]) -> tuple[str, ...]:
-    """The classes that a training showed, in canonical order; with a teacher, which knows them, all.
+    """The classes of the training images, in canonical order; all classes if there was a teacher, which knows them.
 
-    Others keep their outputs in the network, but what those say was never learned, or is forgotten: on faces without
-    them a network learns that there are none. Raises InputError where there are fewer than two.
+    Other classes keep their outputs in the network, but these were never trained, or were trained never to occur.
+    Raises InputError where there are fewer than two classes.
     """
     if recipe.distill.teacher:
         return EXPRESSIONS
     shown = np.unique(np.concatenate([item.faces.expression for item in training]))
     labels = tuple(EXPRESSIONS[index] for index in shown if index >= 0)
     if len(labels) < 2:
-        raise InputError(f"the training faces show {labels or 'no expression'}; a model needs two expressions to tell")
+        raise InputError(f"the training faces show {labels or 'no expression'}; a model needs at least two expressions")
     return labels
 
 
 def _deployed(predictions: Predictions, labels: tuple[str, ...]) -> Predictions:
-    """Without what is said of classes that were not learned, as the exported graph."""
+    """Predictions without the classes that were not learned, like those of the exported graph."""
     known = np.isin(EXPRESSIONS, labels)
     return (
         predictions

@@ -17,7 +17,7 @@ from mien.errors import InputError
 from mien.sources.demo import demo_picture
 from mien_train.cli import main, parse_args, run
 from mien_train.continual import compare as comparison
-from mien_train.continual.commands import Desk, prepare
+from mien_train.continual.commands import Setup, prepare
 from mien_train.continual.compare import one_run
 from mien_train.continual.explain import explain, maps
 from mien_train.continual.fewshot import few
@@ -52,7 +52,7 @@ precision = "no"
 
 
 @pytest.fixture(scope="module")
-def desk_data(tmp_path_factory: pytest.TempPathFactory, portrait: np.ndarray) -> Path:
+def setup_data(tmp_path_factory: pytest.TempPathFactory, portrait: np.ndarray) -> Path:
     root = tmp_path_factory.mktemp("compounds")
     write_ferplus(root, "train", portrait, 8, 0)
     write_ferplus(root, "test", portrait, 3, 9000)
@@ -60,14 +60,14 @@ def desk_data(tmp_path_factory: pytest.TempPathFactory, portrait: np.ndarray) ->
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory, desk_data: Path) -> Path:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, setup_data: Path) -> Path:
     """A student that can tell the eight basic tints."""
     path = write_checkpoint(tmp_path_factory.mktemp("basic") / "student.pt", CropSpec(32, "landmarks", 0.9))
     state = load_checkpoint(path)
     state["recipe"]["model"]["backbone"] = "test_efficientnet"
     torch.manual_seed(0)
     student = Student(build(Recipe, json.loads(json.dumps(state["recipe"]))).model)
-    part = load_labeled("ferplus/train", COMPOUNDS, desk_data)
+    part = load_labeled("ferplus/train", COMPOUNDS, setup_data)
     rows = np.flatnonzero(part.label < 8)
     crops = torch.from_numpy(np.stack([part.item.crop(int(i), CropSpec(32, "landmarks", 0.9)) for i in rows]))
     optimizer = torch.optim.Adam(student.parameters(), lr=5e-3)
@@ -88,8 +88,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def desk(checkpoint: Path, written: Path, desk_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    return prepare(checkpoint, load_continual(str(written)), desk_data, tmp_path_factory.mktemp("out"))
+def setup(checkpoint: Path, written: Path, setup_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Setup:
+    return prepare(checkpoint, load_continual(str(written)), setup_data, tmp_path_factory.mktemp("out"))
 
 
 @pytest.fixture(scope="module")
@@ -97,48 +97,50 @@ def recipe(written: Path) -> ContinualRecipe:
     return load_continual(str(written))
 
 
-def test_the_whole_method_learns_and_does_not_forget(desk: Desk, recipe: ContinualRecipe) -> None:
-    label = desk.test.label
-    ends = {m: one_run(desk.basic, desk.bank, desk.test, recipe, m, 0).stages[-1] for m in ("psmr+kd", "fine-tuning")}
+def test_the_whole_method_learns_and_does_not_forget(setup: Setup, recipe: ContinualRecipe) -> None:
+    label = setup.test.label
+    ends = {
+        m: one_run(setup.basic, setup.bank, setup.test, recipe, m, 0).stages[-1] for m in ("psmr+kd", "fine-tuning")
+    }
     right = {m: ((p == label)[label >= 8].mean(), (p == label)[label < 8].mean()) for m, p in ends.items()}
     assert right["psmr+kd"][0] >= 0.6
     assert right["psmr+kd"][1] >= 0.6
     assert right["psmr+kd"][1] > right["fine-tuning"][1] + 0.2
 
 
-def test_only_the_class_that_is_learned_and_the_memory_are_looked_at(desk: Desk, recipe: ContinualRecipe) -> None:
-    learner = Learner(desk.basic, desk.bank, recipe, METHODS["psmr+kd"], 0)
+def test_only_the_class_that_is_learned_and_the_memory_are_looked_at(setup: Setup, recipe: ContinualRecipe) -> None:
+    learner = Learner(setup.basic, setup.bank, recipe, METHODS["psmr+kd"], 0)
     assert learner.remembered == 40
-    drawn = np.concatenate([learner._draw(desk.bank.rows(8)) for _ in range(40)])
-    assert set(desk.bank.label[drawn]) == set(range(9))
+    drawn = np.concatenate([learner._draw(setup.bank.rows(8)) for _ in range(40)])
+    assert set(setup.bank.label[drawn]) == set(range(9))
     kept = np.concatenate(list(learner.memory.kept.values()))
-    assert set(drawn) <= set(kept) | set(desk.bank.rows(8))
-    before = {name: value.clone() for name, value in desk.basic.state_dict().items()}
+    assert set(drawn) <= set(kept) | set(setup.bank.rows(8))
+    before = {name: value.clone() for name, value in setup.basic.state_dict().items()}
     learner.learn(NAMES[8], 8)
     assert learner.remembered == 9 * (40 // 9)
-    assert all(torch.equal(value, before[name]) for name, value in desk.basic.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in setup.basic.state_dict().items())
 
 
-def test_a_run_is_the_same_twice_and_another_order_is_another(desk: Desk, recipe: ContinualRecipe) -> None:
+def test_a_run_is_the_same_twice_and_another_order_is_another(setup: Setup, recipe: ContinualRecipe) -> None:
     turned = next(n for n in range(10) if comparison.order_of(recipe, n) == [9, 8])
-    first, again, other = (one_run(desk.basic, desk.bank, desk.test, recipe, "random+kd", n) for n in (0, 0, turned))
+    first, again, other = (one_run(setup.basic, setup.bank, setup.test, recipe, "random+kd", n) for n in (0, 0, turned))
     assert np.array_equal(first.stages, again.stages)
     assert first.order.tolist() == [8, 9]
     assert (9 in first.stages[1], 8 in other.stages[1]) == (False, False)
 
 
-def test_few_shots_hide_all_other_examples(desk: Desk) -> None:
-    made = few(desk.bank, [9], 3, np.random.default_rng(0))
+def test_few_shots_hide_all_other_examples(setup: Setup) -> None:
+    made = few(setup.bank, [9], 3, np.random.default_rng(0))
     assert (len(made.rows(8)), len(made.rows(9)), len(made.rows(0))) == (0, 3, 8)
-    assert set(made.rows(9)) <= set(desk.bank.rows(9))
+    assert set(made.rows(9)) <= set(setup.bank.rows(9))
 
 
 def test_compare_goes_on_where_it_stopped(
-    checkpoint: Path, written: Path, desk_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Path, written: Path, setup_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
     arguments = ["continual", str(checkpoint), "--compare", "--recipe", str(written), "-o", str(out), "--orders", "2"]
-    arguments += ["--methods", "psmr+kd", "fine-tuning", "random+kd", "--data", str(desk_data)]
+    arguments += ["--methods", "psmr+kd", "fine-tuning", "random+kd", "--data", str(setup_data)]
     assert run(parse_args(arguments)) == 0
     report = json.loads((out / "continual.json").read_text())
     made = report["methods"]["psmr+kd"]
@@ -162,16 +164,18 @@ def test_compare_goes_on_where_it_stopped(
     assert json.loads((out / "continual.json").read_text())["methods"] == report["methods"]
 
 
-def test_continual_then_explain(checkpoint: Path, written: Path, desk_data: Path, tmp_path: Path, desk: Desk) -> None:
+def test_continual_then_explain(
+    checkpoint: Path, written: Path, setup_data: Path, tmp_path: Path, setup: Setup
+) -> None:
     out = tmp_path / "out"
-    arguments = ["continual", str(checkpoint), "--recipe", str(written), "-o", str(out), "--data", str(desk_data)]
+    arguments = ["continual", str(checkpoint), "--recipe", str(written), "-o", str(out), "--data", str(setup_data)]
     assert run(parse_args(arguments)) == 0
     path = out / "continual.pt"
     student, _, head, names = load_grown(path)
     assert names == NAMES
     assert "card" not in load_checkpoint(path)
     assert "Then learned fearfully surprised, sadly angry (psmr+kd)." in load_checkpoint(path)["origin"]
-    learner = Learner(desk.basic, desk.bank, load_continual(str(written)), METHODS["psmr+kd"], 0)
+    learner = Learner(setup.basic, setup.bank, load_continual(str(written)), METHODS["psmr+kd"], 0)
     for label in (8, 9):
         learner.learn(NAMES[label], label)
     crops = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
@@ -190,16 +194,18 @@ def test_continual_then_explain(checkpoint: Path, written: Path, desk_data: Path
     assert picture.read_bytes() != kept  # without the compounds
 
 
-def test_caution_goes_into_the_biases(desk: Desk) -> None:
-    learner_tail = Learner(desk.basic, desk.bank, ContinualRecipe(), METHODS["fine-tuning"], 0).tail
+def test_caution_goes_into_the_biases(setup: Setup) -> None:
+    learner_tail = Learner(setup.basic, setup.bank, ContinualRecipe(), METHODS["fine-tuning"], 0).tail
     learner_tail.grow("sadly angry")
-    states = [grown_state(desk.state, desk.student, learner_tail, ["sadly angry"], c)["compounds"] for c in (0.0, 1.5)]
+    states = [
+        grown_state(setup.state, setup.student, learner_tail, ["sadly angry"], c)["compounds"] for c in (0.0, 1.5)
+    ]
     assert torch.allclose(states[0]["bias"] - 1.5, states[1]["bias"])
 
 
-def test_fewshot_writes_its_table(checkpoint: Path, written: Path, desk_data: Path, tmp_path: Path) -> None:
+def test_fewshot_writes_its_table(checkpoint: Path, written: Path, setup_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    arguments = ["fewshot", str(checkpoint), "--recipe", str(written), "-o", str(out), "--data", str(desk_data)]
+    arguments = ["fewshot", str(checkpoint), "--recipe", str(written), "-o", str(out), "--data", str(setup_data)]
     arguments += ["--shots", "2", "1", "--new", "1", "2", "--draws", "2"]
     assert run(parse_args(arguments)) == 0
     rows = json.loads((out / "fewshot.json").read_text())["rows"]
@@ -251,13 +257,13 @@ def test_grad_cam_finds_the_part_that_decides(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(
-    arguments: str, message: str, written: Path, checkpoint: Path, desk_data: Path, tmp_path: Path,
+    arguments: str, message: str, written: Path, checkpoint: Path, setup_data: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     empty = tmp_path / "empty.png"
     cv2.imwrite(str(empty), np.full((200, 200, 3), 90, np.uint8))
     picture = shutil.copy(demo_picture(), tmp_path)
-    known = {"RECIPE": written, "DATA": desk_data, "CHECKPOINT": checkpoint, "FOLDER": tmp_path, "EMPTY": empty}
+    known = {"RECIPE": written, "DATA": setup_data, "CHECKPOINT": checkpoint, "FOLDER": tmp_path, "EMPTY": empty}
     known["PICTURE"] = picture
     if "OTHER" in arguments:
         known["OTHER"] = write_checkpoint(tmp_path / "other.pt", CropSpec(32))
@@ -276,8 +282,8 @@ def test_what_cannot_be_done_is_said_in_a_line(
 
 
 def test_a_folder_of_another_recipe_is_left_alone(
-    checkpoint: Path, written: Path, desk_data: Path, tmp_path: Path
+    checkpoint: Path, written: Path, setup_data: Path, tmp_path: Path
 ) -> None:
-    prepare(checkpoint, load_continual(str(written)), desk_data, tmp_path)
+    prepare(checkpoint, load_continual(str(written)), setup_data, tmp_path)
     with pytest.raises(InputError, match="another recipe or checkpoint; choose another --out"):
-        prepare(checkpoint, load_continual(str(written), ("learn.steps=9",)), desk_data, tmp_path)
+        prepare(checkpoint, load_continual(str(written), ("learn.steps=9",)), setup_data, tmp_path)

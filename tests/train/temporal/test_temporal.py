@@ -237,7 +237,7 @@ def test_what_is_no_encoder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="fer-train temporal"):
         load_temporal(tmp_path / "none.pt")
     (tmp_path / "bad.pt").write_bytes(b"bad")
-    with pytest.raises(InputError, match="no temporal encoder"):
+    with pytest.raises(InputError, match="not a temporal encoder"):
         load_temporal(tmp_path / "bad.pt")
 
 

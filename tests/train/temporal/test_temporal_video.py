@@ -52,7 +52,7 @@ def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
     [
         ("clip,frame\n", "no column time"),
         (HEAD, "no rows"),
-        (HEAD + "a,0,0,joy,,\n", "line 2.*'joy' is no class"),
+        (HEAD + "a,0,0,joy,,\n", "line 2.*'joy' is not a class"),
         (HEAD + "a,x,0,fear,,\n", "frame number"),
         (HEAD + "a,0,nan,fear,,\n", "time"),
         (HEAD + "a,0,,fear,,\n", "time"),

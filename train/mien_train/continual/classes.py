@@ -1,4 +1,4 @@
-"""Compound expressions: their names, and which of them the crowd saw in a face."""
+"""Compound expressions: their names, and which of them raters saw in a face."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from mien.types import EXPRESSIONS
 from mien_train.data.compounds import parents
 
 SECOND, TOGETHER = 3, 8
-"""Votes, of ten, that the second expression and both together must have."""
+"""Votes of ten that the second expression, and both together, must have at least."""
 
 
 def class_names(compounds: tuple[str, ...]) -> tuple[str, ...]:
     """The basic expressions in their order, then the compounds in theirs. Raises InputError for unknown or repeated
-    compounds, and for none."""
+    compounds, and where there are none."""
     for name in compounds:
         parents(name)
     if not compounds or len(set(compounds)) < len(compounds):
@@ -26,10 +26,10 @@ def class_names(compounds: tuple[str, ...]) -> tuple[str, ...]:
 def labels_of_votes(
     votes: NDArray[np.int64], majority: NDArray[np.int64], compounds: tuple[str, ...]
 ) -> NDArray[np.int64]:
-    """``votes`` (N, 10) counts, ``majority`` (N,) canonical ids, -1 for none -> (N,) places in ``class_names``.
+    """``votes`` (N, 10) counts, ``majority`` (N,) canonical ids, -1 for none -> (N,) indices into ``class_names``.
 
     A face is a compound where its two expressions lead, the second with at least 3 votes and both with at least 8.
-    Any other is what the majority said.
+    Any other face has the label of the majority.
     """
     pair, blend = blends(votes)
     labels = majority.copy()

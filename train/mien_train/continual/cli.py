@@ -55,14 +55,14 @@ def run_learning(args: argparse.Namespace) -> int:
         most = len(recipe.classes.compounds)
         counts = args.new or sorted({min(3, most), most})
         fewshot.check_numbers(args.shots, counts, args.draws, most)
-    desk = commands.prepare(args.student, recipe, args.data, args.out)
+    setup = commands.prepare(args.student, recipe, args.data, args.out)
     command = " ".join(["fer-train", *sys.argv[1:]])
     if args.command == "fewshot":
-        report = commands.few(desk, recipe, args.shots, counts, args.draws, args.out, command)
+        report = commands.few(setup, recipe, args.shots, counts, args.draws, args.out, command)
         print(fewshot.as_markdown(report["rows"]) + f"wrote {args.out / 'fewshot.json'} and fewshot.md")
         return 0
     if args.compare:
-        report = commands.continual(desk, recipe, methods, args.orders, args.out, command)
+        report = commands.continual(setup, recipe, methods, args.orders, args.out, command)
         print(compare.as_markdown(report["methods"]), end="")
         for name, gap in report["differences"].items():
             print(
@@ -70,7 +70,7 @@ def run_learning(args: argparse.Namespace) -> int:
             )
         print(f"wrote {args.out / 'continual.json'}, continual.md and continual.png")
         return 0
-    path = commands.learn_all(desk, recipe, args.out)
+    path = commands.learn_all(setup, recipe, args.out)
     print(f"wrote {path}; see what it looks at with: fer-train explain {path} PICTURE")
     return 0
 

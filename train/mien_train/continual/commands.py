@@ -30,8 +30,8 @@ OURS, PLAIN, CHANCE = "psmr+kd", "fine-tuning", "random+kd"
 
 
 @dataclass(frozen=True, eq=False)
-class Desk:
-    """All that learning starts from: a basic student, its top blocks, the faces to learn and to test."""
+class Setup:
+    """What learning starts from: a basic student, its top blocks, the faces to learn from and to test on."""
 
     student: Student
     state: dict[str, Any]
@@ -40,11 +40,11 @@ class Desk:
     test: Bank
 
 
-def prepare(model: str, recipe: ContinualRecipe, root: Path | None, out: Path) -> Desk:
-    """Load and cut the student, and compute once, into ``out/features``, what its lower blocks make of every face.
+def prepare(model: str, recipe: ContinualRecipe, root: Path | None, out: Path) -> Setup:
+    """Load the student, and compute the output of its lower blocks for every face once, into ``out/features``.
 
-    ``model``: a checkpoint (.pt), or a bundle by its folder or packaged name. Raises InputError where ``out`` is of
-    another recipe or student: a folder holds the runs of one.
+    ``model``: a checkpoint (.pt), or a bundle by its folder or packaged name. Raises InputError where ``out`` holds
+    runs of another recipe or student.
     """
     student, made_by, state = load_trained(model)
     warn_of_emulation(recipe.learn.precision)
@@ -57,17 +57,17 @@ def prepare(model: str, recipe: ContinualRecipe, root: Path | None, out: Path) -
     folder, precision = out / "features", recipe.learn.precision
     bank = make_bank(cutter, parts, made_by.crop, precision, mirrored=True, folder=folder)
     test = make_bank(cutter, tests, made_by.crop, precision, mirrored=False, folder=folder)
-    return Desk(student, state, cutter[1], bank, test)
+    return Setup(student, state, cutter[1], bank, test)
 
 
-def learn_all(desk: Desk, recipe: ContinualRecipe, out: Path) -> Path:
-    """Learn every compound in the recipe's order, by the whole method, and save ``out/continual.pt``."""
+def learn_all(setup: Setup, recipe: ContinualRecipe, out: Path) -> Path:
+    """Learn every compound in the recipe's order, by the full method, and save ``out/continual.pt``."""
     names = class_names(recipe.classes.compounds)
-    learner = Learner(desk.basic, desk.bank, recipe, METHODS[OURS], 0)
+    learner = Learner(setup.basic, setup.bank, recipe, METHODS[OURS], 0)
     order = compare.order_of(recipe, 0)
     for label in order:
         learner.learn(names[label], label)
-    state = grown_state(desk.state, desk.student, learner.tail, [names[c] for c in order], recipe.learn.caution)
+    state = grown_state(setup.state, setup.student, learner.tail, [names[c] for c in order], recipe.learn.caution)
     state["origin"] = state.get("origin", "") + f" Then learned {', '.join(names[c] for c in order)} ({OURS})."
     path = out / "continual.pt"
     save_checkpoint(path, state)
@@ -75,15 +75,15 @@ def learn_all(desk: Desk, recipe: ContinualRecipe, out: Path) -> Path:
 
 
 def continual(
-    desk: Desk, recipe: ContinualRecipe, methods: tuple[str, ...], orders: int, out: Path, command: str
+    setup: Setup, recipe: ContinualRecipe, methods: tuple[str, ...], orders: int, out: Path, command: str
 ) -> dict[str, Any]:
-    """Compare, and write ``continual.json``, ``.md`` and ``.png`` into ``out``. -> the report."""
-    runs = compare.compare(desk.basic, desk.bank, desk.test, recipe, methods, orders, out / "runs")
-    label = desk.test.label
+    """Compare the methods, and write ``continual.json``, ``.md`` and ``.png`` into ``out``. -> the report."""
+    runs = compare.compare(setup.basic, setup.bank, setup.test, recipe, methods, orders, out / "runs")
+    label = setup.test.label
     table = compare.table_of(runs, label)
     pairs = [(OURS, PLAIN, True), (OURS, CHANCE, True), (OURS, CHANCE, False), (OURS, "psmr", False)]
     report = {
-        **_about(desk, recipe, command),
+        **_about(setup, recipe, command),
         "orders": orders,
         "methods": table,
         "differences": {
@@ -99,24 +99,24 @@ def continual(
 
 
 def few(
-    desk: Desk, recipe: ContinualRecipe, shots: list[int], counts: list[int], draws: int, out: Path, command: str
+    setup: Setup, recipe: ContinualRecipe, shots: list[int], counts: list[int], draws: int, out: Path, command: str
 ) -> dict[str, Any]:
-    """Few-shot learning, into ``fewshot.json`` and ``.md`` of ``out``. -> the report."""
-    table = fewshot.few_shot(desk.basic, desk.bank, desk.test, recipe, shots, counts, draws, out / "draws")
-    report = {**_about(desk, recipe, command), "method": fewshot.METHOD, "rows": table}
+    """Few-shot learning; writes ``fewshot.json`` and ``.md`` into ``out``. -> the report."""
+    table = fewshot.few_shot(setup.basic, setup.bank, setup.test, recipe, shots, counts, draws, out / "draws")
+    report = {**_about(setup, recipe, command), "method": fewshot.METHOD, "rows": table}
     (out / "fewshot.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     (out / "fewshot.md").write_text(fewshot.as_markdown(table))
     return report
 
 
-def _about(desk: Desk, recipe: ContinualRecipe, command: str) -> dict[str, Any]:
-    """What a reader needs to trust the figures: command, versions, recipe, and how many faces there were."""
+def _about(setup: Setup, recipe: ContinualRecipe, command: str) -> dict[str, Any]:
+    """How the figures came about: command, versions, recipe, and the number of faces."""
     names = class_names(recipe.classes.compounds)
     return {
         "command": command,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
         "versions": {name: version(name) for name in ("torch", "timm", "numpy")},
         "recipe": recipe.to_dict(),
-        "learned_from": {name: len(desk.bank.rows(c)) for c, name in enumerate(names)},
-        "tested_on": {name: len(desk.test.rows(c)) for c, name in enumerate(names)},
+        "learned_from": {name: len(setup.bank.rows(c)) for c, name in enumerate(names)},
+        "tested_on": {name: len(setup.test.rows(c)) for c, name in enumerate(names)},
     }

@@ -1,4 +1,4 @@
-"""Continual learning against its rivals: the same basic model, faces and steps, over orders of the classes."""
+"""Methods of continual learning compared: the same basic model, faces and steps, over orders of the classes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from mien_train.continual.recipe import ContinualRecipe
 
 BASIC = len(EXPRESSIONS)
 THIN = 3
-"""Between the first and the last class only every so many of the basic faces are asked, for time."""
+"""Between the first and the last class only one basic face in so many is tested, to save time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """``stages`` (T + 1, N) predictions after 0, 1, ... classes, -1 where a face was not asked; ``order`` (T,) places
-    of the new classes; ``images`` (T + 1,) kept of earlier classes; ``logits`` (N, 8 + T) at the end, no caution."""
+    """``stages`` (T + 1, N): predictions after 0, 1, ... new classes, -1 where a face was not tested; ``order`` (T,):
+    indices of the new classes; ``images`` (T + 1,): how many are kept of earlier classes; ``logits`` (N, 8 + T) at the
+    end, without caution."""
 
     stages: NDArray[np.int64]
     order: NDArray[np.int64]
@@ -38,14 +39,14 @@ class Run:
 
 
 def order_of(recipe: ContinualRecipe, number: int) -> list[int]:
-    """Places of the new classes: the recipe's own order first, then shuffled ones, the same for every method."""
+    """Indices of the new classes: first in the recipe's own order, then shuffled, and the same for every method."""
     count = len(recipe.classes.compounds)
     shuffled = np.random.default_rng((recipe.seed, number)).permutation(count)
     return [BASIC + int(k) for k in (shuffled if number else range(count))]
 
 
 def thinned(bank: Bank) -> NDArray[np.int64]:
-    """Rows of all new classes, and every ``THIN``-th of the basic."""
+    """Rows of all new classes, and one row in ``THIN`` of the basic ones."""
     basic = np.flatnonzero(bank.label < BASIC)
     return np.sort(np.concatenate([basic[::THIN], np.flatnonzero(bank.label >= BASIC)]))
 
@@ -60,7 +61,7 @@ def one_run(basic: Tail, bank: Bank, test: Bank, recipe: ContinualRecipe, method
     for t, label in enumerate(order, start=1):
         learner.learn(names[label], label)
         rows = every if t == len(order) else some
-        stages[t, rows], logits = learner.read(test, rows)
+        stages[t, rows], logits = learner.predict(test, rows)
         images.append(learner.remembered)
     return Run(stages, np.array(order), np.array(images), logits)
 
@@ -68,7 +69,7 @@ def one_run(basic: Tail, bank: Bank, test: Bank, recipe: ContinualRecipe, method
 def compare(
     basic: Tail, bank: Bank, test: Bank, recipe: ContinualRecipe, methods: tuple[str, ...], orders: int, folder: Path
 ) -> dict[str, list[Run]]:
-    """Every method over every order. What is done already in ``folder`` is kept."""
+    """Every method over every order, except for what is in ``folder`` already."""
     check_methods(methods)
     folder.mkdir(parents=True, exist_ok=True)
     runs: dict[str, list[Run]] = {method: [] for method in methods}
@@ -96,7 +97,7 @@ def check_methods(methods: tuple[str, ...]) -> None:
 
 
 def guard(path: Path, recipe: dict[str, Any]) -> None:
-    """Note by what the runs beside ``path`` are made. Raises InputError where that was something else."""
+    """Write down how the runs beside ``path`` are made. Raises InputError where they were made otherwise."""
     if not path.is_file():
         path.write_text(json.dumps(recipe, indent=2) + "\n")
     if json.loads(path.read_text()) != recipe:
@@ -104,9 +105,9 @@ def guard(path: Path, recipe: dict[str, Any]) -> None:
 
 
 def table_of(runs: dict[str, list[Run]], label: NDArray[np.int64]) -> dict[str, Any]:
-    """By method: each figure's mean, spread (standard deviation over the orders) and values, the course of the
-    accuracies, the images kept; ``new_interval`` and ``basic_interval`` say how far the tested faces are to be
-    trusted (bootstrap over faces of their mean over orders)."""
+    """By method: the mean, spread (standard deviation over the orders) and values of each figure, the course of the
+    accuracies, and the images kept. ``new_interval`` and ``basic_interval`` are bootstrap intervals, over the tested
+    faces, of the mean over the orders."""
     table = {}
     for method, several in runs.items():
         figures = [_figures(run, label) for run in several]
@@ -132,14 +133,14 @@ def _figures(run: Run, label: NDArray[np.int64]) -> dict[str, float]:
 
 
 def share_right(runs: list[Run], label: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(N,): in what share of the orders each face was read right at the end."""
+    """(N,): the share of the orders in which each face was right at the end."""
     return np.asarray(np.mean([run.stages[-1] == label for run in runs], axis=0))
 
 
 def difference(
     first: list[Run], second: list[Run], label: NDArray[np.int64], *, new: bool = True
 ) -> dict[str, float | list[float]]:
-    """Accuracy on the new (or the basic) classes of ``first`` less that of ``second``, over the same orders and faces,
+    """Accuracy on the new (or the basic) classes of ``first`` minus that of ``second``, over the same orders and faces,
     with its 95 % interval over the faces."""
     rows = (label >= BASIC) == new
     gap = (share_right(first, label) - share_right(second, label))[rows]
@@ -147,7 +148,7 @@ def difference(
 
 
 def _rounded(values: NDArray[np.float64]) -> list[float | None]:
-    """For JSON, which knows no NaN: there are no new classes at first."""
+    """Values for JSON, which has no NaN: at first there are no new classes."""
     return [None if np.isnan(value) else round(float(value), 4) for value in values]
 
 

@@ -1,4 +1,4 @@
-"""Where in a face a network looks for each class: Grad-CAM, by Captum, on a picture that the user gives."""
+"""Where in a face a network looks for each class: Grad-CAM, by Captum, on a picture of the user's."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class _Classes(nn.Module):
 
 
 def face_of(picture: Image, spec: CropSpec) -> Image:
-    """The crop of the largest face of a BGR picture, uint8 RGB (size, size, 3). Raises InputError where none is."""
+    """The crop of the largest face of a BGR picture, uint8 RGB (size, size, 3). Raises InputError where there is
+    none."""
     found = load_detector().detect(picture)
     if not found:
         raise InputError("no face was found in this picture; give one with a larger or clearer face")
@@ -51,7 +52,7 @@ def face_of(picture: Image, spec: CropSpec) -> Image:
 
 
 def maps(backbone: nn.Module, head: nn.Linear, layer: nn.Module, face: Image) -> tuple[Floats, NDArray[np.float32]]:
-    """Of a crop (size, size, 3): probability of each class (C,), and its map (C, size, size), 0 and more.
+    """A crop (size, size, 3) -> the probability of each class (C,), and its map (C, size, size), which is not negative.
 
     Grad-CAM (Selvaraju et al. 2017, equations 1 and 2) on the output of ``layer``.
     """
@@ -66,24 +67,25 @@ def maps(backbone: nn.Module, head: nn.Linear, layer: nn.Module, face: Image) ->
 
 
 def explain(model: str, picture: Path, out: Path) -> dict[str, float]:
-    """Write the maps of every class over the largest face of ``picture``, basic first, then the compounds that the
-    model has learned. -> probability by class.
+    """Draw the map of every class over the largest face of ``picture``, the basic ones first, then the compounds that
+    the model has learned. -> probability by class.
 
-    The probabilities are a softmax over all, not calibrated. Raises InputError where there is no face, SourceError for
-    what is no picture, OutputError for a place that cannot be written to.
+    The probabilities are a softmax over all classes and not calibrated. Raises InputError where there is no face,
+    SourceError for a file that is not a picture, OutputError where ``out`` cannot be written.
     """
     check_output(str(out), open_source(picture))
     student, recipe, head, names = load_grown(model)
     face = face_of(read_image(picture), recipe.crop)
-    all_blocks(student)  # complains of a backbone that is built otherwise
-    # What is pooled next: coarse, but its cells add up to the logit (Zhou et al. 2016); those of a finer layer do not.
+    all_blocks(student)  # raises for a backbone of another kind
+    # The layer before the pooling: coarse, but its cells add up to the logit (Zhou et al. 2016), unlike a finer
+    # layer's.
     probability, heat = maps(student.backbone, head, student.backbone.get_submodule("bn2"), face)
     write_whole(out, _drawn(face, names, probability, heat))
     return {name: float(value) for name, value in zip(names, probability, strict=True)}
 
 
 def _drawn(face: Image, names: tuple[str, ...], probability: Floats, heat: NDArray[np.float32]) -> bytes:
-    """A PNG: the face, then a map for each class, the basic ones first. Bright is where its own class gains most."""
+    """A PNG: the face, then a map for each class, the basic ones first. Bright areas speak most for the class."""
     basic = len(EXPRESSIONS)
     groups = [range(basic), range(basic, len(names))]
     rows = [list(group)[k : k + COLUMNS] for group in groups for k in range(0, len(group), COLUMNS)]

@@ -1,4 +1,4 @@
-"""What the part of a network that stays as it is makes of every face: computed once, kept on disk."""
+"""The output of the frozen part of a network for every face: computed once, and kept on disk."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ BATCH = 128
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """N faces as the top blocks read them.
+    """N faces as input of the top blocks.
 
     ``features`` (V, N, C, h, w): of the crop, and where V is 2 of its mirror image. ``taught`` (V, N, 8): logits of the
-    basic model. ``label`` (N,): places in ``class_names``.
+    basic model. ``label`` (N,): indices into ``class_names``.
     """
 
     features: Tensor
@@ -41,7 +41,7 @@ class Bank:
         return np.flatnonzero(self.label == label)
 
     def batches(self, rows: NDArray[np.int64]) -> Iterator[Tensor]:
-        """The plain crops' features of some rows, in turn."""
+        """Features of the plain crops of some rows, batch by batch."""
         for start in range(0, len(rows), BATCH):
             yield self.features[0, torch.from_numpy(rows[start : start + BATCH])]
 
@@ -55,7 +55,7 @@ def half(precision: str) -> AbstractContextManager[None]:
 def make_bank(
     cutter: tuple[Trunk, Tail], parts: list[Labeled], spec: CropSpec, precision: str, *, mirrored: bool, folder: Path
 ) -> Bank:
-    """``folder``: a folder of what earlier calls made, named after weights, crop and images."""
+    """The features of some faces, from ``folder`` if they are there: files are named after weights, crop and images."""
     trunk, tail = cutter
     name = (
         f"{parts[0].item.faces.name.replace('/', '-').strip('-')}-{_digest(trunk, parts, spec, precision, mirrored)}.pt"
@@ -97,7 +97,7 @@ def _over(features: Tensor, precision: str, of: Callable[[Tensor], Tensor]) -> T
 
 
 def _ready(features: Tensor, precision: str) -> Tensor:
-    """Features are kept in bfloat16 to save room; the network wants its own precision, and channels last."""
+    """Features are stored in bfloat16 to save space; the network needs its own precision, and channels last."""
     ready = features if precision == "bf16" else features.float()
     return ready.contiguous(memory_format=torch.channels_last)
 

@@ -1,4 +1,4 @@
-"""New classes from a handful of examples: how good they are, and what they cost, tested on all classes together."""
+"""New classes from a handful of examples: how well they are learned, and what the basic classes lose."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BASIC = len(EXPRESSIONS)
 
 
 def few(bank: Bank, labels: list[int], shots: int, rng: np.random.Generator) -> Bank:
-    """All basic faces of ``bank``, and ``shots`` at random of each of ``labels``. Other faces stay out of sight."""
+    """All basic faces of ``bank``, and ``shots`` random faces of each class in ``labels``; other faces are hidden."""
     label = bank.label.copy()
     label[label >= BASIC] = -1
     for new in labels:
@@ -39,7 +39,7 @@ def few(bank: Bank, labels: list[int], shots: int, rng: np.random.Generator) -> 
 def one_draw(
     basic: Tail, bank: Bank, test: Bank, recipe: ContinualRecipe, shots: int, count: int, number: int
 ) -> dict[str, float]:
-    """``count`` of the new classes, drawn at random like their examples, learned one after another."""
+    """Draw ``count`` of the new classes and examples of them at random, and learn one class after another."""
     names = class_names(recipe.classes.compounds)
     rng = np.random.default_rng((recipe.seed, shots, count, number))
     labels = [BASIC + int(k) for k in rng.permutation(len(names) - BASIC)[:count]]
@@ -49,7 +49,7 @@ def one_draw(
     before = test.taught[0].argmax(1).numpy()[asked]
     for label in labels:
         learner.learn(names[label], label)
-    after, logits = learner.read(test, asked)
+    after, logits = learner.predict(test, asked)
     every = list(range(BASIC))
     start = accuracy(before, known, every)
     return {
@@ -63,7 +63,7 @@ def one_draw(
 
 
 def check_numbers(shots: list[int], counts: list[int], draws: int, most: int) -> None:
-    """Raises InputError for numbers that cannot be; there are ``most`` new classes."""
+    """Raises InputError for impossible numbers; there are ``most`` new classes."""
     if min(shots) < 1 or draws < 1 or not all(1 <= count <= most for count in counts):
         raise InputError(f"--shots and --draws must be 1 or more, --new from 1 to {most}")
 
@@ -73,7 +73,7 @@ def few_shot(
     folder: Path,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Every number of shots with every number of new classes, ``draws`` times. -> rows with each figure's mean and
-    standard deviation over the draws. What is done already in ``folder`` is kept."""
+    standard deviation over the draws. What is in ``folder`` already is not computed again."""
     folder.mkdir(parents=True, exist_ok=True)
     table = []
     with tqdm(total=len(shots) * len(counts) * draws, unit="draw", mininterval=5.0) as bar:

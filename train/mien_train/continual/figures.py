@@ -1,4 +1,4 @@
-"""What continual learning is worth, from the predictions on the tested faces after every class learned."""
+"""Figures of continual learning, from the predictions on the tested faces after every class learned."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ BASIC = len(EXPRESSIONS)
 
 
 def accuracy(predicted: NDArray[np.int64], label: NDArray[np.int64], among: list[int]) -> float:
-    """Of the faces whose class is ``among``."""
+    """Accuracy on the faces whose class is ``among`` these."""
     rows = np.isin(label, among)
     return float((predicted[rows] == label[rows]).mean())
 
 
 def balanced_accuracy(predicted: NDArray[np.int64], label: NDArray[np.int64], among: list[int]) -> float:
-    """Mean of the recalls of the classes ``among`` that occur."""
+    """Mean recall of the classes ``among`` these that occur."""
     present = [c for c in among if (label == c).any()]
     return float(np.mean([accuracy(predicted, label, [c]) for c in present]))
 
 
 def course(stages: NDArray[np.int64], label: NDArray[np.int64], order: list[int]) -> dict[str, list[float]]:
     """Accuracies after 0, 1, ... classes learned. ``stages`` (T + 1, N) are predictions, -1 where a face was left out,
-    ``order`` (T,) the new classes as they came. ``new`` is over those learned so far, ``all`` over these and the basic.
+    ``order`` (T,) the new classes in order. ``new`` is over those learned so far, ``all`` over these and the basic
+    ones.
     """
     accuracies: dict[str, list[float]] = {"new": [], "basic": [], "all": []}
     for t, predicted in enumerate(stages):
@@ -40,12 +41,12 @@ def course(stages: NDArray[np.int64], label: NDArray[np.int64], order: list[int]
 
 
 def summary(stages: NDArray[np.int64], label: NDArray[np.int64], order: list[int]) -> dict[str, float]:
-    """Figures at the end. ``stages`` as above, the first and the last without gaps.
+    """Figures at the end. ``stages`` is as above, and complete in its first and last row.
 
-    ``basic_forgetting``: accuracy on the basic classes before, less that after. ``forgetting`` (Chaudhry et al. 2018,
-    ECCV, equation 3): mean over the new classes but the last of the best accuracy while others were learned, less the
-    last. ``backward_transfer`` (Lopez-Paz & Ranzato 2017, NeurIPS, equation 3): mean over the same of the last
-    accuracy, less that right after learning. Both are 0 where only one class was learned.
+    ``basic_forgetting``: accuracy on the basic classes before, minus that after. ``forgetting`` (Chaudhry et al. 2018,
+    ECCV, equation 3): the best accuracy on a class while others were learned, minus the last; mean over all new classes
+    but the last. ``backward_transfer`` (Lopez-Paz & Ranzato 2017, NeurIPS, equation 3): the last accuracy on a class,
+    minus that right after learning it; mean over the same classes. Both are 0 where only one class was learned.
     """
     first, last, basic = stages[0], stages[-1], list(range(BASIC))
     courses = [[accuracy(stages[t], label, [c]) for t in range(k + 1, len(stages))] for k, c in enumerate(order)][:-1]
@@ -68,10 +69,11 @@ def new_at_loss(
     before: float,
     limit: float = 0.02,
 ) -> float:
-    """Accuracy on the new classes with just so much caution that the basic ones lose at most ``limit`` of ``before``.
+    """Accuracy on the new classes with the least caution at which the accuracy on the basic ones, ``before`` learning,
+    falls by at most ``limit``.
 
-    Methods differ in how readily they call a face new, and this is what is left of a difference when they lose the
-    same. ``logits`` (N, C) in the order of ``classes`` (C,). 0 where no caution is enough.
+    Some methods predict new classes more readily than others. This compares them where the basic classes lose equally
+    much. ``logits`` (N, C) in the order of ``classes`` (C,). 0 where no caution is enough.
     """
     fresh = classes >= BASIC
     for caution in np.arange(-3, 10, 0.05):
@@ -83,6 +85,6 @@ def new_at_loss(
 
 def interval(right: NDArray[np.float64]) -> list[float]:
     """95 % bootstrap interval, over the faces, of the mean of ``right`` (N,): how often each was right, or a difference
-    of two such."""
+    of two such arrays."""
     values = torch.from_numpy(np.ascontiguousarray(right, dtype=np.float64))
     return [round(float(v), 4) for v in bootstrap(lambda rows: values[rows].mean()[None], len(values), 2000)[:, 0]]

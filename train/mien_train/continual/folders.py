@@ -1,7 +1,7 @@
-"""Compound expressions for those who own CFEE or RAF-DB: the folders as their authors give them out.
+"""The compound expressions of CFEE and RAF-DB, in the folders that their authors distribute.
 
 CFEE (Du, Tao & Martinez 2014): ``CFEE_Database_230/*/Images*/EE_SSS_NNNN.jpg``, EE the expression, SSS the person.
-RAF-DB compound (Li, Deng & Du 2017): ``compound/EmoLabel/list_patition_label.txt`` (so it is spelled) with lines of
+RAF-DB compound (Li, Deng & Du 2017): ``compound/EmoLabel/list_patition_label.txt`` (sic) with lines like
 ``train_0001.jpg 8``, and ``compound/Image/aligned/train_0001_aligned.jpg``.
 """
 
@@ -19,15 +19,15 @@ CFEE_CODES = {
     "12": "sadly surprised", "13": "sadly disgusted", "14": "fearfully angry", "15": "fearfully surprised",
     "16": "fearfully disgusted", "17": "angrily surprised", "18": "angrily disgusted", "19": "disgustedly surprised",
 }  # fmt: skip
-"""In the order of the paper's table; 20 to 22 (appalled, hatred, awed) have no two parents of their own."""
+"""In the order of the paper's table; 20 to 22 (appalled, hatred, awed) are not compounds of equal halves."""
 RAFDB_CODES = (
     "happily surprised", "happily disgusted", "sadly fearful", "sadly angry", "sadly surprised", "sadly disgusted",
     "fearfully angry", "fearfully surprised", "angrily surprised", "angrily disgusted", "disgustedly surprised",
 )  # fmt: skip
-"""1 to 11."""
+"""Codes 1 to 11."""
 RAFDB_LABELS = Path("EmoLabel") / "list_patition_label.txt"
 TEST_SHARE = 0.2
-"""Of CFEE's people, who have no official split. All pictures of a person are on one side."""
+"""Share of the people of CFEE, which has no official split. All pictures of a person are on the same side."""
 
 
 class Picture(NamedTuple):

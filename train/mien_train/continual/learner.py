@@ -1,5 +1,5 @@
-"""One class after another: the head grows, the top blocks learn it beside what the memory replays, the memory takes
-its share."""
+"""One class after another: the head grows, the top blocks learn the class together with replayed images of others, and
+the memory keeps some of its images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from mien_train.losses.continual import continual_loss, gamma_at
 
 @dataclass(frozen=True)
 class Method:
-    """``memory``: a ranking by name, ``everything`` (joint training), or none. ``teacher``: whether it distils."""
+    """``memory``: name of a ranking, ``everything`` (joint training), or empty. ``teacher``: whether it is
+    distilled."""
 
     memory: str
     teacher: bool
@@ -39,8 +40,8 @@ METHODS = {
 
 
 class Learner:
-    """A copy of the basic model that learns. ``bank`` holds the faces of all classes; only those of the class being
-    learned, and of the memory, are looked at."""
+    """A copy of the basic model that learns. ``bank`` holds the faces of all classes; only those of the class that is
+    being learned, and those in the memory, are used."""
 
     def __init__(self, basic: Tail, bank: Bank, recipe: ContinualRecipe, method: Method, seed: int):
         self.tail, self.bank, self.recipe, self.method = copy.deepcopy(basic), bank, recipe, method
@@ -48,7 +49,7 @@ class Learner:
         self.memory = Memory(recipe.memory)
         self.replayed: dict[int, NDArray[np.int64]] = {}
         self.classes = list(range(len(EXPRESSIONS)))
-        """Places in ``class_names`` of the outputs of the head, in the order in which it grew."""
+        """Indices into ``class_names`` of the outputs of the head, in the order in which it grew."""
         self._remember([label for label in self.classes if len(bank.rows(label))])
 
     def learn(self, name: str, label: int) -> None:
@@ -84,15 +85,15 @@ class Learner:
             schedule.step()
         self._remember([label])
 
-    def read(self, bank: Bank, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The class of some faces of ``bank``, among all classes so far: places in ``class_names``, (n,); and the
-        logits behind it, without ``caution``, (n, classes so far) in the order of ``self.classes``."""
+    def predict(self, bank: Bank, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The class of some faces of ``bank``, among all classes so far: indices into ``class_names``, (n,); and their
+        logits, without ``caution``, (n, classes so far) in the order of ``self.classes``."""
         logits = outputs(self.tail, bank, rows, self.recipe.learn.precision)[0].numpy()
         caution = np.where(np.array(self.classes) < len(EXPRESSIONS), 0, self.recipe.learn.caution)
         return np.array(self.classes)[(logits - caution).argmax(1)], logits
 
     def _draw(self, fresh: NDArray[np.int64]) -> NDArray[np.int64]:
-        """A batch: a share of the new class, the rest of the memory, each of its classes as often."""
+        """A batch: a share from the new class, the rest from the memory, each of its classes equally often."""
         settings = self.recipe.learn
         new = round(settings.share * settings.batch) if self.replayed else settings.batch
         old = list(self.replayed.values())
@@ -118,5 +119,5 @@ class Learner:
 
     @property
     def remembered(self) -> int:
-        """Images that are kept of earlier classes."""
+        """Number of images that are kept of earlier classes."""
         return sum(len(rows) for rows in self.replayed.values())

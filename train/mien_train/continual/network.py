@@ -1,4 +1,4 @@
-"""A student cut in two: the part that stays as it is, and the top blocks with a head that grows by a class."""
+"""A student in two parts: the frozen lower blocks, and the top blocks with a head that can grow."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from mien_train.models.student import Student
 from mien_train.recipe import Recipe
 
 COMPOUNDS_KEY = "compounds"
-"""Of a checkpoint's state: its names, and the rows of the head for them."""
+"""Key in a checkpoint's state: the names of the compounds, and their rows of the head."""
 
 
 class Trunk(nn.Module):
-    """uint8 crops (N, H, W, 3) RGB -> what the top ``blocks`` read, (N, C, h, w). Nothing in it learns."""
+    """uint8 crops (N, H, W, 3) RGB -> input of the top ``blocks``, (N, C, h, w). Nothing in it is trained."""
 
     def __init__(self, student: Student, blocks: int):
         super().__init__()
@@ -38,8 +38,8 @@ class Trunk(nn.Module):
 
 
 class Tail(nn.Module):
-    """The top ``blocks`` of a student, copied, and its head. Batch norms keep their statistics: a task is too small
-    for its own."""
+    """The top ``blocks`` of a student, copied, and its head. Batch norms keep their statistics, since a task has too
+    few images for its own."""
 
     def __init__(self, student: Student, blocks: int):
         super().__init__()
@@ -56,7 +56,7 @@ class Tail(nn.Module):
         return self.head(embedding), embedding
 
     def grow(self, name: str) -> None:
-        """One more class, which begins half way between its two parents."""
+        """Add a class, which starts halfway between the two expressions that it is made of."""
         old, (first, second) = self.head, parents(name)
         self.head = nn.Linear(old.in_features, old.out_features + 1)
         with torch.no_grad():
@@ -66,7 +66,7 @@ class Tail(nn.Module):
 
 
 def all_blocks(student: Student) -> list[nn.Module]:
-    """The blocks of one of timm's mobile networks, from the stem up. Raises InputError for other backbones."""
+    """The blocks of one of timm's mobile networks, from the stem upward. Raises InputError for other backbones."""
     parts = dict(student.backbone.named_children())
     if not {"conv_stem", "bn1", "blocks", "conv_head", "bn2", "global_pool"} <= set(parts):
         raise InputError("continual learning is for backbones like timm's MobileNetV1, V2 and EfficientNet")
@@ -74,7 +74,7 @@ def all_blocks(student: Student) -> list[nn.Module]:
 
 
 def cut(student: Student, blocks: int) -> tuple[Trunk, Tail]:
-    """Raises InputError where the backbone has no such blocks, or not so many."""
+    """Split a student below its top ``blocks``. Raises InputError where the backbone has no blocks, or not so many."""
     count = len(all_blocks(student))
     if blocks >= count:
         raise InputError(f"learn.blocks must be below {count}, the number of blocks of this backbone")
@@ -84,9 +84,11 @@ def cut(student: Student, blocks: int) -> tuple[Trunk, Tail]:
 def grown_state(
     state: dict[str, Any], student: Student, tail: Tail, compounds: list[str], caution: float
 ) -> dict[str, Any]:
-    """A checkpoint of ``student`` as ``tail`` left it: readable as a basic student, with the new classes beside it.
+    """A checkpoint of ``student`` with the trained ``tail``. It can be read as a basic student; the new classes have a
+    key of their own.
 
-    ``caution`` goes into the biases of the new classes. The card goes, because it is no longer true of these weights.
+    ``caution`` becomes part of the biases of the new classes. The card is removed, since it does not describe these
+    weights.
     """
     grown = copy.deepcopy(student)
     backbone: Any = grown.backbone
@@ -105,8 +107,8 @@ def grown_state(
 
 
 def load_grown(path: str | Path) -> tuple[Student, Recipe, nn.Linear, tuple[str, ...]]:
-    """The student of a checkpoint or bundle, its recipe, its head with the compounds it has learned (perhaps none), and
-    the names of its classes."""
+    """The student of a checkpoint or bundle, its recipe, its head with the compounds that it has learned (perhaps
+    none), and the names of its classes."""
     student, recipe, state = load_trained(path)
     if COMPOUNDS_KEY not in state:
         return student, recipe, student.expression, EXPRESSIONS

@@ -1,4 +1,4 @@
-"""Accuracy against classes learned, a line for each method. No faces."""
+"""A plot of accuracy against classes learned, with a line for each method."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TITLES = {"new": "new classes learned so far", "basic": "basic classes", "all": 
 
 
 def plot_courses(table: dict[str, Any], path: Path) -> None:
-    """Means over the orders with a band of one standard deviation, of the table that ``compare`` makes."""
+    """Means over the orders with a band of one standard deviation, from the table of ``compare``."""
     figure, axes = plt.subplots(1, len(TITLES), figsize=(15, 4.6), layout="constrained")
     for axis, (name, title) in zip(axes, TITLES.items(), strict=True):
         for color, (method, figures) in zip(plt.colormaps["tab10"].colors, table.items(), strict=False):  # type: ignore[attr-defined]

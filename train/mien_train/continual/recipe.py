@@ -1,4 +1,4 @@
-"""What a run of continual learning depends on, as a TOML file."""
+"""Recipes of continual learning, as TOML files."""
 
 from __future__ import annotations
 
@@ -22,44 +22,44 @@ class ClassesRecipe:
     """The new classes, in the order in which they are learned."""
     train: tuple[str, ...] = ("ferplus/train", "ferplus/validation")
     test: tuple[str, ...] = ("ferplus/test",)
-    """Sets (compounds are told by votes), or ``FOLDER/train`` and ``FOLDER/test`` of CFEE or RAF-DB compound."""
+    """Sets (whose votes show compounds), or ``FOLDER/train`` and ``FOLDER/test`` of CFEE or RAF-DB compound."""
     basic: int = 300
-    """Images of each basic class to choose the memory from (and for joint training to learn from)."""
+    """Images of each basic class that the memory is chosen from (and that joint training uses)."""
     near_duplicates: int = 24
-    """As in a student's recipe: images so near to one of ``test`` are not learned from; -1 keeps all."""
+    """As in a student's recipe: images too similar to one of ``test`` are left out; -1 keeps all."""
 
 
 @dataclass(frozen=True)
 class MemoryRecipe:
     size: int = 560
-    """Images kept of all classes together where the memory is fixed."""
+    """Images kept of all classes together, where the memory has a fixed size."""
     grows: bool = False
-    """Instead of a fixed size, ``each`` images of every class."""
+    """Keep ``each`` images of every class, rather than a fixed number in all."""
     each: int = 40
 
 
 @dataclass(frozen=True)
 class LearnRecipe:
     blocks: int = 1
-    """Top blocks of the network that are fine-tuned. All below stays as it is and is computed once."""
+    """Top blocks of the network that are fine-tuned. The output of all blocks below is computed once."""
     epochs: int = 5
-    """For each new class, of so many ``steps``: the same budget for every method."""
+    """For each new class, each of so many ``steps``: the same budget for every method."""
     steps: int = 8
     batch: int = 64
     rate: float = 1e-4
     """Learning rate of the blocks (AdamW, cosine to zero); the head's is ``head`` times as high."""
     head: float = 10.0
     share: float = 0.25
-    """Of a batch that is the new class; the rest is the memory, every class alike."""
+    """Share of the new class in a batch; the rest comes from the memory, every class equally often."""
     gamma: float = 0.5
-    """Share of the teacher in the loss at first; times ``decay`` after every epoch."""
+    """Weight of the teacher in the loss at first; it is multiplied by ``decay`` after every epoch."""
     decay: float = 0.8
     temperature: float = 3.0
     caution: float = 2.0
-    """Taken off the logits of the new classes when a face is read: batches are balanced and life is not, most faces are
-    basic (a prior, as in logit adjustment, Menon et al. 2021)."""
+    """Subtracted from the logits of the new classes in predictions: batches are balanced, but most faces show a basic
+    expression (a prior, as in logit adjustment, Menon et al. 2021)."""
     precision: str = "bf16"
-    """Of the network: no or bf16."""
+    """Precision of the network: no or bf16."""
 
 
 @dataclass(frozen=True)

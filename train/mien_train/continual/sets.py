@@ -1,4 +1,4 @@
-"""The faces of a run with their classes: what may be learned from, and what is tested on."""
+"""The faces of a run with their classes: those to learn from, and those to test on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mien_train.data.sets import load_with_landmarks, prepare
 
 @dataclass(frozen=True, eq=False)
 class Labeled:
-    """Faces of one set; ``label`` (N,) are places in ``class_names``."""
+    """Faces of one set; ``label`` (N,) are indices into ``class_names``."""
 
     item: Faces
     label: NDArray[np.int64]
@@ -70,10 +70,10 @@ def _load_folder(name: str, folder: Path, compounds: tuple[str, ...]) -> Labeled
 
 
 def load_learning(recipe: ClassesRecipe, seed: int, root: Path | None) -> tuple[list[Labeled], list[Labeled]]:
-    """What is learned from, and what is tested on, one part for each set.
+    """The faces to learn from, and those to test on, with one part for each set.
 
-    Of the basic classes at most ``recipe.basic`` images each, over all sets, are drawn at random; of the compounds
-    all. Near-duplicates of a tested image are left out. Raises InputError where a class has no image on either side.
+    At most ``recipe.basic`` random images of each basic class are used, over all sets, and all images of the compounds.
+    Near-duplicates of a test image are left out. Raises InputError where a class has no image on either side.
     """
     names = class_names(recipe.compounds)
     parts = [load_labeled(name, recipe.compounds, root) for name in recipe.train]
@@ -92,7 +92,7 @@ def load_learning(recipe: ClassesRecipe, seed: int, root: Path | None) -> tuple[
         ]
     for sides, purpose in ((parts, "learn from"), (tests, "test on")):
         counts = np.bincount(np.concatenate([part.label for part in sides]), minlength=len(names))
-        # A set need not have every basic expression: RAF-DB knows no contempt.
+        # A basic expression may be missing: RAF-DB has no contempt.
         lacking = [name for name, count in zip(names, counts, strict=True) if not count and name not in EXPRESSIONS]
         if lacking or not counts[: len(EXPRESSIONS)].any():
             raise InputError(f"there is no image of {lacking[0] if lacking else 'a basic expression'} to {purpose}")
