@@ -1,4 +1,4 @@
-"""Faces to calibrate and to prove on: the user's pictures, data sets, videos or camera, or views of a portrait."""
+"""Faces for calibration and proof: from pictures, data sets, videos or a camera, or views of a portrait."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PORTRAIT_TURNS = (-25, -15, -8, 0, 8, 15, 25)
 @dataclass(frozen=True, eq=False)
 class FaceCrops:
     """``crops`` uint8 RGB (N, S, S, 3). ``expression`` (N,) canonical class, -1 for none; ``affect`` (N, 2) valence and
-    arousal, NaN for none. ``origin``: where they come from, for the card."""
+    arousal, NaN for none. ``origin``: where they come from, in words for the card."""
 
     crops: Image
     expression: NDArray[np.int64]
@@ -43,17 +43,17 @@ class FaceCrops:
 
 
 Found = tuple[Image, int, tuple[float, float]]
-"""A crop, its class and its valence and arousal."""
+"""A crop, its class, and its valence and arousal."""
 UNKNOWN = (float("nan"), float("nan"))
 
 
 def read_faces(sources: Sequence[str], spec: CropSpec, limit: int = LIMIT, *, clear: bool = False) -> FaceCrops:
     """Crops of the faces in ``sources``, at most ``limit`` (0: all), evenly spread over each source.
 
-    A source is a folder of pictures (folders named after expressions give labels), parquet files or a glob of them with
-    the columns of docs/reference/formats.md, a video, or a camera's number; none is the portrait that scikit-image
-    brings, mirrored, turned, and in other light. ``clear`` leaves out rows whose votes are split between two
-    expressions. Raises InputError where one is missing or holds no face.
+    A source is a folder of pictures (subfolders named after expressions give labels), a parquet file or a glob of them
+    with the columns that docs/reference/formats.md lists, a video, or a camera's number. Without a source, the faces
+    are views of the portrait that comes with scikit-image: mirrored, turned, and in other light. ``clear`` leaves out
+    rows whose votes are split between two expressions. Raises InputError where a source is missing or contains no face.
     """
     if not sources:
         return _portrait(spec)
@@ -86,7 +86,7 @@ def _folder(folder: Path, spec: CropSpec, detector: Detector, limit: int) -> Ite
         name = path.parent.name.lower()
         try:
             patch = _cut(read_image(path), spec, detector)
-        except SourceError:  # one damaged picture of many; a folder of nothing else is noticed by the caller
+        except SourceError:  # skip a damaged picture; the caller notices a folder without any face
             continue
         if patch is not None:
             yield patch, EXPRESSIONS.index(name) if name in EXPRESSIONS else -1, UNKNOWN
@@ -123,7 +123,7 @@ def is_blend(votes: Sequence[int] | None) -> bool:
 
 
 def _frames(source: str, spec: CropSpec, detector: Detector, limit: int) -> Iterator[Found]:
-    """Faces of a video or camera; of a video every so manieth frame."""
+    """Faces of a video, from frames at equal distances, or of a camera."""
     with open_source(source) as frames:
         step = max(1, (frames.count or 0) // limit) if limit else 1
         taken = 0
@@ -145,7 +145,7 @@ def _cut(image: Image, spec: CropSpec, detector: Detector) -> Image | None:
 
 
 def _portrait(spec: CropSpec) -> FaceCrops:
-    """Views of one face: enough to catch a broken file, too few to judge a good one by."""
+    """Views of one face: enough to detect a broken file, too few to measure how good a file is."""
     picture = read_image(demo_picture())
     (face, *_) = load_detector().detect(picture)
     crops: list[Image] = []
@@ -169,5 +169,5 @@ def _spread(items: Sequence[Any], limit: int) -> Sequence[Any]:
 
 
 def _short(source: str) -> str:
-    """The last two parts of a path: a card should not tell how its maker's disk is laid out."""
+    """The last two parts of a path: a card should not reveal the folders of the computer that made it."""
     return "/".join(Path(source).parts[-2:])

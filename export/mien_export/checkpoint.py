@@ -1,4 +1,4 @@
-"""Checkpoint -> ONNX. The one file of the packing hall that may see the workshop."""
+"""Checkpoint -> ONNX. Only this module, emonet.py and temporal.py may import mien_train and torch."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ OPSET = 18
 class Deployed(nn.Module):
     """A trained student as devices run it: calibrated probabilities, affect clipped to [-1, 1], embedding.
 
-    A wrapper around the trained module, so that what is exported is what was evaluated. ``labels``: the classes that it
-    learned; the probabilities are of them alone, and sum to 1.
+    It wraps the trained module, so that what is exported is what was evaluated. ``labels``: the classes that it
+    learned; the probabilities of these add up to 1, and there are no others.
     """
 
     def __init__(self, student: Student, labels: tuple[str, ...] = EXPRESSIONS):
@@ -47,7 +47,7 @@ def load_deployed(path: Path) -> tuple[Deployed, ModelCard]:
 
 
 def write_onnx(model: Deployed, card: ModelCard, path: Path, opset: int = OPSET) -> None:
-    """Write the fp32 ONNX file: input ``crops`` uint8 (N, H, W, 3) with N free, outputs as the card says."""
+    """Write the fp32 ONNX file: input ``crops`` uint8 (N, H, W, 3) with N variable, outputs as the card says."""
     size = card.crop.size
     example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
     quiet_export(model, example, path, "crops", ("expression", "affect", "embedding"), opset)
@@ -61,7 +61,7 @@ def quiet_export(
     outputs: tuple[str, ...],
     opset: int,
 ) -> None:
-    """torch's exporter with the first dimension of the one or more inputs free, and without its chatter."""
+    """torch's exporter, with a variable first dimension of every input, and without its messages."""
     examples = (example,) if isinstance(example, Tensor) else example
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     rows = torch.export.Dim("N", min=1)
@@ -83,6 +83,6 @@ def quiet_export(
 
 @torch.inference_mode()
 def run_torch(model: Deployed, crops: Image) -> tuple[Floats, Floats, Floats]:
-    """uint8 (N, H, W, 3) -> expression, affect and embedding by torch, the reference that exports are held against."""
+    """uint8 (N, H, W, 3) -> expression, affect and embedding by torch, the reference that exports are compared with."""
     expression, affect, embedding = model(torch.from_numpy(crops))
     return np.asarray(expression), np.asarray(affect), np.asarray(embedding)

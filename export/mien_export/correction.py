@@ -1,4 +1,4 @@
-"""What makes INT8 lose less, by statistics of channels on faces: cross-layer equalization and bias correction.
+"""Corrections that make INT8 lose less, from statistics of channels on faces: equalization and bias correction.
 
 Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", arXiv 1906.04721. An
 activation has one scale for all its channels, and those that stay small get few of its steps. Where a depthwise
@@ -25,15 +25,15 @@ from mien.types import Image
 
 CHUNK = 16
 STRETCH = 64.0
-"""A channel that no face woke is not stretched without end: one to come may wake it."""
+"""Limit of the stretch, for channels that stayed at 0 on all faces but may not on others."""
 
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Channels:
-    """By tensor, the ``largest`` value (C,) of each channel, for those that can be equalized, and the ``means`` (C,),
-    for the inputs of all convolutions."""
+    """By tensor: the ``largest`` value (C,) of each channel, for tensors that can be equalized, and the ``means`` (C,)
+    of the inputs of all convolutions."""
 
     largest: dict[str, Values]
     means: dict[str, Values]
@@ -41,7 +41,8 @@ class Channels:
 
 @dataclass(frozen=True)
 class Stretchable:
-    """``before`` -> Relu, or Clip from 0 to ``bound`` -> ``tensor`` -> ``depthwise``; nobody else reads of it."""
+    """``before`` -> Relu, or Clip from 0 to ``bound`` -> ``tensor`` -> ``depthwise``; nothing else reads these
+    tensors."""
 
     tensor: str
     before: NodeProto
@@ -79,7 +80,7 @@ def measure_channels(model: ModelProto, crops: Image) -> Channels:
 
 
 def stretchable(graph: GraphProto) -> Iterator[Stretchable]:
-    """Where channels can be stretched before an activation and shrunk behind it, and the network stays what it is."""
+    """Where channels can be stretched before an activation and shrunk behind it without changing the outputs."""
     reads = Counter(name for node in graph.node for name in node.input)
     reads.update(output.name for output in graph.output)
     makers = {output: node for node in graph.node for output in node.output}
@@ -105,13 +106,13 @@ def stretchable(graph: GraphProto) -> Iterator[Stretchable]:
 
 
 def _alone(node: NodeProto, reads: Mapping[str, int], weights: Mapping[str, Any]) -> bool:
-    """Whether the weights and the bias of a layer are constants that are no other's too."""
+    """Whether the weights and the bias of a layer are constants that no other node reads."""
     return all(name in weights and reads[name] == 1 for name in node.input[1:] if name)
 
 
 def equalize(model: ModelProto, channels: Channels) -> tuple[ModelProto, Channels]:
-    """The same network with every activation stretched that can be, and its statistics. It computes the same, but for
-    clips, which now cut at the ``largest`` value of each channel."""
+    """The same network with all possible activations stretched, and its statistics. It computes the same, except that
+    clips now cut at the ``largest`` value of each channel."""
     equalized = ModelProto()
     equalized.CopyFrom(model)
     weights = weights_of(equalized.graph)
@@ -126,7 +127,7 @@ def equalize(model: ModelProto, channels: Channels) -> tuple[ModelProto, Channel
             continue
         scale = np.clip(bound / np.maximum(top, bound / STRETCH), 1, STRETCH)
         for name in filter(None, found.before.input[1:]):
-            weight = changed.get(name, weights[name])  # of a layer between two depthwise ones twice
+            weight = changed.get(name, weights[name])  # a layer between two depthwise ones changes twice
             changed[name] = weight * _along(scale, weight)
         name = found.depthwise.input[1]
         changed[name] = changed.get(name, weights[name]) / _along(scale, weights[name])
@@ -141,7 +142,7 @@ def equalize(model: ModelProto, channels: Channels) -> tuple[ModelProto, Channel
 
 
 def misfits(graph: GraphProto, channels: Channels) -> list[str]:
-    """Inputs of convolutions for which there are no statistics, or those of another number of channels."""
+    """Inputs of convolutions without statistics, or with statistics of another number of channels."""
     weights, found = weights_of(graph), []
     for node in graph.node:
         if node.op_type != "Conv" or node.input[1] not in weights:
@@ -175,7 +176,7 @@ def correct_biases(rounded_model: ModelProto, exact: ModelProto, means: Mapping[
 
 
 def _along(scale: Values, weight: NDArray[Any]) -> Values:
-    """A number for each output of a layer, in the shape of its weights or bias."""
+    """A number for each output of a layer, shaped to multiply its weights or bias."""
     return scale.reshape(-1, *[1] * (weight.ndim - 1))
 
 

@@ -1,4 +1,4 @@
-"""EmoNet's published checkpoints -> ONNX. Like checkpoint.py, this file may see the workshop."""
+"""EmoNet's published checkpoints -> ONNX. Like checkpoint.py, this module may import mien_train and torch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Tupled(nn.Module):
 
 
 def export_emonet(weights: Path, out: Path, opset: int = OPSET) -> float:
-    """Write ``out``: input ``image`` float32 (N, 3, 256, 256) RGB in [0, 1], N free; outputs as ``EmoNet.forward``.
+    """Write ``out``: input ``image`` float32 (N, 3, 256, 256) RGB in [0, 1], N variable; outputs as ``EmoNet.forward``.
 
     Returns the largest difference of ONNX Runtime from torch on noise, relative to the largest output. Raises
     InputError or ModelInvalid for a bad checkpoint, and ParityError, with nothing written, above 1e-3.

@@ -1,4 +1,4 @@
-"""The faces that a bundle keeps for enrolment on the device: numbers that the network makes of them, no pictures."""
+"""The reference faces of a bundle, for enrollment on the device: outputs of the network, not pictures."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from mien.types import EXPRESSIONS
 from mien_export.calibration_faces import read_faces
 
 LIMIT = 4000
-"""Faces: with fewer, a loss of one point in a hundred would be told by a handful of them."""
+"""Faces. With fewer, a loss of one percentage point would be decided by a handful of them."""
 LEAST = 100
+"""Faces that each source must have."""
 BATCH = 32
 
 
 def write_exemplars(folder: Path, card: ModelCard, sources: Sequence[str]) -> int:
-    """Read faces with a clear basic expression from ``sources`` (faces.py) and write what the fp32 model of ``folder``
-    makes of them. Returns their number; InputError where they are too few.
+    """Read faces with a clear basic expression from ``sources`` (calibration_faces.py), and write the outputs of the
+    fp32 model in ``folder`` on them. Returns their number. Raises InputError where there are too few.
 
-    They should be images that the model was not trained on: what enrolment costs is judged on them, in each source.
+    They should be images that the model was not trained on, because enrollment measures on them, for each source, what
+    the basic expressions lose.
     """
     read = [read_faces([source], card.crop, LIMIT // len(sources), clear=True) for source in sources]
     own = np.array([EXPRESSIONS.index(label) for label in card.labels])  # the card's labels may be fewer

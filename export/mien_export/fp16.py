@@ -11,14 +11,15 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from mien.errors import ModelInvalid
 
 FIRST = 4
-"""Convolutions that stay float32, from the pixels on, and never more than a quarter. Theirs are filters that take large
-values from each other, where the eleven bits of a half show. In the packaged student they hold 0.1 % of the weights,
-and made a probability differ by up to 0.019; without them it is 0.004."""
+"""First convolutions that stay float32, but at most a quarter of all. Their filters subtract large values from each
+other, for which the eleven bits of float16 are too few. In the packaged student they have 0.1 % of the weights; in
+float16 they changed a probability by up to 0.019, without them it is 0.004."""
 
 
 def write_half(source: Path, out: Path) -> None:
-    """Write ``source`` (fp32 ONNX) to ``out`` with half-precision weights and arithmetic, but for the first layers and
-    the heads. Half the size; faster on GPUs alone, since CPUs compute it in float32. Raises ModelInvalid."""
+    """Write ``source`` (fp32 ONNX) to ``out`` with half-precision weights and arithmetic, except for the first layers
+    and the heads. It has half the size, but is faster only on GPUs, since CPUs compute it in float32. Raises
+    ModelInvalid."""
     try:
         model = onnx.load(source)
         _convert(model, range(*_body(model.graph)))
@@ -29,8 +30,8 @@ def write_half(source: Path, out: Path) -> None:
 
 
 def _body(graph: GraphProto) -> tuple[int, int]:
-    """The nodes to convert, first and behind the last: from behind the FIRST convolutions to the last convolution with
-    its activation. The heads are a thousandth of the work, and calibrated probabilities come out of them."""
+    """Start and end of the nodes to convert: from behind the FIRST convolutions up to the last convolution with its
+    activation. The heads are a thousandth of the work, and calibrated probabilities depend on them."""
     layers = [i for i, node in enumerate(graph.node) if node.op_type == "Conv"]
     if not layers:
         return 0, len(graph.node)
@@ -44,9 +45,9 @@ def _behind(graph: GraphProto, layer: int) -> int:
 
 
 def _convert(model: ModelProto, body: range) -> None:
-    """Nodes whose place is in ``body`` compute in float16; casts are added where they meet others. ONNX Runtime's
-    converter would round between all nodes, those that stay float32 too, and cast the bounds of a Clip that both kinds
-    share, where TensorRT wants constants."""
+    """Let the nodes at the places in ``body`` compute in float16, with casts between them and the others. ONNX
+    Runtime's converter would round between all nodes, even those that stay float32, and cast the bounds of a Clip that
+    both kinds share, where TensorRT needs constants."""
     graph = model.graph
     known = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
     constants = {item.name: item for item in graph.initializer}

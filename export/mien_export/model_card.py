@@ -1,6 +1,6 @@
 """The model card in words: ``MODEL_CARD.md``, for a person who decides whether to deploy a bundle.
 
-After Mitchell et al. 2019, "Model cards for model reporting". Every figure comes from ``card.json``.
+After Mitchell et al. 2019, "Model cards for model reporting". All figures come from ``card.json``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ diagnosis, lie detection. Inferring emotions at work or in schools is prohibited
 
 
 def model_card(card: ModelCard) -> str:
-    """Markdown for a person."""
+    """The card as Markdown."""
     sets = {name: values for name, values in card.metrics.items() if "accuracy" in values}
     affect = {name: values for name, values in card.metrics.items() if "accuracy" not in values}
     size = card.crop.size
@@ -51,9 +51,9 @@ def model_card(card: ModelCard) -> str:
         "without contempt are scored over their seven classes. The sets share their sources with the training data, "
         "so expect less on other faces.",
         _expression_table(sets),
-        "Recall by class (of the faces of this class, the share that it finds):",
+        "Recall by class (the share of the faces of a class that it finds):",
         _recall_table(card, sets),
-        _affect_table(affect) if card.has_affect else "Valence and arousal were not learned, so it tells none.",
+        _affect_table(affect) if card.has_affect else "Valence and arousal were not learned, so it gives none.",
         _calibration(card),
         _fairness(card),
         _proof_table(card),
@@ -112,19 +112,19 @@ def _affect_table(affect: dict[str, Any]) -> str:
             rows.append(f"| {name}: {kind} | {values['images']} | {cells} |")
     if any("kept" in kinds for kinds in affect.values()):
         note = (
-            "`kept` compares with what the network that training went on from said of the same faces, "
+            "`kept` compares with the outputs, on the same faces, of the network that training went on from, "
             "not with people's ratings."
         )
     else:
         note = (
             "`head` is this model's, cross-validated; `last_fold` are the images among them whose valence and "
-            "arousal no teacher saw either; `class_means` is a baseline that knows only the class."
+            "arousal no teacher was trained on either; `class_means` is a baseline that knows only the class."
         )
     return "\n".join(rows) + "\n\n" + note
 
 
 def _proof_table(card: ModelCard) -> str:
-    """What the smaller or converted forms of the model lose, where there are any."""
+    """What the smaller or converted forms of the model lose, if there are any."""
     if not card.proofs:
         return ""
     rows = [
@@ -134,7 +134,7 @@ def _proof_table(card: ModelCard) -> str:
     for name, proof in card.proofs.items():
         pair = proof.get("accuracy")
         accuracy = f"{pair[0]:.4f} to {pair[1]:.4f}" if pair else "no labels"
-        verdict = "passed" if proof["passed"] else "FAILED, written all the same: " + "; ".join(proof["failures"])
+        verdict = "passed" if proof["passed"] else "FAILED, but written: " + "; ".join(proof["failures"])
         rows.append(
             f"| {name} | {proof['faces']}, {proof['origin']} | {proof['agreement']:.1%} | {accuracy} | "
             f"{proof['probability_max']:.4f} | {proof['size']:.0%} | {verdict} |"
@@ -149,7 +149,7 @@ def _calibration(card: ModelCard) -> str:
 
 
 def _fairness(card: ModelCard) -> str:
-    """Groups of portraits beside each other, with 95 % intervals."""
+    """Figures for groups of portraits, with 95 % intervals."""
     if not card.fairness:
         return ""
     groups = card.fairness["by group"]

@@ -1,4 +1,4 @@
-"""OpenVINO's own form of a model (IR): loads faster than ONNX, and needs no conversion on the device."""
+"""OpenVINO's own format (IR): it loads faster than ONNX, without conversion on the device."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mien.errors import ModelInvalid
 
 
 def write_ir(source: Path, out: Path) -> list[Path]:
-    """Write the ONNX file ``source`` as ``out`` (.xml) and a .bin beside it, weights as they are. Newer versions of
-    OpenVINO read what older ones wrote. Raises ModelInvalid."""
+    """Write the ONNX file ``source`` as ``out`` (.xml) and a .bin beside it, with unchanged weights. Newer versions
+    of OpenVINO can read it. Raises ModelInvalid."""
     try:
         model = ov.convert_model(source)
         ov.save_model(model, out, compress_to_fp16=False)

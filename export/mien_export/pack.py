@@ -1,4 +1,4 @@
-"""A checkpoint or a bundle -> a bundle with the artifacts that were asked for, each with its proof; or nothing."""
+"""A checkpoint or a bundle -> a bundle with the requested artifacts, each with its proof; or nothing."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ from mien_export.parity import Parity, compare
 from mien_export.proof import Limits, Proof, ProofError, prove
 
 MOST = 512
-"""Faces to measure ranges on, and as many others to choose by."""
+"""Faces on which ranges are measured, and as many others on which they are chosen."""
 TOLERANCE = {"fp16": 0.01, "openvino fp32": 1e-3}
-"""Largest difference of a probability from fp32 on ONNX Runtime, beyond which a file is wrong rather than coarse. In
-float16 the packaged student differs by 0.0001 on average, and by more than 0.005 on one face of 9130."""
+"""Largest difference of a probability from fp32 on ONNX Runtime, beyond which a file is wrong and not just imprecise.
+In float16 the packaged student differs by 0.0001 on average, and by more than 0.005 on one face of 9130."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """``tensorrt``: device to build plans for, tensorrt, dla:0 or dla:1. ``data``: sources of faces (faces.py), at most
-    ``faces`` of them. ``keep_ranges``: quantize by the ranges of the bundle, so that all of the data prove.
-    ``force``: write what failed its proof too; its card says so. ``exemplars``: sources of faces with known expressions
-    that enrolment compares with. ``temporal``: an encoder of ``fer-train temporal``."""
+    """``tensorrt``: device to build plans for, tensorrt, dla:0 or dla:1. ``data``: sources of faces
+    (calibration_faces.py), at most ``faces`` of them. ``keep_ranges``: quantize with the ranges of the bundle, so that
+    all data are used for the proof. ``force``: also write artifacts that failed their proof; the card says so.
+    ``exemplars``: sources of faces with known expressions, which enrollment compares with. ``temporal``: an encoder of
+    ``fer-train temporal``."""
 
     int8: bool = False
     half: bool = False
@@ -57,9 +58,9 @@ class Wanted:
 def pack(source: str | Path, out: Path, wanted: Wanted) -> tuple[list[Proof], Parity | None]:
     """Write the bundle ``out`` from a finished checkpoint (.pt), a bundle's folder or a packaged name.
 
-    It is made aside and moved into place, so a failure leaves nothing half-written. Raises InputError, ModelNotFound,
-    ModelInvalid or OutputError; ParityError where ONNX Runtime and torch disagree; ProofError where an artifact does
-    not keep its limits.
+    It is made in another folder and then moved, so a failure leaves nothing half-written. Raises InputError,
+    ModelNotFound, ModelInvalid or OutputError; ParityError where ONNX Runtime and torch disagree; ProofError where an
+    artifact does not meet its limits.
     """
     if wanted.keep_ranges and Path(source).suffix == ".pt":
         raise InputError("--keep-ranges: a checkpoint has no ranges yet; leave it out, or give a bundle")
@@ -99,7 +100,7 @@ def pack(source: str | Path, out: Path, wanted: Wanted) -> tuple[list[Proof], Pa
 
 @contextmanager
 def _aside(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that takes its place if all goes well, and vanishes if not."""
+    """A folder beside ``out`` that takes its place if all goes well, and is removed if not."""
     if out.exists() and not (out / CARD).is_file() and any(out.iterdir() if out.is_dir() else [out]):
         raise OutputError(f"{out} exists and is not a bundle; choose another folder, or remove it")
     try:
@@ -113,7 +114,7 @@ def _aside(out: Path) -> Iterator[Path]:
         if out.exists():
             shutil.rmtree(out)
         aside.replace(out)
-    except MienError:  # some of ours are OSErrors too
+    except MienError:  # some of these are OSErrors too
         raise
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}; choose another folder with -o") from error
@@ -138,7 +139,7 @@ def _from_checkpoint(path: Path, folder: Path, wanted: Wanted) -> tuple[ModelCar
 
 
 def _from_bundle(bundle: Bundle, folder: Path, wanted: Wanted) -> ModelCard:
-    """Its fp32 file, and what else it holds and is not made anew."""
+    """Copy the fp32 file of a bundle, and all other files that are not made anew."""
     bundle.model_file("fp32")
     remade = {
         "int8": wanted.int8,
@@ -162,7 +163,7 @@ def _files(artifact: str) -> list[str]:
 
 
 def _ranges(folder: Path, faces: FaceCrops, wanted: Wanted, *, fresh: bool) -> FaceCrops:
-    """Measure calibration ranges where they are wanted, and return the faces that this did not use."""
+    """Measure calibration ranges if they are needed, and return the faces that were not used for this."""
     from mien_export.quantize import best_ranges
     from mien_export.ranges import RANGES
 
@@ -171,14 +172,14 @@ def _ranges(folder: Path, faces: FaceCrops, wanted: Wanted, *, fresh: bool) -> F
         if not file.is_file():
             raise InputError("--keep-ranges: this bundle has no calibration ranges; leave it out to measure them")
         return faces
-    # On the user's faces where there are some; without, a bundle's own ranges are better than a portrait's.
+    # On the user's faces if there are any; otherwise a bundle's own ranges are better than those of a portrait.
     measured_on_data = bool(wanted.data) and (wanted.int8 or fresh)
     if not measured_on_data and not (wanted.int8 and not file.is_file()):
         return faces
     fifth = np.arange(len(faces)) % 5
     measured, compared, rest = faces.take(fifth == 0), faces.take(fifth == 1), faces.take(fifth > 1)
     if not (len(measured) and len(compared) and len(rest)):
-        raise InputError(f"{len(faces)} faces are too few to calibrate and to prove on; give at least ten with --data")
+        raise InputError(f"{len(faces)} faces are too few for calibration and proof; give at least ten with --data")
     ranges = best_ranges(folder / FILES["fp32"], measured.crops[:MOST], compared.crops[:MOST], faces.origin)
     file.write_text(ranges.to_json(), encoding="utf-8")
     return rest
@@ -234,7 +235,7 @@ def _proof(name: str, path: Path, device: str, fp32: Path, faces: FaceCrops, car
 
 
 def default_out(source: str | Path, wanted: Wanted) -> Path:
-    """Where to write if nobody said: the bundle's name and what is made, in this folder."""
+    """The folder to write if none was given: the bundle's name and what is made, in the current folder."""
     name = Path(source).stem if Path(source).suffix == ".pt" else find_bundle(source).card.name
     asked = {"int8": wanted.int8, "fp16": wanted.half, "openvino": wanted.openvino, "tensorrt": wanted.tensorrt}
     return Path("-".join([name, *(kind for kind, wanted_too in asked.items() if wanted_too)]))

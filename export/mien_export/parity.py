@@ -1,4 +1,4 @@
-"""Proof that an exported file computes what the trained network computes."""
+"""A check that an exported file computes the same as the trained network."""
 
 from __future__ import annotations
 

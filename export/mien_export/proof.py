@@ -1,4 +1,4 @@
-"""Proof that an artifact still works: against fp32 on real faces, the two run in turn."""
+"""Proof that an artifact still works: it is compared with fp32 on real faces, the two running in turn."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from mien_export.calibration_faces import FaceCrops
 BATCH = 32
 BLOCKS = 20
 FEW = 200
-"""Faces below which a proof is called a rough one."""
+"""Faces below which a proof is called rough."""
 MIN_AGREEMENT = 0.97
-"""Labels that must stay the same, where no truth is known."""
+"""Share of the labels that must stay the same, where the true ones are not known."""
 
 
 class ProofError(MienError, ArithmeticError):
@@ -29,7 +29,8 @@ class ProofError(MienError, ArithmeticError):
 
 @dataclass(frozen=True)
 class Limits:
-    """Falls that are allowed: of accuracy and of concordance (CCC), as fractions; ``speedup`` asked for, 0 for none."""
+    """The largest allowed drop of accuracy and of concordance (CCC), as fractions; the required ``speedup``, 0 for
+    none."""
 
     accuracy_drop: float = 0.01
     ccc_drop: float = 0.02
@@ -38,11 +39,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Proof:
-    """An artifact beside fp32 on ONNX Runtime's CPU. ``agreement``: share of the faces with the same label.
+    """An artifact compared with fp32 on ONNX Runtime on the CPU. ``agreement``: share of the faces with the same label.
 
     ``probability_max`` and ``_mean``, ``affect_max``: absolute differences. ``accuracy``, ``ccc_valence`` and
-    ``ccc_arousal``: fp32, artifact; None without labels. ``size``: bytes over fp32's. ``speedup``: fp32's median time
-    of one crop over the artifact's, by number of threads, on ``machine``. ``failures``: limits that it does not keep.
+    ``ccc_arousal``: of fp32 and of the artifact; None without labels. ``size``: bytes, as a share of fp32's.
+    ``speedup``: fp32's median time for one crop divided by the artifact's, by number of threads, on ``machine``.
+    ``failures``: limits that it does not meet.
     """
 
     artefact: str
@@ -78,7 +80,7 @@ def outputs(engine: Engine, crops: Image) -> tuple[Floats, Floats]:
 
 
 def speed(reference: Engine, other: Engine, crop: Image) -> float:
-    """Median time of one crop (1, S, S, 3) on ``reference`` over that on ``other``, the two in turn."""
+    """Median time for one crop (1, S, S, 3) on ``reference`` divided by that on ``other``, the two running in turn."""
     times = take_turns({"reference": reference, "other": other}, crop, BLOCKS)
     return round(times["reference"] / times["other"], 2)
 
@@ -93,8 +95,8 @@ def prove(
     *,
     scored: bool = True,
 ) -> Proof:
-    """``engines``: fp32 on ONNX Runtime and the artifact, for a number of threads. ``scored``: the model's labels are
-    the canonical ones, so that the faces' labels can be used."""
+    """Compare an artifact with fp32. ``engines``: fp32 on ONNX Runtime and the artifact, for a number of threads.
+    ``scored``: the model's labels are the canonical ones, so that the faces' labels can be used."""
     reference, other = engines(1)
     (p, a), (q, b) = outputs(reference, faces.crops), outputs(other, faces.crops)
     labeled = (faces.expression >= 0) if scored else np.zeros(len(faces), bool)
@@ -129,7 +131,7 @@ def prove(
 
 
 def failures(proof: Proof, limits: Limits) -> list[str]:
-    """What of the limits ``proof`` does not keep, in words. Written so that NaN fails too."""
+    """The limits that ``proof`` does not meet, in words. Written so that NaN fails too."""
     found = []
     if proof.accuracy:
         fall = round(proof.accuracy[0] - proof.accuracy[1], 6)
@@ -141,7 +143,7 @@ def failures(proof: Proof, limits: Limits) -> list[str]:
         if pair and not pair[0] - pair[1] <= limits.ccc_drop:
             found.append(f"concordance of {name} falls by {pair[0] - pair[1]:.4f}, more than {limits.ccc_drop:g}")
     if not (np.isfinite(proof.probability_max) and np.isfinite(proof.affect_max)):
-        found.append("it gives values that are no numbers")
+        found.append("it gives values that are not numbers")
     best = max(proof.speedup.values())
     if limits.speedup and not best >= limits.speedup:
         found.append(f"it is {best:.2f} times as fast as fp32 here, less than {limits.speedup:g}")
@@ -149,14 +151,15 @@ def failures(proof: Proof, limits: Limits) -> list[str]:
 
 
 def concordance(predicted: NDArray[Any], truth: NDArray[Any]) -> float:
-    """Lin's concordance correlation coefficient (1989) of two arrays (N,)."""
+    """Lin's concordance correlation coefficient (1989) of two arrays (N,), without torch, which export does not
+    need."""
     x, y = predicted.astype(np.float64), truth.astype(np.float64)
     covariance = ((x - x.mean()) * (y - y.mean())).mean()
     return float(2 * covariance / (x.var() + y.var() + (x.mean() - y.mean()) ** 2 + 1e-12))
 
 
 def table(proofs: list[Proof]) -> str:
-    """One line an artifact, for a terminal."""
+    """A table with a line for each artifact, for a terminal."""
     rows = [("artefact", "engine", "faces", "same label", "max dp", "mean dp", "accuracy", "CCC v/a", "size", "speed")]
     for proof in proofs:
         ccc = [pair[1] - pair[0] for pair in (proof.ccc_valence, proof.ccc_arousal) if pair]
@@ -180,7 +183,7 @@ def table(proofs: list[Proof]) -> str:
 
 
 def remarks(proof: Proof) -> list[str]:
-    """What a person should know of a proof that its table does not say."""
+    """What a person should know about a proof, beyond its table."""
     found = []
     if proof.faces < FEW:
         found.append(f"{proof.artefact}: a rough proof, on {proof.origin}; --data FACES gives a better one")

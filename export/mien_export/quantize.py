@@ -1,8 +1,8 @@
-"""INT8: one file with explicit quantize and dequantize nodes, which ONNX Runtime, OpenVINO and TensorRT all read.
+"""INT8: one file with explicit quantize and dequantize nodes, for ONNX Runtime, OpenVINO and TensorRT.
 
-Weights are symmetric per channel, activations symmetric per tensor, as TensorRT demands. ONNX Runtime's quantizer does
-the work; what is ours are the corrections before and after (correction.py), and the choice, by measurement on faces, of
-how ranges are found and of which layers stay float.
+Weights are symmetric per channel, activations symmetric per tensor, as TensorRT requires. ONNX Runtime's quantizer does
+the work. Ours are the corrections before and after it (correction.py), and the choice of how ranges are found and which
+layers stay float, by measurement on faces.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ METHODS = {
 }
 PERCENTILE = 99.99
 QUANTIZED = ["Conv", "Clip", "Relu", "Add"]
-"""The heads stay float: they are a thousandth of the work, and calibrated probabilities come out of them."""
+"""The heads stay float: they are a thousandth of the work, and calibrated probabilities depend on them."""
 CHUNK = 16
 TARGET = 0.005
 """Mean difference of a probability at which no further layer needs to stay float."""
-MOST_FLOAT = 4
-"""Layers that may stay float, and never more than a quarter: what is called INT8 should be it."""
+MAX_FLOAT_LAYERS = 4
+"""Layers that may stay float, but at most a quarter of all: a model that is called INT8 should be INT8."""
 
 
 def best_ranges(
     model: Path, seen: Image, judged: Image, origin: str, methods: Sequence[str] = tuple(METHODS)
 ) -> Ranges:
-    """Measure ranges on the crops ``seen`` by every method, and keep the one whose INT8 model differs least from fp32
-    on ``judged``; then leave the layers float that cost most, until the difference is small enough.
+    """Measure ranges on the crops ``seen`` by every method, and keep those whose INT8 model differs least from fp32 on
+    ``judged``. Then leave the layers float that lose most, until the difference is small enough.
 
     Crops are uint8 (N, S, S, 3), and the two sets should be different faces.
     """
@@ -70,7 +70,7 @@ def best_ranges(
         return best
     layers = layers_of(model)
     without = {layer: error(replace(best, float_nodes=(layer,))) for layer in layers}
-    for layer in sorted(layers, key=without.__getitem__)[: min(MOST_FLOAT, len(layers) // 4)]:
+    for layer in sorted(layers, key=without.__getitem__)[: min(MAX_FLOAT_LAYERS, len(layers) // 4)]:
         more = replace(best, float_nodes=(*best.float_nodes, layer))
         now = error(more)
         if now < least:
@@ -98,7 +98,7 @@ def measure(model: Path, crops: Image, method: str) -> dict[str, tuple[float, fl
             calibrate_method=METHODS[method],
             extra_options=options,
         )
-        # In parts: the calibrator keeps every activation of what it is given at once.
+        # In parts, because the calibrator keeps all activations of what it is given at once.
         for start in range(0, len(crops), CHUNK):
             calibrator.collect_data(_Reader(crops[start : start + CHUNK]))
         collected = calibrator.compute_data()
@@ -106,12 +106,12 @@ def measure(model: Path, crops: Image, method: str) -> dict[str, tuple[float, fl
 
 
 def quantize(model: Path, ranges: Ranges, out: Path) -> None:
-    """Write ``model`` (fp32 ONNX) as INT8 to ``out``. Raises ModelInvalid where the ranges are another model's."""
+    """Write ``model`` (fp32 ONNX) as INT8 to ``out``. Raises ModelInvalid where the ranges belong to another model."""
     graph = onnx.load(model).graph
     tensors = dict(ranges.tensors)
     made_by = {output: node.op_type for node in graph.node for output in node.output}
     for node in graph.node:
-        # What a convolution gives is clipped at once: the values beyond the clip need no room in its range.
+        # The output of a convolution is clipped at once, so its range need not include values beyond the clip.
         if node.op_type in ("Clip", "Relu") and made_by.get(node.input[0]) == "Conv" and node.output[0] in tensors:
             tensors[node.input[0]] = tensors[node.output[0]]
     names = {node.name for node in graph.node}
@@ -139,7 +139,7 @@ def quantize(model: Path, ranges: Ranges, out: Path) -> None:
             weight_type=QuantType.QInt8,
             nodes_to_exclude=list(ranges.float_nodes),
             calibrate_method=CalibrationMethod.MinMax,
-            # TensorRT refuses biases in int32; they are few, so they may stay float.
+            # TensorRT does not accept int32 biases; there are few, so they stay float.
             extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
             calibration_cache_path=ranges_file,
         )
@@ -152,22 +152,23 @@ def quantize(model: Path, ranges: Ranges, out: Path) -> None:
 
 
 def _free(model: onnx.ModelProto, layers: Sequence[str]) -> None:
-    """Let ``layers`` read what was not quantized. A float layer between a DequantizeLinear and a QuantizeLinear is
-    taken by ONNX Runtime (WeightBiasQuantization, at any level of optimization) for one that was to be quantized: it
-    rounds the weights itself, by one scale for all channels, which ruins a depthwise convolution."""
+    """Let ``layers`` read values that were not quantized. ONNX Runtime (WeightBiasQuantization, at every level of
+    optimization) treats a float layer between a DequantizeLinear and a QuantizeLinear as one to quantize: it rounds the
+    weights itself, with one scale for all channels, which ruins a depthwise convolution."""
     makers = {output: node for node in model.graph.node for output in node.output}
     for node in model.graph.node:
         reader = makers.get(node.input[0]) if node.name in layers else None
         if reader is not None and reader.op_type == "DequantizeLinear":
             node.input[0] = makers[reader.input[0]].input[0]
-    for kind in ("DequantizeLinear", "QuantizeLinear"):  # those that nobody reads any more
+    for kind in ("DequantizeLinear", "QuantizeLinear"):  # those that nothing reads any more
         used = {name for node in model.graph.node for name in node.input} | {item.name for item in model.graph.output}
         for node in [node for node in model.graph.node if node.op_type == kind and node.output[0] not in used]:
             model.graph.node.remove(node)
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Drop what an engine derives for itself, what nobody reads, and the exporter's notes on each node's origin."""
+    """Remove what an engine derives by itself, what nothing reads, and the exporter's notes on the origin of each
+    node."""
     del model.graph.value_info[:]
     used = {name for node in model.graph.node for name in node.input}
     for item in [item for item in model.graph.initializer if item.name not in used]:
@@ -188,7 +189,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """ONNX Runtime's quantizer prints its progress, and advises on the root logger."""
+    """Suppress the progress that ONNX Runtime's quantizer prints, and its advice on the root logger."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""What quantizing needs to know of faces, as a file of the bundle: numbers, no pictures."""
+"""Calibration ranges: what quantizing needs to know about faces, as a file of the bundle. Numbers, not pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RANGES = "ranges.json"
 class Ranges:
     """``tensors``: lowest and highest value of each activation, of the network as ``channels`` equalize it.
     ``float_nodes``: layers that stay float. ``method``, ``faces`` and ``origin`` say how and on what they were
-    measured. ``channels`` are those of the fp32 file; ranges without them quantize without the corrections.
+    measured. ``channels`` are those of the fp32 file; ranges without them are used without the corrections.
     """
 
     method: str
@@ -29,7 +29,7 @@ class Ranges:
     channels: Channels = field(default_factory=lambda: Channels({}, {}))
 
     def to_json(self) -> str:
-        """A tensor a line; channels, of which there are thousands, to four digits."""
+        """JSON with a line for each tensor; channels, of which there are thousands, have four digits."""
         about = {"method": self.method, "faces": self.faces, "origin": self.origin, "float_nodes": self.float_nodes}
         lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in about.items()]
         for key, rows in (
@@ -47,7 +47,7 @@ def _short(values: Values) -> list[float]:
 
 
 def read_ranges(path: Path) -> Ranges:
-    """Raises ModelInvalid for what is not such a file."""
+    """The ranges in a file. Raises ModelInvalid for any other file."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         tensors = {name: (float(low), float(high)) for name, (low, high) in values.pop("tensors").items()}
@@ -56,7 +56,9 @@ def read_ranges(path: Path) -> Ranges:
             **{**values, "tensors": tensors, "float_nodes": tuple(values["float_nodes"]), "channels": channels}
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelInvalid(f"{path} holds no calibration ranges ({error}); measure them anew with --data") from error
+        raise ModelInvalid(
+            f"{path} does not contain calibration ranges ({error}); measure them anew with --data"
+        ) from error
 
 
 def _arrays(rows: dict[str, list[float]]) -> dict[str, Values]:

@@ -1,4 +1,4 @@
-"""A trained temporal encoder -> ``temporal.onnx`` beside the student, held against torch."""
+"""A trained temporal encoder -> ``temporal.onnx`` beside the student, compared with torch."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ CASES = 64
 
 
 def add_temporal(path: Path, folder: Path, opset: int) -> dict[str, Any]:
-    """Write ``temporal.onnx`` into the bundle ``folder``. Returns what its card is to say; ``parity`` in
-    it are the largest differences of ONNX Runtime from torch over CASES windows, full and not.
+    """Write ``temporal.onnx`` into the bundle ``folder``. Returns its part of the card; ``parity`` in it is the largest
+    difference between ONNX Runtime and torch over CASES windows, not all of them full.
 
-    Raises InputError for a file that is no encoder, ModelInvalid for one that was trained for another student,
+    Raises InputError for a file that is not an encoder, ModelInvalid for one that was trained for another student,
     ParityError where ONNX Runtime and torch disagree.
     """
     net, state = load_temporal(path)
@@ -52,7 +52,7 @@ def add_temporal(path: Path, folder: Path, opset: int) -> dict[str, Any]:
 
 
 def windows(shape: TemporalShape, seed: int = 0) -> dict[str, Floats]:
-    """Made-up windows: from one frame to all, some of later frames, some too old to count."""
+    """Random windows: of one to all frames, some with later frames, some with frames that are too old to count."""
     rng = np.random.default_rng(seed)
     logits = 3 * rng.normal(size=(CASES, shape.window, 8))
     expression = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)

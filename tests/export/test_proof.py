@@ -95,7 +95,7 @@ def test_without_labels_their_agreement_counts(share: float, passes: bool) -> No
 def test_numbers_that_are_none_never_pass() -> None:
     broken = Says(np.full_like(EXACT.expression, np.nan), EXACT.affect)
     for labeled in (True, False):
-        assert any("no numbers" in reason for reason in proof(broken, labeled).failures)
+        assert any("not numbers" in reason for reason in proof(broken, labeled).failures)
 
 
 def test_speed_is_a_limit_only_where_it_was_asked_for() -> None:

@@ -168,7 +168,7 @@ def test_the_best_method_wins_and_costly_layers_stay_float(faces: FaceCrops, mon
     layers = layers_of(MODEL)
     monkeypatch.setattr(mien_export.quantize, "measure", spoiled)
     monkeypatch.setattr(mien_export.quantize, "TARGET", 0.0)
-    monkeypatch.setattr(mien_export.quantize, "MOST_FLOAT", 3)
+    monkeypatch.setattr(mien_export.quantize, "MAX_FLOAT_LAYERS", 3)
     monkeypatch.setattr(mien_export.quantize, "layers_of", lambda _: layers[:8])
     made = best_ranges(MODEL, faces.crops[:8], faces.crops[8:16], faces.origin, ("entropy", "minmax"))
     assert made.method == "minmax"
@@ -204,5 +204,5 @@ def test_ranges_of_another_model_are_refused(ranges: Ranges, tmp_path: Path) -> 
 )
 def test_broken_ranges_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / RANGES).write_text(text)
-    with pytest.raises(ModelInvalid, match="no calibration ranges"):
+    with pytest.raises(ModelInvalid, match="does not contain calibration ranges"):
         read_ranges(tmp_path / RANGES)
