@@ -1,11 +1,11 @@
 """Corrections that make INT8 lose less, from statistics of channels on faces: equalization and bias correction.
 
 Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", arXiv 1906.04721. An
-activation has one scale for all its channels, and those that stay small get few of its steps. Where a depthwise
-convolution reads it, each channel can be stretched to the whole range and shrunk again behind: both convolutions have a
-scale for each output channel, so this costs nothing. And rounded weights shift the mean of what they compute, by
-(W - round W) E[x], which the bias can take back. The paper has these means from batch norms; ours are folded away, so
-both are measured.
+activation has one scale for all its channels, so channels with small values get few of its steps. Where a depthwise
+convolution reads the activation, each channel can be stretched to the full range, and shrunk again by that convolution.
+Both convolutions have a scale for each output channel, so this costs nothing. Rounding the weights shifts the mean of
+their outputs by (W - round W) E[x], which the bias can correct. The paper takes the largest values and the means from
+batch norms; ours are folded away, so they are measured.
 """
 
 from __future__ import annotations
