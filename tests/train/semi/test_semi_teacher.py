@@ -11,7 +11,7 @@ from mien_train.models.checkpoints import load_checkpoint, load_student
 from mien_train.recipe import Recipe, SemiRecipe
 from mien_train.semi.compare import ARMS
 from mien_train.semi.pools import load_sets_of, split_pools
-from mien_train.semi.step import REST, Learner, Pair
+from mien_train.semi.step import RESTING_RATE, Learner, Pair
 from mien_train.semi.train import train_semi
 
 
@@ -65,6 +65,6 @@ def test_every_student_makes_the_same_steps(
     trained(recipe, data, tmp_path)
     peak = recipe.optim.rate
     assert rates["student"] == [r for step in range(5) for r in [peak * rate_factor(step, 5, recipe.optim.warmup)] * 2]
-    taught = [r for step in range(3) for r in [peak * max(REST, rate_factor(step, 3, recipe.optim.warmup))] * 2]
-    after = {"labels": [], "+ uniform": taught, "+ feedback": [*taught, *[peak * REST] * 5]}
+    taught = [r for step in range(3) for r in [peak * max(RESTING_RATE, rate_factor(step, 3, recipe.optim.warmup))] * 2]
+    after = {"labels": [], "+ uniform": taught, "+ feedback": [*taught, *[peak * RESTING_RATE] * 5]}
     assert rates.get("teacher", []) == after[arm]
