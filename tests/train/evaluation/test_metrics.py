@@ -9,6 +9,7 @@ from mien_train.evaluation.metrics import (
     affect_metrics,
     bootstrap,
     calibration_error,
+    concordance,
     confusion,
     expression_metrics,
 )
@@ -138,3 +139,9 @@ def test_affect_figures_by_hand() -> None:
     perfect = affect_metrics(truth, truth)
     assert perfect["ccc_valence"] == perfect["sagr_arousal"] == 1
     assert perfect["rmse_valence"] == 0
+
+
+def test_concordance_is_zero_where_nothing_varies() -> None:
+    truth = np.random.default_rng(0).uniform(-1, 1, (20, 2)).astype(np.float32)
+    assert concordance(truth, truth) == pytest.approx([1, 1])
+    assert concordance(np.zeros_like(truth), truth).tolist() == [0, 0]

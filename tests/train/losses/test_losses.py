@@ -6,7 +6,9 @@ from torch import Tensor
 
 from mien.errors import InputError
 from mien_train.data.batches import Sample
+from mien_train.evaluation.metrics import concordance
 from mien_train.losses.bound import bounded_affect_loss, teacher_bound
+from mien_train.losses.concordance import concordance_loss
 from mien_train.losses.distillation import distillation_loss
 from mien_train.losses.features import FeatureHint
 from mien_train.losses.labels import affect_loss, soft_cross_entropy
@@ -200,3 +202,15 @@ def test_the_objective_is_the_sum_that_the_recipe_weighs() -> None:
     assert len(list(hinted.parameters())) == 2
     with pytest.raises(InputError, match="gives no features"):
         Objective(build(Recipe, {"crop": {"size": 32}, "distill": {"teacher": "t.pt", "features": 1.0}}), 6)
+
+
+def test_the_concordance_loss_is_one_less_the_figure_and_has_a_gradient_everywhere() -> None:
+    truth = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (5000, 2)).astype(np.float32))
+    predicted = (0.6 * truth + 0.1).requires_grad_()
+    figure = concordance(predicted.detach().numpy(), truth.numpy()).mean()
+    loss = concordance_loss(predicted, truth)
+    assert loss.item() == pytest.approx(1 - figure, abs=1e-4)
+    still = torch.zeros_like(truth, requires_grad=True)
+    concordance_loss(still, truth).backward()
+    assert still.grad is not None
+    assert torch.isfinite(still.grad).all()
