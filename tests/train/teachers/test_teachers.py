@@ -234,7 +234,7 @@ def test_packaged_teachers_read_and_ask_for_their_weights_beside_them(path: Path
     [
         ("net.onnx", "", "describe it in a TOML file"),
         ("net.pth", "", "describe it in a TOML file"),
-        ("folder/notes.txt", "", "is no teacher"),
+        ("folder/notes.txt", "", "is not a teacher"),
         ("none.pt", None, "no checkpoint"),
         ("none.toml", None, "no teacher at"),
         ("none", None, "no model"),
