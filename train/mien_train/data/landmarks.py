@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from mien.bundle import cache_folder
 from mien.errors import InputError
-from mien.files import replacing
+from mien.files import cache_folder, replacing
 from mien.types import Floats, Image
 from mien.vision.detector import CROP_BORDER, CROP_SIDE_PX, find_in_crop, load_detector
 from mien_train.data.datasets import FaceSet

@@ -48,12 +48,12 @@ def streamed(sequences: Sequences, seconds: float) -> Reading:
     expression, affect = sequences.expression.copy(), sequences.affect.copy()
     label = expression.argmax(-1)
     for s, times in enumerate(sequences.times):
-        person = FaceState(seconds, 0.0)
+        state = FaceState(seconds, 0.0)
         for i in range(int(np.isfinite(times).sum())):
             named = dict(zip(EXPRESSIONS, sequences.expression[s, i].tolist(), strict=True))
             alone = Face(BOX, None, 1.0, Expression("", 0.0, named), Affect(*sequences.affect[s, i].tolist()), BOX)
-            place, step = person.smooth_position(Detection(BOX, None, 1.0), float(times[i]) + 1.0)
-            face = person.update(alone, place, step, Labeling())
+            place, step = state.smooth_position(Detection(BOX, None, 1.0), float(times[i]) + 1.0)
+            face = state.update(alone, place, step, Labeling())
             expression[s, i] = list(face.expression.probabilities.values())
             assert face.affect is not None
             affect[s, i] = face.affect.valence, face.affect.arousal
