@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from mien.bundle import Bundle
 from mien.engines import load_engine
+from mien.enrollment.votes import blends
 from mien.files import cache_folder
 from mien.types import EXPRESSIONS
-from mien_train.continual.classes import blends
 from mien_train.data.duplicates import difference_hashes
 from mien_train.data.sets import load_with_landmarks
 

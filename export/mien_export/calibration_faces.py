@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.align import CropSpec, crop, crop_matrix
+from mien.enrollment.votes import blends
 from mien.errors import InputError, SourceError
 from mien.sources.demo import demo_picture
 from mien.sources.factory import open_source
@@ -115,11 +116,8 @@ def _parquet(paths: Sequence[str], spec: CropSpec, detector: Detector, limit: in
 
 
 def is_blend(votes: Sequence[int] | None) -> bool:
-    """Whether votes for the eight classes show two expressions at once: at least 3 for the second, 8 for both."""
-    if votes is None:
-        return False
-    second, first = sorted(votes[: len(EXPRESSIONS)])[-2:]
-    return second >= 3 and first + second >= 8
+    """Whether votes for the eight classes show two expressions at once."""
+    return votes is not None and bool(blends(np.array([votes]))[1][0])
 
 
 def _frames(source: str, spec: CropSpec, detector: Detector, limit: int) -> Iterator[Found]:

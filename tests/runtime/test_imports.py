@@ -23,7 +23,7 @@ PACKAGES = {
     "align": [],
     "bundle": ["card"],
     "engines": ["cores", "ort", "ov", "trt_plan", "trt", "golden", "selection", "graph"],
-    "enrollment": ["neutral", "reference_faces", "classes", "storage", "fitting", "learn"],
+    "enrollment": ["votes", "neutral", "reference_faces", "classes", "storage", "fitting", "learn"],
     "vision": ["frames", "orientation", "detector", "expression", "examples"],
     "tracking": ["options", "tracker", "smoothing", "face_state", "temporal", "offline", "stream"],
     "enrolling": [],
@@ -33,15 +33,17 @@ PACKAGES = {
         "stills.png", "stills.webp", "stills.tiff", "stills.boxes", "stills.jpeg2000", "stills.pnm",
         "stills.bmp", "stills.heif", "stills.decoder", "stills.motion", "images", "folders", "timestamps",
         "base", "animation", "pixels", "decoders.geometry", "decoders.unwritten", "decoders.opencv",
-        "decoders.pyav", "decoders", "mp4_index", "completeness", "video", "live", "connections", "pipelines",
-        "web_files", "snapshots", "addresses", "rotation", "factory", "demo",
+        "decoders.pyav", "decoders", "mp4_index", "completeness", "video", "live_reader", "live", "connections",
+        "pipelines", "web_files", "snapshots", "addresses", "rotation", "factory", "demo",
     ],
     "drawing": ["sprites", "faces", "plot"],
-    "sinks": ["paths", "records", "fragmented_mp4", "encoder", "media", "summary"],
+    "sinks": ["paths", "records", "mp4_boxes", "fragmented_mp4", "encoder", "media", "summary"],
     "web": ["address", "counters", "broadcaster", "guard", "app", "server"],
     "diagnostics": ["machine", "selftest", "checkup"],
     "bench": ["timing", "scene", "engines", "worker", "clip", "table", "report"],
-    "cli": ["console", "options", "signals", "inputs", "results", "fer_run", "enroll", "doctor", "programs"],
+    "cli": [
+        "console", "options", "signals", "inputs", "results", "fer_run", "enroll", "doctor", "programs", "__main__",
+    ],
 }  # fmt: skip
 FRAMEWORKS = {"torch", "torchvision", "timm", "onnx", "datasets", "matplotlib", "mien_train", "mien_export", "skimage"}
 

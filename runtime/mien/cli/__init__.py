@@ -39,7 +39,3 @@ def main() -> None:
     from mien.cli.programs import fer_run
 
     fer_run()
-
-
-if __name__ == "__main__":
-    main()

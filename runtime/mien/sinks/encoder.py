@@ -12,7 +12,8 @@ import cv2
 
 from mien.errors import OutputError
 from mien.paths import for_native
-from mien.sinks.fragmented_mp4 import GrowingMovie, Piece, read_piece
+from mien.sinks.fragmented_mp4 import GrowingMovie
+from mien.sinks.mp4_boxes import Piece, read_piece
 from mien.types import Image
 
 # Codecs by file suffix, the better one first; those that this OpenCV cannot encode are skipped.

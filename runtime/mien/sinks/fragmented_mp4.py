@@ -9,67 +9,20 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from fractions import Fraction
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 from mien.errors import OutputError
 from mien.files import write_all
+from mien.sinks.mp4_boxes import Piece, box, find, runs, table
 
 SYNC, DEPENDENT = 0x02000000, 0x01010000
 """Flags of a sample that can be decoded on its own, and of one that cannot."""
 MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 FREE_BYTES = 16
 """Bytes reserved before the fragments, for the header that declares them to be data."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """The output of an encoder. ``stsd``: the box that describes the codec. ``sync``: which samples can be decoded on
-    their own. ``shifts``: display time minus decoding time, in s."""
-
-    size: tuple[int, int]
-    stsd: bytes
-    samples: Sequence[bytes]
-    sync: Sequence[bool]
-    shifts: Sequence[float]
-
-
-def read_piece(data: bytes) -> Piece:
-    """The samples of an MP4 or MOV file with one video track. ValueError if it is not a complete one."""
-    try:
-        track = _find(data, b"moov", b"trak")
-        media = _find(track, b"mdia")
-        table = dict(_boxes(_find(media, b"minf", b"stbl")))
-        width, height = struct.unpack(">II", _find(track, b"tkhd")[-8:])
-        times = _find(media, b"mdhd")
-        ticks = struct.unpack_from(">I", times, 20 if times[0] else 12)[0]
-        fixed, count = struct.unpack_from(">II", table[b"stsz"], 4)
-        sizes = [fixed] * count if fixed else list(struct.unpack_from(f">{count}I", table[b"stsz"], 12))
-        samples: list[bytes] = []
-        for start, number in _chunks(table):
-            for _ in range(number):
-                size = sizes[len(samples)]
-                if start + size > len(data):
-                    raise ValueError("samples are cut off")
-                samples.append(data[start : start + size])
-                start += size
-        if len(samples) != count:
-            raise ValueError("samples are missing")
-        key = {number for (number,) in _rows(table[b"stss"])} if b"stss" in table else range(1, count + 1)
-        runs = _rows(table[b"ctts"], "II") if b"ctts" in table else [(count, 0)]
-        shifts = [(shift - (shift >> 31 << 32)) / ticks for number, shift in runs for _ in range(number)]
-        return Piece(
-            (width >> 16, height >> 16),
-            _box(b"stsd", table[b"stsd"]),
-            samples,
-            [i + 1 in key for i in range(count)],
-            [shift - shifts[0] for shift in shifts],  # so that there is no gap between pieces
-        )
-    except (KeyError, IndexError, struct.error, TypeError) as error:
-        raise ValueError(f"not the MP4 file that was expected: {error!r}") from error
 
 
 class GrowingMovie:
@@ -97,8 +50,8 @@ class GrowingMovie:
         if self._first is None:
             self._first = piece
             brand = b"qt  " if self._quicktime else b"isom"
-            data = _box(b"ftyp", brand, struct.pack(">I", 512), brand, b"iso2iso6mp41")
-            data += _box(b"free", bytes(FREE_BYTES - 8)) + self._header([], [])
+            data = box(b"ftyp", brand, struct.pack(">I", 512), brand, b"iso2iso6mp41")
+            data += box(b"free", bytes(FREE_BYTES - 8)) + self._header([], [])
         ticks = self._ticks(times, len(piece.samples))
         lasting = [after - tick for tick, after in pairwise([*ticks, self._next])]
         # Samples are decoded at the times at which frames are shown, and shown according to their rank.
@@ -113,13 +66,13 @@ class GrowingMovie:
 
         def fragment(offset: int) -> bytes:
             head = struct.pack(">IIi", 0x01000F01, len(piece.samples), offset)
-            track = [_box(b"tfhd", struct.pack(">II", 0x020000, 1)), _box(b"tfdt", time), _box(b"trun", head, run)]
+            track = [box(b"tfhd", struct.pack(">II", 0x020000, 1)), box(b"tfdt", time), box(b"trun", head, run)]
             number = struct.pack(">II", 0, self._frames + 1)
-            return _box(b"moof", _box(b"mfhd", number), _box(b"traf", *track))
+            return box(b"moof", box(b"mfhd", number), box(b"traf", *track))
 
         head = data + fragment(len(fragment(0)) + 8)
         space = bytes(-(len(head) + 8 + sum(map(len, piece.samples))) % 8)
-        self._write(head + _box(b"mdat", *piece.samples, space))
+        self._write(head + box(b"mdat", *piece.samples, space))
         self._frames += len(piece.samples)
 
     def _ticks(self, times: Sequence[float] | None, count: int) -> list[int]:
@@ -175,9 +128,9 @@ class GrowingMovie:
             if kind == b"free":
                 start = place
             elif kind == b"moof":
-                track = _find(os.read(self._file, size - 8), b"traf")
-                found = list(struct.iter_unpack(">IIIi", _find(track, b"trun")[12:]))
-                begins = struct.unpack_from(">Q", _find(track, b"tfdt"), 4)[0]
+                track = find(os.read(self._file, size - 8), b"traf")
+                found = list(struct.iter_unpack(">IIIi", find(track, b"trun")[12:]))
+                begins = struct.unpack_from(">Q", find(track, b"tfdt"), 4)[0]
                 if samples:  # when a fragment is written, it is not known how long its last frame will be shown
                     samples[-1] = (samples[-1][0] + begins - after, *samples[-1][1:])
                 samples += found
@@ -192,83 +145,33 @@ class GrowingMovie:
         (width, height), length, count = self._first.size, sum(length for length, *_ in samples), len(samples)
         tables = [
             self._first.stsd,
-            _table(b"stts", _runs(length for length, *_ in samples)),
-            _table(b"stsc", [(i + 1, number, 1) for i, (_, number) in enumerate(chunks)]),
-            _box(b"stsz", struct.pack(">III", 0, 0, count), *(struct.pack(">I", size) for _, size, *_ in samples)),
-            _table(b"co64", [(place >> 32, place & 0xFFFFFFFF) for place, _ in chunks]),
-            _table(b"stss", [(i + 1,) for i, (*_, flags, _) in enumerate(samples) if flags == SYNC]),
-            _table(b"ctts", _runs(shift for *_, shift in samples), 1),
+            table(b"stts", runs(length for length, *_ in samples)),
+            table(b"stsc", [(i + 1, number, 1) for i, (_, number) in enumerate(chunks)]),
+            box(b"stsz", struct.pack(">III", 0, 0, count), *(struct.pack(">I", size) for _, size, *_ in samples)),
+            table(b"co64", [(place >> 32, place & 0xFFFFFFFF) for place, _ in chunks]),
+            table(b"stss", [(i + 1,) for i, (*_, flags, _) in enumerate(samples) if flags == SYNC]),
+            table(b"ctts", runs(shift for *_, shift in samples), 1),
         ]
         if not count:
             tables = tables[:-2]  # an empty table of sync samples would mean that there are none
-        link = _box(b"dinf", _box(b"dref", struct.pack(">II", 0, 1), _box(b"url ", struct.pack(">I", 1))))
+        link = box(b"dinf", box(b"dref", struct.pack(">II", 0, 1), box(b"url ", struct.pack(">I", 1))))
         media = [
-            _box(b"mdhd", struct.pack(">IQQIQHH", 0x01000000, 0, 0, self._scale, length, 0x55C4, 0)),
-            _box(
+            box(b"mdhd", struct.pack(">IQQIQHH", 0x01000000, 0, 0, self._scale, length, 0x55C4, 0)),
+            box(
                 b"hdlr",
                 struct.pack(">I4s4s12s", 0, b"mhlr" if self._quicktime else b"", b"vide", b""),
                 b"VideoHandler\0",
             ),
-            _box(b"minf", _box(b"vmhd", struct.pack(">IQ", 1, 0)), link, _box(b"stbl", *tables)),
+            box(b"minf", box(b"vmhd", struct.pack(">IQ", 1, 0)), link, box(b"stbl", *tables)),
         ]
         shape = struct.pack(">8x4H", 0, 0, 0, 0) + MATRIX + struct.pack(">II", width << 16, height << 16)
         track = [
-            _box(b"tkhd", struct.pack(">IQQIIQ", 0x01000003, 0, 0, 1, 0, length), shape),
-            _box(b"mdia", *media),
+            box(b"tkhd", struct.pack(">IQQIIQ", 0x01000003, 0, 0, 1, 0, length), shape),
+            box(b"mdia", *media),
         ]
         rest = struct.pack(">IH10x", 0x10000, 0x100) + MATRIX + struct.pack(">24xI", 2)
-        movie = [_box(b"mvhd", struct.pack(">IQQIQ", 0x01000000, 0, 0, self._scale, length), rest)]
-        movie.append(_box(b"trak", *track))
+        movie = [box(b"mvhd", struct.pack(">IQQIQ", 0x01000000, 0, 0, self._scale, length), rest)]
+        movie.append(box(b"trak", *track))
         if not count:
-            movie.append(_box(b"mvex", _box(b"trex", struct.pack(">6I", 0, 1, 1, self._step, 0, 0))))
-        return _box(b"moov", *movie)
-
-
-def _box(kind: bytes, *parts: bytes) -> bytes:
-    return struct.pack(">I4s", 8 + sum(map(len, parts)), kind) + b"".join(parts)
-
-
-def _table(kind: bytes, rows: Sequence[tuple[int, ...]], version: int = 0) -> bytes:
-    """A box with rows of 32-bit numbers, negative ones as two's complement."""
-    body = b"".join(struct.pack(">I", value & 0xFFFFFFFF) for row in rows for value in row)
-    return _box(kind, struct.pack(">II", version << 24, len(rows)), body)
-
-
-def _runs(values: Iterable[int]) -> list[tuple[int, int]]:
-    """Run-length encoding: how often each value is repeated."""
-    return [(len(list(same)), value) for value, same in groupby(values)]
-
-
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    place = 0
-    while place + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, place)
-        head = 8
-        if size == 1:
-            size, head = struct.unpack_from(">Q", data, place + 8)[0], 16
-        size = size or len(data) - place
-        if size < head:
-            raise ValueError("a box is smaller than its header")
-        yield kind, data[place + head : place + size]
-        place += size
-
-
-def _find(data: bytes, *kinds: bytes) -> bytes:
-    for kind in kinds:
-        data = next((found for name, found in _boxes(data) if name == kind), b"")
-        if not data:
-            raise ValueError(f"there is no {kind.decode('latin-1')}")
-    return data
-
-
-def _rows(table: bytes, kinds: str = "I") -> list[tuple[int, ...]]:
-    count = struct.unpack_from(">I", table, 4)[0]
-    return [struct.unpack_from(f">{kinds}", table, 8 + i * struct.calcsize(f">{kinds}")) for i in range(count)]
-
-
-def _chunks(table: dict[bytes, bytes]) -> Iterator[tuple[int, int]]:
-    """Position and number of samples of each chunk."""
-    places = _rows(table[b"co64"], "Q") if b"co64" in table else _rows(table[b"stco"])
-    runs = _rows(table[b"stsc"], "III")
-    for i, (place,) in enumerate(places):
-        yield place, next(number for first, number, _ in reversed(runs) if first <= i + 1)
+            movie.append(box(b"mvex", box(b"trex", struct.pack(">6I", 0, 1, 1, self._step, 0, 0))))
+        return box(b"moov", *movie)

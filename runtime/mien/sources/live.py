@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
 
 from mien.errors import InputError, MienError, SourceError
 from mien.paths import readable
 from mien.sources.base import POLL_SECONDS, Threaded
-from mien.sources.timestamps import LiveClock
+from mien.sources.live_reader import Ended, Inbox, Reader, Shot, Shots
 from mien.sources.video import JOIN_SECONDS
 from mien.types import Frame, Image
 
@@ -25,23 +23,6 @@ STEADY_SECONDS = 600.0
 """A connection that lasted longer than this was a good one."""
 
 log = logging.getLogger(__name__)
-
-
-class Ended(Exception):
-    """Raised by ``Shots`` if the source has ended and would only start again from its beginning."""
-
-
-class Shot(NamedTuple):
-    """A frame as it arrives: its time stamp in s, or None; the frame rate that the source claims; its decoder."""
-
-    image: Image
-    stamp: float | None
-    fps: float | None
-    decoder: str | None = None
-
-
-Shots: TypeAlias = "Generator[Shot | None, None, None]"
-"""One connection, from opening to release. None is a heartbeat without a frame."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +59,11 @@ class Live(Threaded):
         self.paths = paths
         self._shots = shots
         self._patience = patience or Patience()
-        self._inbox = _Inbox()
+        self._inbox = Inbox()
         self._finalizer = weakref.finalize(self, self._inbox.close)
         self._iterated = False
-        self._reader: _Reader | None = _Reader(shots, self._inbox)
-        self._abandoned: list[_Reader] = []
+        self._reader: Reader | None = Reader(shots, self._inbox)
+        self._abandoned: list[Reader] = []
         self._pause, self._hold = self._patience.retry, self._patience.hold
         self._reported = self._over = False
         self._lost_at = self._retry_at = 0.0
@@ -132,7 +113,7 @@ class Live(Threaded):
         for reader in [*self._abandoned, *([self._reader] if self._reader else [])]:
             reader.join(max(0.0, until - time.monotonic()))
 
-    def _first(self, reader: _Reader) -> Shot:
+    def _first(self, reader: Reader) -> Shot:
         shot = self._inbox.look(lambda: reader.done, self._patience.opening)
         if shot:
             return shot
@@ -159,7 +140,7 @@ class Live(Threaded):
             self._abandoned = [reader for reader in self._abandoned if reader.is_alive()]
             if now >= self._retry_at and len(self._abandoned) < MAX_ABANDONED:
                 self._attempts += 1
-                self._reader = _Reader(self._shots, self._inbox)
+                self._reader = Reader(self._shots, self._inbox)
             return
         if paused:  # the whole process was suspended, which is not the camera's fault
             reader.beat = now
@@ -189,83 +170,6 @@ class Live(Threaded):
         self._reader = None
         self._retry_at = now + self._pause * random.uniform(0.8, 1.2)
         self._pause = min(2 * self._pause, self._patience.longest)
-
-
-class _Inbox:
-    """The newest frame, with its time in s, between the thread that reads and the one that iterates."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._clock = LiveClock()
-        self._newest: tuple[Shot, float] | None = None
-        self.dropped = 0
-        self.closed = False
-
-    def put(self, reader: _Reader, shot: Shot | None) -> bool:
-        """Returns False if the reader is no longer wanted."""
-        with self._changed:
-            if self.closed or reader.cut_off:
-                return False
-            reader.beat = now = time.monotonic()
-            if shot:
-                if not reader.begun:
-                    self._clock.restart()
-                    reader.begun = True
-                self.dropped += self._newest is not None
-                self._newest = shot, self._clock(shot.stamp, now)
-                self._changed.notify_all()
-            return True
-
-    def take(self, timeout: float) -> tuple[Shot, float] | None:
-        with self._changed:
-            if self._newest is None and not self.closed:
-                self._changed.wait(timeout)
-            taken, self._newest = self._newest, None
-            return taken
-
-    def look(self, hopeless: Callable[[], bool], timeout: float) -> Shot | None:
-        """Wait for a frame without taking it, until ``hopeless``."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._newest is not None or hopeless(), timeout)
-            return self._newest[0] if self._newest else None
-
-    def cut_off(self, reader: _Reader) -> None:
-        with self._changed:
-            reader.cut_off = True
-
-    def close(self) -> None:
-        with self._changed:
-            self.closed = True
-            self._changed.notify_all()
-
-    def wake(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
-
-
-class _Reader(threading.Thread):
-    """Reads one connection to its end, into the inbox. It is a daemon thread, because a driver may never return."""
-
-    def __init__(self, shots: Callable[[], Shots], inbox: _Inbox):
-        super().__init__(name="mien live", daemon=True)
-        self._shots, self._inbox = shots, inbox
-        self.error: Exception | None = None
-        self.begun = self.done = self.cut_off = False
-        self.beat = time.monotonic()
-        self.start()
-
-    def run(self) -> None:
-        shots = self._shots()
-        try:
-            for shot in shots:
-                if not self._inbox.put(self, shot):
-                    break
-        except Exception as error:  # of a driver or codec: the iteration reports it and tries again
-            self.error = error
-        finally:
-            shots.close()
-            self.done = True
-            self._inbox.wake()
 
 
 def _size(image: Image) -> tuple[int, int]:

@@ -31,8 +31,7 @@ RETRY_SECONDS = 0.2
 
 
 class _TrackedFace(NamedTuple):
-    """A face of a frame before the model runs. ``detection``: as it was detected; ``place``: smoothed. ``step``: time
-    in s since the face was last seen."""
+    """A face of a frame, as detected and smoothed (``place``). ``step``: seconds since it was last seen."""
 
     id: int
     state: FaceState
@@ -68,8 +67,7 @@ class Stream:
 
     Attributes:
         timings: Seconds that the stages of the last frame took: detect, crop, engine, smooth.
-        hidden: Faces that have been out of sight for less than ``max_gap``: as last seen, moved to where they should be
-            now.
+        hidden: Faces out of sight for less than ``max_gap``, as last seen, moved to where they should be now.
     """
 
     def __init__(
@@ -114,9 +112,7 @@ class Stream:
         return self._publish(self._recognize(self._prepare(image, time)))
 
     def read(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[Face]]]:
-        """Process all ``frames`` in order, with a higher throughput but a delay of one frame, which suits files.
-
-        While the model reads one frame, the faces of the next are searched for.
+        """Process all ``frames`` in order, two in parallel: higher throughput, but a delay of one frame. For files.
 
         Args:
             frames: Frames of a source.
@@ -125,8 +121,7 @@ class Stream:
             Each frame with the faces that ``update`` would return for it.
 
         Raises:
-            MienError: An engine fails; the message names the frame. What ``frames`` and ``update`` raise comes out
-                after the frames before it.
+            MienError: An engine fails; the message names the frame. Other errors come out after the frames before.
         """
         waiting: tuple[Frame, Future[_FrameResult]] | None = None
         failure: Exception | None = None
@@ -250,7 +245,7 @@ class Stream:
         return self._detector.detect(image, turned) if turned else self._detector.detect(image)
 
     def close(self) -> None:
-        """Do nothing, since a stream holds no resources; it exists so that ``with`` works."""
+        """Do nothing: a stream holds no resources. It exists so that ``with`` works."""
 
     def __enter__(self) -> Stream:
         return self

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import mien.sinks.fragmented_mp4
-from mien.sinks.fragmented_mp4 import GrowingMovie, Piece, read_piece
+from mien.sinks.fragmented_mp4 import GrowingMovie
+from mien.sinks.mp4_boxes import Piece, read_piece
 from mien.types import Image
 
 WIDE = 3

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.enrollment.votes import blends
 from mien.errors import InputError
 from mien.types import EXPRESSIONS
 from mien_train.data.compounds import parents
-
-SECOND, TOGETHER = 3, 8
-"""Votes of ten that the second expression, and both together, must have at least."""
 
 
 def class_names(compounds: tuple[str, ...]) -> tuple[str, ...]:
@@ -36,11 +34,3 @@ def labels_of_votes(
     for place, name in enumerate(compounds, start=len(EXPRESSIONS)):
         labels[blend & (pair == sorted(parents(name))).all(1)] = place
     return labels
-
-
-def blends(votes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """``votes`` (N, 10) counts -> ids of the two leading expressions, ascending (N, 2), and whether they blend."""
-    counts = votes[:, : len(EXPRESSIONS)]
-    leading = np.argsort(-counts, axis=1, kind="stable")[:, :2]
-    most = np.take_along_axis(counts, leading, axis=1)
-    return np.sort(leading, axis=1), (most[:, 1] >= SECOND) & (most.sum(1) >= TOGETHER)
