@@ -76,7 +76,7 @@ def test_a_clip_gives_more_examples_to_a_known_label(
     assert shell("grin", "--source", shots / "0.png", "--device", "cpu") == 0
     assert shell("grin", "--source", clip, "--device", "cpu", "--max-loss", "5") == 0
     card = Recognizer(device="cpu", precision="fp32", threads=1).card
-    assert len(load_personal("personal.npz", card).examples["grin"]) == 1 + enroll.FROM_CLIP
+    assert len(load_personal("personal.npz", card).examples["grin"]) == 1 + enroll.FRAMES_FROM_CLIP
 
 
 class Camera:

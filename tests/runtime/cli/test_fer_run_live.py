@@ -133,9 +133,9 @@ def test_a_face_that_the_detector_loses_for_a_moment_stays_hidden(
     calls = iter(range(1000))
     from mien.tracking.stream import Stream
 
-    find = Stream._find
+    find = Stream._detect
     monkeypatch.setattr(
-        Stream, "_find", lambda self, image, step: [] if next(calls) in (6, 7) else find(self, image, step)
+        Stream, "_detect", lambda self, image, step: [] if next(calls) in (6, 7) else find(self, image, step)
     )
     args = ["--source", clip, "--save", tmp_path / "o.mp4", "--blur", "--model", tiny_bundle, "--quiet"]
     assert run(parse_args(list(map(str, args)))) == 0

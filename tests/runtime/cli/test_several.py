@@ -100,7 +100,7 @@ def test_a_folder_and_its_folders(fer_run: Run, mixed: Path, tmp_path: Path) -> 
 
 def test_a_folder_with_pictures_in_its_folders_alone_says_how(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
-    with pytest.raises(SourceError, match="--recursive"):
+    with pytest.raises(SourceError, match="read its subfolders too"):
         open_source(tmp_path / "a")
 
 
