@@ -15,7 +15,8 @@ from mien.errors import InputError, SourceError
 from mien.sources.base import Source
 from mien.sources.connections import private, watch
 from mien.sources.decoders import TIMEOUT_SECONDS, Decoder, open_capture
-from mien.sources.live import Ended, Live, Shots
+from mien.sources.live import Live
+from mien.sources.live_reader import Ended, Shots
 from mien.sources.privacy import Secrets, escaped
 from mien.sources.snapshots import EVERY_SECONDS, open_snapshots
 from mien.sources.video import Video

@@ -9,7 +9,7 @@ import cv2
 
 from mien.errors import MienError, SourceError
 from mien.sources.decoders import Decoder
-from mien.sources.live import Shot, Shots
+from mien.sources.live_reader import Shot, Shots
 from mien.sources.privacy import Secrets
 
 MAX_MISSES = 3

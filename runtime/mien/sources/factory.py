@@ -17,7 +17,8 @@ from mien.sources.animation import open_still
 from mien.sources.base import POLL_SECONDS, Pictures, Source
 from mien.sources.connections import watch
 from mien.sources.folders import Listing, list_folder, list_glob
-from mien.sources.live import Live, Shot, Shots
+from mien.sources.live import Live
+from mien.sources.live_reader import Shot, Shots
 from mien.sources.pipelines import is_pipeline, open_pipeline
 from mien.sources.privacy import without_secrets
 from mien.sources.rotation import check_turn, turned

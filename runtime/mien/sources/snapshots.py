@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from mien.errors import SourceError
 from mien.sources.base import POLL_SECONDS
 from mien.sources.images import decode_image
-from mien.sources.live import Live, Shot, Shots
+from mien.sources.live import Live
+from mien.sources.live_reader import Shot, Shots
 from mien.sources.privacy import Secrets
 from mien.sources.web_files import fetch
 from mien.types import Image
