@@ -24,7 +24,7 @@ def face_jpeg(portrait: np.ndarray, label: int, seed: int) -> bytes:
 def write_split(folder: Path, split: str, portrait: np.ndarray, labels: list[int], seed: int, kind: str = "") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     images = [{"bytes": face_jpeg(portrait, label, seed + i), "path": None} for i, label in enumerate(labels)]
-    expression = [-1] * len(labels) if kind == "unlabeled" else labels
+    expression = [-1] * len(labels) if kind == "unlabelled" else labels
     columns: dict[str, object] = {"image": images, "expression": pa.array(expression, pa.int8())}
     if kind == "votes":  # nine for the class, one each for everything else
         columns["votes"] = [(1 + 9 * np.eye(10, dtype=int)[label]).tolist() for label in labels]

@@ -192,7 +192,7 @@ def test_ckplus(tmp_path: Path, portrait: np.ndarray) -> None:
 def test_a_folder_that_is_something_else_says_so(layout: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing in the layout"):
         convert(layout, tmp_path, tmp_path / "x.csv")
-    with pytest.raises(InputError, match="no folder"):
+    with pytest.raises(InputError, match="not a folder"):
         convert(layout, tmp_path / "none", tmp_path / "x.csv")
 
 

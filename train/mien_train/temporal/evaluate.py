@@ -25,7 +25,6 @@ GRID = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.25, 0.3, 0.4, 0.55)
 """Time constants in s that filters are tried with."""
 SMOOTHING = StreamOptions().smoothing
 RESAMPLES = 400
-Delays = NDArray[np.float64]
 
 
 def methods(net: TemporalNet, chosen: Sequences) -> tuple[dict[str, Filter], dict[str, float]]:
