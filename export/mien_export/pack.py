@@ -15,7 +15,7 @@ import numpy as np
 from mien.bundle import FILES, IR_FILES, Bundle, find_bundle
 from mien.bundle.card import CARD, ModelCard, read_card
 from mien.engines import Engine, load_engine
-from mien.engines.cores import processor
+from mien.engines.cores import int8_overflows, processor
 from mien.engines.golden import GOLDEN, golden_crops, golden_text
 from mien.errors import InputError, MienError, OutputError
 from mien.files import sha256
@@ -31,6 +31,8 @@ MOST = 512
 TOLERANCE = {"fp16": 0.01, "openvino fp32": 1e-3}
 """Largest difference of a probability from fp32 on ONNX Runtime, beyond which a file is wrong and not just imprecise.
 In float16 the packaged student differs by 0.0001 on average, and by more than 0.005 on one face of 9130."""
+
+OVERFLOW = "This processor has no VNNI, so OpenVINO's int8 overflows on it: pack this form on one that has"
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,11 @@ def pack(source: str | Path, out: Path, wanted: Wanted) -> tuple[list[Proof], Pa
         proofs = _artifacts(folder, faces, card, wanted)
         failed = [f"{proof.artefact}: {reason}" for proof in proofs for reason in proof.failures]
         if failed and not wanted.force:
+            openvino = any(reason.startswith("openvino int8") for reason in failed)
             raise ProofError(
-                "; ".join(failed) + ". Try --data with more or other faces, or a looser limit; --force writes it anyway"
+                "; ".join(failed)
+                + ". Try --data with more or other faces, or a looser limit; --force writes it anyway"
+                + (f". {OVERFLOW}" if openvino and int8_overflows() else "")
             )
         all_proofs = {
             **card.proofs,

@@ -16,6 +16,7 @@ import mien_export.pack
 from mien import Recognizer
 from mien.bundle import find_bundle
 from mien.bundle.card import read_card
+from mien.engines.cores import int8_overflows
 from mien.engines.golden import GOLDEN, check
 from mien.errors import EngineUnavailable, InputError, ModelInvalid, OutputError
 from mien_export.cli import main, parse_args, run
@@ -33,15 +34,23 @@ def conv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(conv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("openvino")
     out = tmp_path_factory.mktemp("whole") / "bundle"
-    pack(conv, out, Wanted(int8=True, half=True, openvino=True))
+    # Where OpenVINO's int8 overflows its proof fails, as it should.
+    pack(conv, out, Wanted(int8=True, half=True, openvino=True, force=int8_overflows()))
     return out
+
+
+@pytest.mark.skipif(not int8_overflows(), reason="int8 is exact on this processor")
+def test_a_proof_that_fails_for_want_of_vnni_says_so(conv: Path, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    with pytest.raises(ProofError, match=r"openvino int8: .* has no VNNI"):
+        pack(conv, tmp_path / "out", Wanted(int8=True, openvino=True))
 
 
 def test_every_form_is_proven_and_named_in_the_card(whole: Path) -> None:
     card = read_card(whole)
     assert set(card.proofs) == {"int8", "fp16", "openvino fp32", "openvino int8"}
     for name, proof in card.proofs.items():
-        assert proof["passed"], name
+        assert proof["passed"] or (int8_overflows() and name == "openvino int8"), name
         assert proof["faces"] > 10
         assert proof["origin"].endswith("views of one portrait")
         assert set(proof["speedup"]) == {"1", "2"}
@@ -58,6 +67,8 @@ def test_every_form_is_proven_and_named_in_the_card(whole: Path) -> None:
 
 @pytest.mark.parametrize("way", [("cpu", "int8"), ("cpu", "fp16"), ("openvino", "fp32"), ("openvino", "int8")])
 def test_every_form_runs(way: tuple[str, str], whole: Path, portrait: np.ndarray) -> None:
+    if way == ("openvino", "int8") and int8_overflows():
+        pytest.skip("OpenVINO's int8 overflows on this processor")
     recognizer = Recognizer(whole, device=way[0], precision=way[1], threads=1)
     (face,), (exact,) = (
         recognizer.predict(portrait),

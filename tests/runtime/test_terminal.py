@@ -16,7 +16,6 @@ from mien.types import Image
 MakeClip = Callable[..., Path]
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="shells and devices of Linux")
-PROGRAMS = {"run": "mien.cli", "doctor": "mien.cli.doctor", "enroll": "mien.cli.enroll"}
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def picture(tmp_path: Path, portrait: Image) -> Path:
 
 def shell(bundle: Path, args: object, rest: str, program: str = "run", **environment: str) -> tuple[int, str, str]:
     """Run a program by a shell, which redirects as ``rest`` says. Its exit code, output and errors."""
-    code = f'"{sys.executable}" -c "from {PROGRAMS[program]} import main; main()"'
+    code = f'"{sys.executable}" -c "from mien.cli.programs import fer_{program}; fer_{program}()"'
     line = f"{code} {args} --model '{bundle}' {rest}"
     command = ["bash", "-o", "pipefail", "-c", line]
     done = subprocess.run(command, capture_output=True, env={**os.environ, **environment}, timeout=90, check=False)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mien.engines import cores, has_library
-from mien.engines.cores import processor, read, usable_cores
+from mien.engines.cores import features, processor, read, usable_cores
 from mien.errors import LibraryBroken
 from mien.packages import ONNXRUNTIME, OPENCV, broken, check_opencv, clashes, installed
 
@@ -104,8 +104,7 @@ def _board() -> str | None:
 
 
 def _features() -> list[str] | str:
-    lines = (line.partition(":") for line in read("proc/cpuinfo").splitlines())
-    flags = {flag for key, _, value in lines if key.strip() in ("flags", "Features") for flag in value.split()}
+    flags = features()
     if not flags:
         return "not known (no list in /proc/cpuinfo)"
     return [usual for name, usual in FEATURES.items() if name in flags]

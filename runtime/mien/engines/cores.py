@@ -34,6 +34,17 @@ def read(path: str) -> str:
     return ""
 
 
+def features() -> set[str]:
+    """The processor's features by Linux's names; empty if the system does not list them."""
+    lines = (line.partition(":") for line in read("proc/cpuinfo").splitlines())
+    return {name for key, _, value in lines if key.strip() in ("flags", "Features") for name in value.split()}
+
+
+def int8_overflows() -> bool:
+    """Whether products of 8 bits are added in 16 here, and overflow: on x86 without VNNI."""
+    return "avx2" in features() and not {"avx512_vnni", "avx_vnni", "amx_int8"} & features()
+
+
 def processor() -> str:
     """The processor's name."""
     for line in read("proc/cpuinfo").splitlines():

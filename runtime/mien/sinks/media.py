@@ -176,7 +176,7 @@ class SaveVideo:
         self._left_out += self._waits
         if self._left_out and not self._live:
             log.warning(
-                "%s shows %g frames/s, so %d frames that came faster were left out; save as .mp4 or .mov to keep all",
+                "%s shows %g frames/s; frames that came faster were left out: %d; save as .mp4 or .mov to keep all",
                 self._path,
                 self._fps,
                 self._left_out,

@@ -143,7 +143,9 @@ def test_the_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pyt
     assert rows[0]["speed"] == 1
     ways = {(row["device"], row["precision"]) for row in rows}
     assert ways >= {("cpu", "fp32"), ("cpu", "int8")}
-    assert (("openvino", "int8") in ways) is has_library("openvino")
+    # On a processor where OpenVINO is wrong in int8 it is refused.
+    assert ("openvino", "int8") not in ways or has_library("openvino")
+    assert (("openvino", "fp32") in ways) is has_library("openvino")
     for row in rows:
         assert row["ms_per_crop"] == pytest.approx(row["median_ms"] / row["batch"], abs=1e-3)
         assert row["speed"] == pytest.approx(rows[0]["ms_per_crop"] / row["ms_per_crop"], rel=0.01)
@@ -346,12 +348,16 @@ def test_an_output_that_cannot_be_written_is_2_before_anything_is_measured(
 def test_a_disk_that_is_full_at_the_end_leaves_the_old_report(
     bench: Bench, model_only: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def full(path: Path, data: bytes) -> int:
-        raise OSError(28, "No space left on device")
+    real = Path.open
+
+    def full(path: Path, mode: str = "r", **more: object) -> object:
+        if "w" in mode:
+            raise OSError(28, "No space left on device")
+        return real(path, mode, **more)  # type: ignore[call-overload]
 
     path = tmp_path / "report.json"
     path.write_text("{}")
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "open", full)
     assert bench() == (1, {})
     assert sorted(tmp_path.glob("*report*")) == [path]
 

@@ -42,7 +42,7 @@ def stop(process: subprocess.Popen[str], number: int = signal.SIGINT) -> tuple[f
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
-    "where", [("running", "open_source"), ("running", "Recognizer"), ("recognizer", "select_backend")]
+    "where", [("cli.fer_run", "open_source"), ("cli.fer_run", "Recognizer"), ("recognizer", "select_backend")]
 )
 def test_a_stop_before_the_first_frame_costs_no_earlier_result(
     tiny_bundle: Path, tmp_path: Path, make_clip: MakeClip, where: tuple[str, str], number: int

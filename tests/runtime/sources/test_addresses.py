@@ -168,7 +168,7 @@ def test_a_recording_that_comes_slowly_ends_too(
     server: Server, tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is taken for a camera, as it takes its time; but one that would begin anew with the same is none."""
-    monkeypatch.setattr(asking, "SOON", 0.05)
+    monkeypatch.setattr(asking, "END_SECONDS", 0.05)
     data = endless_webm(make_clip(tmp_path / "a.mp4", frames=30))
     server.pages["/a.webm"] = Page(data, "video/webm", "chunked", pause=0.05, part=2048)
     with open_source(server.url("/a.webm")) as source:
@@ -210,7 +210,7 @@ def test_a_file_is_read_by_its_url(tmp_path: Path, make_clip: MakeClip, portrait
         (403, r"forbids it.*HTTP 403"),
         (404, r"has nothing there \(HTTP 404\); check the path|has nothing there; check the path \(HTTP 404"),
         (418, r"refuses it \(HTTP 418"),
-        (503, r"has trouble; try again later \(HTTP 503"),
+        (503, r"has an error; try again later \(HTTP 503"),
     ],
 )
 def test_what_the_server_refuses_is_said_in_words(server: Server, code: int, words: str) -> None:
@@ -400,7 +400,7 @@ def test_what_a_server_repeats_of_its_address_is_not_told() -> None:
     threading.Thread(target=httpd.serve_forever, daemon=True).start()
     try:
         for path, words in {
-            "/rtsp": "begins with rtsp:, which is not followed",
+            "/rtsp": "starts with rtsp:, which is not followed",
             "/round": "without end",
             "/login": "neither Basic nor Digest",
             "/echo": "HTTP 403 no /echo",

@@ -101,7 +101,7 @@ def test_in_a_folder_the_first_frame_is_read_and_said(
     expected = np.asarray(frames[0])[..., ::-1]  # type: ignore[call-overload]
     assert len(read) == 2
     assert all(np.abs(image.astype(int) - expected).mean() < 1 for image in read)
-    assert caplog.text.count("4 frames; only the first was read") == 2
+    assert caplog.text.count("4 frames, of which only the first was read") == 2
 
 
 def test_an_animation_is_read_once_and_a_broken_frame_is_named(portrait: Image, tmp_path: Path) -> None:

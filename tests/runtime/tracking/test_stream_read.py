@@ -56,18 +56,18 @@ def test_read_tells_what_update_tells(recognizer: Recognizer, frames: list[Frame
 def test_the_next_frame_is_looked_at_while_the_engine_reads(
     recognizer: Recognizer, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given, read = threading.Event(), recognizer._model.read
+    given, predict = threading.Event(), recognizer._model.predict
 
     def slow(crops: Image) -> list[Prediction]:
         assert given.wait(10), "the engine was waited for before the next frame was taken"
-        return read(crops)
+        return predict(crops)
 
     def source() -> Iterator[Frame]:
         yield frames[0]
         given.set()
         yield frames[1]
 
-    monkeypatch.setattr(recognizer._model, "read", slow)
+    monkeypatch.setattr(recognizer._model, "predict", slow)
     assert [frame.index for frame, _ in recognizer.stream().read(source())] == [0, 1]
 
 

@@ -385,9 +385,9 @@ def test_an_address_that_is_none_is_told(address: str) -> None:
 
 
 def test_an_address_that_cannot_be_had_is_told(live: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(OutputError, match=rf"port {live.port} is taken .* 0 for a free one"):
+    with pytest.raises(OutputError, match=rf"port {live.port} is used by another program.* 0 for a free one"):
         Client(f"127.0.0.1:{live.port}")
-    with pytest.raises(OutputError, match=r"203\.0\.113\.7 is no address of this machine"):
+    with pytest.raises(OutputError, match=r"203\.0\.113\.7 is not an address of this machine"):
         Client("203.0.113.7:0")
 
     def refuse(self: socket.socket, place: object) -> None:

@@ -39,7 +39,7 @@ class Show:
     """A camera that the portrait walks through, served from a thread until it is stopped."""
 
     def __init__(self, portrait: Image, address: str = "127.0.0.1:0", **options: Any):
-        self.name, self.state, self.dropped = "camera 0", "open", 0
+        self.name, self.state, self.dropped, self.fps = "camera 0", "open", 0, 25.0
         self.nobody = False
         self._portrait = portrait[::2, ::2]
         self._stop = threading.Event()
