@@ -23,12 +23,13 @@ from torchmetrics.functional import spearman_corrcoef
 
 from benchmarks.common import add_data, add_out, command_parser, heading, write_report
 from mien.bundle import find_bundle
-from mien.bundle.card import CARD, read_card
+from mien.bundle.card import CARD, card_from_dict, read_card
 from mien.types import EXPRESSIONS
 from mien_export.model_card import FILE, model_card
 from mien_train.data.sets import load_with_landmarks
 from mien_train.evaluation.metrics import bootstrap, expression_metrics
 from mien_train.evaluation.predict import Predictions, predict_teacher
+from mien_train.models.checkpoints import load_checkpoint
 from mien_train.teachers import load_teacher
 
 SETS = ("rafdb/test", "ferplus/test", "affectnet-subset/test", "affectnet-va/train", "cfee/test", "taiwan/test")
@@ -40,11 +41,6 @@ FAIRNESS = (
     "1,004 synthetic portraits (One Million Impressions, Peterson et al. 2022), grouped by what about 30 people each "
     "saw in them. They rated how happy the portraits look, and that is all the truth there is: a portrait rated above "
     "50 of 100 should be called happy. No other set names the gender, age or ethnicity of its faces. 95 % intervals."
-)
-MENDED = (
-    "This was the largest gap: closed smiles, of men most of all, were called contempt, which single annotators of one "
-    "set had taught. Faces without labels, which a reader of many raters' votes labelled, now teach that most such "
-    "smiles are happy."
 )
 ETHNICITIES = ("black", "white", "asian", "hispanic", "middle_eastern")
 
@@ -72,7 +68,7 @@ def write_card(portraits: dict[str, Any], folder: Path) -> None:
     low, high = (100 * bound for bound in told["interval"])
     about = (
         f"{FAIRNESS} Men are called happy {100 * told['mean']:+.1f} points [{low:+.1f}, {high:+.1f}] more often than "
-        f"women who smile as much. {MENDED}"
+        f"women who smile as much."
     )
     card = dataclasses.replace(card, fairness={"about": about, "by group": portraits["by group"]})
     (folder / CARD).write_text(card.to_json(), encoding="utf-8")
@@ -87,6 +83,9 @@ def measure(model: str, root: Path) -> dict[str, Any]:
     sets = {name: expression_metrics(item.probabilities(), item.expression) for name, item in known.items()}
     for name, item in known.items():
         sets[name]["kept"] = kept_at(all_classes(item), item.expression)
+    for name, error in fitted_on(model, sets).items():
+        sets[name] |= {"calibration_error": error, "kept": []}
+        sets[name]["intervals"].pop("calibration_error", None)
     rest = {
         name: interval_of(item.predicted_affect[item.expression == REST[name], 0])
         for name, item in made.items()
@@ -106,6 +105,19 @@ def measure(model: str, root: Path) -> dict[str, Any]:
         "happy, rated above 50, masculine less feminine": portraits["gap of happiness by gender"]["mean"],
     }
     return {"summary": summary, "sets": sets, "valence at rest": rest, "portraits": portraits}
+
+
+def fitted_on(model: str, sets: dict[str, Any]) -> dict[str, float]:
+    """Sets that the temperature was fitted on, which cannot be judged on them, and their calibration error by folds.
+
+    The card of a checkpoint or bundle has the error of each set: of these it is that of folds, and differs.
+    """
+    if Path(model).suffix == ".toml":
+        return {}
+    is_checkpoint = Path(model).suffix == ".pt"
+    card = card_from_dict(load_checkpoint(Path(model))["card"]) if is_checkpoint else find_bundle(model).card
+    told = {name: values["calibration_error"] for name, values in card.metrics.items() if name in sets}
+    return {name: error for name, error in told.items() if abs(error - sets[name]["calibration_error"]) > 0.01}
 
 
 def all_classes(item: Predictions) -> NDArray[np.float64]:
