@@ -60,15 +60,15 @@ def test_bundle_runs_and_agrees(checkpoint: Path, tmp_path: Path, portrait: np.n
 def test_parity_failure_writes_nothing_and_exits_3(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import mien_export.checkpoint as workshop
+    import mien_export.checkpoint as checkpoint
 
-    real = workshop.run_torch
+    real = checkpoint.run_torch
 
-    def wrong(model: workshop.Deployed, crops: np.ndarray) -> tuple[np.ndarray, ...]:
+    def wrong(model: checkpoint.Deployed, crops: np.ndarray) -> tuple[np.ndarray, ...]:
         expression, affect, embedding = real(model, crops)
         return expression + 2e-4, affect, embedding
 
-    monkeypatch.setattr(workshop, "run_torch", wrong)
+    monkeypatch.setattr(checkpoint, "run_torch", wrong)
     assert run(parse_args([str(checkpoint), "-o", str(tmp_path / "bundle")])) == 3
     assert "nothing written" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

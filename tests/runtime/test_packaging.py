@@ -1,4 +1,4 @@
-"""The sdist and the wheel built from it hold what a device needs, and nothing of a workshop."""
+"""The sdist and the wheel built from it hold what a device needs, and nothing of training."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The temporal encoder in the workshop: made-up sequences, the network, its training, filters and figures."""
+"""The temporal encoder in training: made-up sequences, the network, its training, filters and figures."""
 
 from __future__ import annotations
 
