@@ -29,7 +29,7 @@ PACKAGES = {
     "enrolling": [],
     "recognizer": [],
     "sources": [
-        "privacy", "stills", "stills.kinds", "stills.layout", "stills.packed", "stills.tags", "stills.jpeg",
+        "privacy", "boxes", "stills", "stills.kinds", "stills.layout", "stills.packed", "stills.tags", "stills.jpeg",
         "stills.png", "stills.webp", "stills.tiff", "stills.boxes", "stills.jpeg2000", "stills.pnm",
         "stills.bmp", "stills.heif", "stills.decoder", "stills.motion", "images", "folders", "timestamps",
         "base", "animation", "pixels", "decoders.geometry", "decoders.unwritten", "decoders.opencv",

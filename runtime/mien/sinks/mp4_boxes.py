@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from mien.sources.boxes import boxes
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -68,20 +70,6 @@ def table(kind: bytes, rows: Sequence[tuple[int, ...]], version: int = 0) -> byt
 def runs(values: Iterable[int]) -> list[tuple[int, int]]:
     """Run-length encoding: how often each value is repeated."""
     return [(len(list(same)), value) for value, same in groupby(values)]
-
-
-def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    place = 0
-    while place + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, place)
-        head = 8
-        if size == 1:
-            size, head = struct.unpack_from(">Q", data, place + 8)[0], 16
-        size = size or len(data) - place
-        if size < head:
-            raise ValueError("a box is smaller than its header")
-        yield kind, data[place + head : place + size]
-        place += size
 
 
 def find(data: bytes, *kinds: bytes) -> bytes:

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from fractions import Fraction
 
+from mien.sources.boxes import boxes as all_boxes
 from mien.sources.stills.kinds import brands
 from mien.sources.stills.layout import CUT_OFF, Layout, Unreadable, damaged
 
@@ -74,19 +75,13 @@ def _layout(data: bytes) -> Layout:
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    place = 0
-    while place + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, place)
-        head = 8
-        if size == 1:
-            size, head = struct.unpack_from(">Q", data, place + 8)[0], 16
-        size = size or len(data) - place
-        if size < head:
-            raise damaged("a box is smaller than its header")
-        if place + size > len(data):
-            raise Unreadable(CUT_OFF)
-        yield kind, data[place + head : place + size]
-        place += size
+    """Kind and body of each box of a picture, which must be complete."""
+    try:
+        yield from all_boxes(data, complete=True)
+    except EOFError:
+        raise Unreadable(CUT_OFF) from None
+    except ValueError as error:
+        raise damaged(str(error)) from None
 
 
 def _associations(table: bytes, wanted: int) -> list[int]:
