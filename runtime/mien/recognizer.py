@@ -82,9 +82,9 @@ class Recognizer(EnrollmentMixin):
         check_range(min_face, "min_face", min_face >= 0.0, "0 or a number of px")
         bundle = self._bundle = find_bundle(model)
         learned = None if personal is None else load_personal(personal, bundle.card)
+        excluded = check_exclude(exclude, (*bundle.card.labels, *(learned.labels if learned else ())))
         self._selection = select_backend(bundle, device, precision, threads)
         engine = open_backend(bundle, (self._selection.device, self._selection.precision), threads)
-        excluded = check_exclude(exclude, (*bundle.card.labels, *(learned.labels if learned else ())))
         self._model = ExpressionModel(bundle.card, engine, Labeling(min_confidence, excluded))
         if learned:
             self._model = self._model.with_personal(learned)

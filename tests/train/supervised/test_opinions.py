@@ -60,6 +60,8 @@ def test_a_resumed_run_learns_what_was_read_before(teacher: Path, data: Path, tm
     np.testing.assert_array_equal(with_opinions(student, sets, recipe, kept)[1].faces.soft, before)
     with pytest.raises(InputError, match="other training images"):
         with_opinions(student, [sets[0], sets[1].sample(5, 0)], recipe, kept)
+    with pytest.raises(InputError, match="another recipe"):
+        with_opinions(student, sets, replace(recipe, seed=recipe.seed + 1), kept)
 
 
 def test_raters_that_are_not_trained_on_are_refused(teacher: Path, data: Path, tmp_path: Path) -> None:

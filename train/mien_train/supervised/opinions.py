@@ -9,7 +9,8 @@ occurs in those sets.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from mien_train.data.batches import Faces, soft_targets
 from mien_train.evaluation.predict import predict
 from mien_train.models.student import Student
 from mien_train.recipe import Recipe
+from mien_train.settings import plain
 
 Matrix = NDArray[np.float32]
 CONTEMPT, HAPPINESS = EXPRESSIONS.index("contempt"), EXPRESSIONS.index("happiness")
@@ -31,6 +33,9 @@ MOST = 6000
 """Images of each set that the classifier learns from; more improve it little."""
 PENALTY = 5e-5
 """On the squared weights, for features that are standardized to a total variance of 1."""
+
+DECISIVE = ("data", "model", "crop", "seed")
+"""Parts of a recipe that the soft labels depend on."""
 
 
 class OpinionClassifier:
@@ -74,11 +79,14 @@ def with_opinions(student: Student, training: list[Faces], recipe: Recipe, path:
     """
     if not recipe.data.raters:
         return training
+    origin = json.dumps([plain(asdict(recipe)[part]) for part in DECISIVE], default=str)
     if not path.exists():
         labels = _read(student, training, recipe)
         with replacing(path) as aside:
-            np.savez_compressed(aside, **labels)  # type: ignore[arg-type]
+            np.savez_compressed(aside, recipe=origin, **labels)  # type: ignore[arg-type]
     with np.load(path) as stored:
+        if str(stored["recipe"]) != origin:
+            raise InputError(f"{path} was made by another recipe; remove it, or start in another --out")
         soft = [stored[_key(item)] for item in training]
     if [len(part) for part in soft] != [len(item.faces) for item in training]:
         raise InputError(f"{path} was made for other training images; remove it")
