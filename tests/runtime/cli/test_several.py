@@ -12,21 +12,13 @@ from typing import Any
 import cv2
 import pytest
 
-from mien.cli import parse_args, run
+from mien.cli import parse_args
 from mien.errors import InputError, SourceError
 from mien.sources.factory import open_source
 from mien.types import Image
 
 MakeClip = Callable[..., Path]
 Run = Callable[..., int]
-
-
-@pytest.fixture
-def fer_run(tiny_bundle: Path) -> Run:
-    def call(*args: object) -> int:
-        return run(parse_args([*map(str, args), "--model", str(tiny_bundle), "--threads", "1"]))
-
-    return call
 
 
 @pytest.fixture
