@@ -60,15 +60,15 @@ def test_bundle_runs_and_agrees(checkpoint: Path, tmp_path: Path, portrait: np.n
 def test_parity_failure_writes_nothing_and_exits_3(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import mien_export.checkpoint as checkpoint
+    import mien_export.checkpoint as module
 
-    real = checkpoint.run_torch
+    real = module.run_torch
 
-    def wrong(model: checkpoint.Deployed, crops: np.ndarray) -> tuple[np.ndarray, ...]:
+    def wrong(model: module.Deployed, crops: np.ndarray) -> tuple[np.ndarray, ...]:
         expression, affect, embedding = real(model, crops)
         return expression + 2e-4, affect, embedding
 
-    monkeypatch.setattr(checkpoint, "run_torch", wrong)
+    monkeypatch.setattr(module, "run_torch", wrong)
     assert run(parse_args([str(checkpoint), "-o", str(tmp_path / "bundle")])) == 3
     assert "nothing written" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
