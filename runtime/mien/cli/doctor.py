@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 
+from mien.cli.options import add_threads
 from mien.diagnostics.machine import Facts, Problems, libraries, machine
 from mien.engines import DEVICES, PRECISIONS
 from mien.terminal import say
@@ -33,14 +34,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--precision", choices=("auto", *PRECISIONS), default="auto", help="and this precision (default: auto)"
     )
-    parser.add_argument("--threads", metavar="N", type=int, help="threads of the model (default: all cores but one)")
+    add_threads(parser)
     parser.add_argument("--fresh", action="store_true", help="ignore what auto has measured before")
     parser.add_argument("--json", action="store_true", help="the same report as JSON")
     parser.add_argument("--version", action="version", version=f"mien {version('mien')}")
-    args = parser.parse_args(argv)
-    if args.threads is not None and args.threads < 1:
-        parser.error(f"--threads is {args.threads}; use 1 or more, or leave it out for all cores but one")
-    return args
+    return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -97,7 +97,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default="auto",
         help="number format in which the model is computed (default: auto)",
     )
-    how.add_argument("--threads", metavar="N", type=_threads, help="threads of the model (default: all cores but one)")
+    add_threads(how)
     how.add_argument("--personal", metavar="FILE", help="file of expressions that fer-enroll learned on this device")
     how.add_argument(
         "--min-face",
@@ -177,6 +177,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if args.token and not args.serve:
         parser.error("--token is for --serve")
     return args
+
+
+def add_threads(group: argparse._ActionsContainer) -> None:
+    """``--threads`` of every program that runs a model."""
+    words = "threads of the model (default: all cores but one)"
+    group.add_argument("--threads", metavar="N", type=_threads, help=words)
 
 
 def add_turning(group: argparse._ArgumentGroup) -> None:
