@@ -27,14 +27,13 @@ from mien.bundle.card import CARD, card_from_dict, read_card
 from mien.types import EXPRESSIONS
 from mien_export.model_card import FILE, model_card
 from mien_train.data.sets import load_with_landmarks
-from mien_train.evaluation.metrics import bootstrap, expression_metrics
+from mien_train.evaluation.metrics import bootstrap, expression_metrics, kept_at
 from mien_train.evaluation.predict import Predictions, predict_teacher
 from mien_train.models.checkpoints import load_checkpoint
 from mien_train.teachers import load_teacher
 
 SETS = ("rafdb/test", "ferplus/test", "affectnet-subset/test", "affectnet-va/train", "cfee/test", "taiwan/test")
 RATED = "omi/test"
-BOUNDS = (0.5, 0.7, 0.9)
 HAPPINESS, FEAR, ANGER, CONTEMPT = (EXPRESSIONS.index(name) for name in ("happiness", "fear", "anger", "contempt"))
 REST = {"cfee/test": 0, "taiwan/test": 0}
 FAIRNESS = (
@@ -82,9 +81,9 @@ def measure(model: str, root: Path) -> dict[str, Any]:
     known = {name: item.labeled() for name, item in made.items()}
     sets = {name: expression_metrics(item.probabilities(), item.expression) for name, item in known.items()}
     for name, item in known.items():
-        sets[name]["kept"] = kept_at(all_classes(item), item.expression)
-    for name, error in fitted_on(model, sets).items():
-        sets[name] |= {"calibration_error": error, "kept": []}
+        sets[name]["kept"] = kept_at(item.probabilities(every_class=True), item.expression)
+    for name, by_folds in fitted_on(model, sets).items():
+        sets[name] |= by_folds
         sets[name]["intervals"].pop("calibration_error", None)
     rest = {
         name: interval_of(item.predicted_affect[item.expression == REST[name], 0])
@@ -107,42 +106,25 @@ def measure(model: str, root: Path) -> dict[str, Any]:
     return {"summary": summary, "sets": sets, "valence at rest": rest, "portraits": portraits}
 
 
-def fitted_on(model: str, sets: dict[str, Any]) -> dict[str, float]:
-    """Sets that the temperature was fitted on, which cannot be judged on them, and their calibration error by folds.
+def fitted_on(model: str, sets: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sets that the temperature was fitted on, and what the card of the checkpoint or bundle tells of them.
 
-    The card of a checkpoint or bundle has the error of each set: of these it is that of folds, and differs.
+    A model cannot be judged on them. The card's figures are those of folds, and so its calibration error differs.
     """
     if Path(model).suffix == ".toml":
         return {}
     is_checkpoint = Path(model).suffix == ".pt"
     card = card_from_dict(load_checkpoint(Path(model))["card"]) if is_checkpoint else find_bundle(model).card
-    told = {name: values["calibration_error"] for name, values in card.metrics.items() if name in sets}
-    return {name: error for name, error in told.items() if abs(error - sets[name]["calibration_error"]) > 0.01}
-
-
-def all_classes(item: Predictions) -> NDArray[np.float64]:
-    """Probabilities of all eight classes (N, 8), as the runtime gives them whatever the set."""
-    logits = item.logits.astype(np.float64) / item.temperature
-    weights = np.exp(np.nan_to_num(logits - np.nanmax(logits, axis=1, keepdims=True), nan=-np.inf))
-    return np.asarray(weights / weights.sum(1, keepdims=True))
-
-
-def kept_at(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> list[dict[str, float]]:
-    """Share of the faces that keep a label at each ``min_confidence``, how many of those are right, and what their
-    confidence promises."""
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
-    rows = []
-    for bound in BOUNDS:
-        kept = confidence >= bound
-        values = (kept.mean(), right[kept].mean(), confidence[kept].mean()) if kept.any() else (0.0, np.nan, np.nan)
-        names = ("labelled", "accuracy", "promised")
-        rows.append({"min_confidence": bound, **{n: round(float(v), 3) for n, v in zip(names, values, strict=True)}})
-    return rows
+    return {
+        name: {"calibration_error": told["calibration_error"], "kept": told.get("kept", [])}
+        for name, told in card.metrics.items()
+        if name in sets and abs(told["calibration_error"] - sets[name]["calibration_error"]) > 0.01
+    }
 
 
 def smiles(item: Predictions, rated: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
     """What is said of portraits that people rated: by how happy they look, and by who is seen."""
-    probabilities = all_classes(item)
+    probabilities = item.probabilities(every_class=True)
     label, valence, happy = probabilities.argmax(1), item.predicted_affect[:, 0].astype(np.float64), rated["happy"]
     bands = {f"rated {a} to {b}": (happy >= a) & (happy <= b) for a, b in ((30, 60), (45, 60), (45, 75))}
     figures: dict[str, Any] = {

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from benchmarks.common import TEST_SETS, add_data, add_model, add_out, command_parser, heading, write_report
 from mien.bundle import find_bundle
 from mien.engines import load_engine
 from mien_export.calibration_faces import read_faces
 from mien_export.proof import outputs
+from mien_train.evaluation.metrics import kept_at
 
 BOUNDS = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -34,28 +33,11 @@ def main() -> None:
         faces = read_faces([str(args.data / f"{name}-*.parquet")], bundle.card.crop, 0)
         probabilities, _ = outputs(engine, faces.crops)
         known = faces.expression >= 0
-        report[name] = rows(probabilities[known], faces.expression[known])
+        report[name] = kept_at(probabilities[known], faces.expression[known], BOUNDS)
         print(name)
         for row in report[name]:
             print("  " + "  ".join(f"{key} {value}" for key, value in row.items()))
     write_report(args.out, report)
-
-
-def rows(probabilities: np.ndarray, truth: np.ndarray) -> list[dict[str, float]]:
-    """All eight classes may be given, also those that a set does not have."""
-    confidence, label = probabilities.max(axis=1), probabilities.argmax(axis=1)
-    made = []
-    for bound in BOUNDS:
-        kept = confidence >= bound
-        made.append(
-            {
-                "min_confidence": bound,
-                "labelled": round(float(kept.mean()), 3),
-                "accuracy": round(float((label[kept] == truth[kept]).mean()), 3),
-                "promised": round(float(confidence[kept].mean()), 3),
-            }
-        )
-    return made
 
 
 if __name__ == "__main__":

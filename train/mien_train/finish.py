@@ -21,7 +21,7 @@ from mien_train.data.sets import load_sets, load_with_landmarks
 from mien_train.evaluation.calibrate import fit_temperature, held_out_temperature
 from mien_train.evaluation.evaluate import Evaluation, count_macs, fit_affect_head, test_predictions
 from mien_train.evaluation.kept_affect import keep_affect
-from mien_train.evaluation.metrics import calibration_error, expression_metrics
+from mien_train.evaluation.metrics import calibration_error, expression_metrics, kept_at
 from mien_train.evaluation.predict import Predictions, predict
 from mien_train.models.checkpoints import load_student, save_checkpoint
 from mien_train.models.student import Student
@@ -90,6 +90,7 @@ def finish(path: Path, root: Path | None, changes: tuple[str, ...] = ()) -> Eval
     tests = {name: _deployed(predictions, labels) for name, predictions in tests.items()}
     for name, predictions in tests.items():
         figures[name] = expression_metrics(predictions.probabilities(), predictions.expression)
+        figures[name]["kept"] = kept_at(predictions.probabilities(every_class=True), predictions.expression)
     card = ModelCard(
         name=f"mien-{recipe.model.backbone.replace('tf_', '').replace('_', '-')}-{recipe.crop.size}",
         version=version("mien"),

@@ -12,6 +12,7 @@ from mien_train.evaluation.metrics import (
     concordance,
     confusion,
     expression_metrics,
+    kept_at,
 )
 from mien_train.evaluation.predict import Predictions
 
@@ -145,3 +146,24 @@ def test_concordance_is_zero_where_nothing_varies() -> None:
     truth = np.random.default_rng(0).uniform(-1, 1, (20, 2)).astype(np.float32)
     assert concordance(truth, truth) == pytest.approx([1, 1])
     assert concordance(np.zeros_like(truth), truth).tolist() == [0, 0]
+
+
+def test_what_a_least_confidence_leaves() -> None:
+    confidence = np.array([0.4, 0.55, 0.75, 0.95])
+    probabilities = np.zeros((4, 8))
+    probabilities[:, 0], probabilities[:, 1:] = confidence, ((1 - confidence) / 7)[:, None]
+    half, most, none = kept_at(probabilities, np.array([0, 1, 0, 0]), (0.5, 0.7, 0.99))
+    assert half == {"min_confidence": 0.5, "labelled": 0.75, "accuracy": 0.667, "promised": 0.75}
+    assert (most["labelled"], most["accuracy"], most["promised"]) == (0.5, 1.0, 0.85)
+    assert none["labelled"] == 0
+    assert np.isnan(none["accuracy"])
+
+
+def test_the_runtime_gives_classes_that_a_set_lacks() -> None:
+    """A set of seven classes is scored over its seven, but a face of it can be called the eighth on a device."""
+    logits = np.zeros((2, 8), np.float32)
+    logits[:, 7] = 3
+    empty = np.zeros((2, 2), np.float32)
+    made = Predictions(logits, empty, empty, np.ones((2, 1), np.float32), np.array([0, 1]), empty)
+    assert made.probabilities()[0, 7] == 0
+    assert made.probabilities(every_class=True)[0].argmax() == 7

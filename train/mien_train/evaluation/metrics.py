@@ -24,6 +24,8 @@ from mien.types import EXPRESSIONS
 BINS = 15
 COUNT = len(EXPRESSIONS)
 RESAMPLES = 400
+BOUNDS = (0.5, 0.7, 0.9)
+"""Values of ``min_confidence`` that figures are given for."""
 
 
 def bootstrap(statistic: Callable[[Tensor], Tensor], count: int, resamples: int = RESAMPLES) -> NDArray[np.float64]:
@@ -87,6 +89,21 @@ def confusion(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> 
 def calibration_error(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
     """Expected calibration error (Naeini et al. 2015), 15 equal bins of the top probability."""
     return float(_calibration(torch.from_numpy(probabilities), torch.from_numpy(labels)))
+
+
+def kept_at(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], bounds: tuple[float, ...] = BOUNDS
+) -> list[dict[str, float]]:
+    """Share of the faces that keep a label at each ``min_confidence``, how many of those are right, and what their
+    confidence promises. NaN where none is kept."""
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    rows = []
+    for bound in bounds:
+        kept = confidence >= bound
+        values = (kept.mean(), right[kept].mean(), confidence[kept].mean()) if kept.any() else (0.0, np.nan, np.nan)
+        names = ("labelled", "accuracy", "promised")
+        rows.append({"min_confidence": bound, **{n: round(float(v), 3) for n, v in zip(names, values, strict=True)}})
+    return rows
 
 
 def _calibration(probabilities: Tensor, labels: Tensor) -> Tensor:

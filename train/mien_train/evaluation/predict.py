@@ -36,12 +36,14 @@ class Predictions:
     def classes(self) -> NDArray[np.int64]:
         return np.unique(self.expression[self.expression >= 0])
 
-    def probabilities(self, *, calibrated: bool = True) -> NDArray[np.float64]:
-        """Softmax over the classes of the set, (N, 8), 0 for the others."""
+    def probabilities(self, *, calibrated: bool = True, every_class: bool = False) -> NDArray[np.float64]:
+        """Softmax over the classes of the set, (N, 8), 0 for the others. ``every_class``: over all classes that the
+        network knows, as the runtime gives them whatever the set."""
         logits = self.logits.astype(np.float64)
         if calibrated:
             logits = logits / self.temperature
-        logits[:, np.isin(np.arange(logits.shape[1]), self.classes, invert=True)] = -np.inf
+        if not every_class:
+            logits[:, np.isin(np.arange(logits.shape[1]), self.classes, invert=True)] = -np.inf
         logits[np.isnan(logits)] = -np.inf  # a class that a teacher does not know
         weights = np.exp(logits - logits.max(1, keepdims=True))
         return np.asarray(weights / weights.sum(1, keepdims=True))
