@@ -1,11 +1,11 @@
 # A student to package, from data to figures. Each target skips what exists; an interrupted training goes on where it was.
-# The packaged one is that of NAME=distill-s; broad-s, which goes on from it, is to be next.
+# The chain: labels-s, labels-m and lite0 teach distill-s; broad-s goes on from it; both teach broad-distill-s.
 #   make weights FACES=...    teachers, their outputs and the student, in runs/: hours on a CPU
 #   make package FACES=...    the student as runtime/mien/models/student: INT8, exemplars, temporal encoder, model card
 #   make figures FACES=...    the figures of README and model card that belong to it
 FACES ?= $(MIEN_DATA)
 RUNS ?= runs
-NAME ?= broad-s
+NAME ?= broad-distill-s
 STUDENT := runtime/mien/models/student
 TRAIN = $(DEV)/bin/fer-train
 EXPORT = $(DEV)/bin/fer-export
@@ -39,12 +39,18 @@ $(RUNS)/teacher.toml: $(RUNS)/labels-s/student.png $(RUNS)/labels-m/student.png 
 $(RUNS)/distill-s/student.png: $(RUNS)/teacher.toml
 	$(TRAIN) distill --recipe distill-s -o $(@D) --data $(FACES) --precision bf16 --resume
 
-# What broad-s goes on from.
-$(RUNS)/distill-s/bundle/card.json: $(RUNS)/distill-s/student.png
+$(RUNS)/%-s/bundle/card.json: $(RUNS)/%-s/student.png
 	$(EXPORT) $(<D)/student.pt -o $(@D)
 
 $(RUNS)/broad-s/student.png: $(RUNS)/distill-s/bundle/card.json
 	$(TRAIN) run broad-s -o $(@D) --data $(FACES) --resume
+
+$(RUNS)/broad-teacher.toml: $(RUNS)/distill-s/bundle/card.json $(RUNS)/broad-s/bundle/card.json
+	cp train/mien_train/recipes/teachers/broad.toml $@
+	$(TRAIN) cache $@ -o $(RUNS)/broad-teacher --data $(FACES) $(TRAINED) diffusionfer/train expw/train unlabelled/train
+
+$(RUNS)/broad-distill-s/student.png: $(RUNS)/broad-teacher.toml
+	$(TRAIN) distill --recipe broad-distill-s -o $(@D) --data $(FACES) --resume
 
 package: weights
 	$(EXPORT) $(RUNS)/$(NAME)/student.pt -o $(RUNS)/s-bundle --int8 --faces 2500 \

@@ -93,16 +93,17 @@ def calibration_error(probabilities: NDArray[np.float64], labels: NDArray[np.int
 
 def kept_at(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], bounds: tuple[float, ...] = BOUNDS
-) -> list[dict[str, float]]:
+) -> list[dict[str, float | None]]:
     """Share of the faces that keep a label at each ``min_confidence``, how many of those are right, and what their
-    confidence promises. NaN where none is kept."""
+    confidence promises. None where no face keeps one."""
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
-    rows = []
+    rows: list[dict[str, float | None]] = []
     for bound in bounds:
         kept = confidence >= bound
-        values = (kept.mean(), right[kept].mean(), confidence[kept].mean()) if kept.any() else (0.0, np.nan, np.nan)
-        names = ("labelled", "accuracy", "promised")
-        rows.append({"min_confidence": bound, **{n: round(float(v), 3) for n, v in zip(names, values, strict=True)}})
+        row: dict[str, float | None] = {"min_confidence": bound, "labelled": round(float(kept.mean()), 3)}
+        for name, values in (("accuracy", right[kept]), ("promised", confidence[kept])):
+            row[name] = round(float(values.mean()), 3) if kept.any() else None
+        rows.append(row)
     return rows
 
 
