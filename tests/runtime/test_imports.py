@@ -23,7 +23,7 @@ PACKAGES = {
     "align": [],
     "bundle": ["card"],
     "engines": ["cores", "ort", "ov", "trt_plan", "trt", "golden", "selection", "graph"],
-    "enrollment": ["votes", "neutral", "reference_faces", "classes", "storage", "fitting", "learn"],
+    "enrollment": ["votes", "neutral", "reference_faces", "classes", "storage", "fitting", "judging", "learn"],
     "vision": ["frames", "orientation", "detector", "expression", "examples"],
     "tracking": ["options", "tracker", "smoothing", "face_state", "temporal", "offline", "stream"],
     "enrolling": [],

@@ -26,7 +26,7 @@ TRAINING = {
     ],
     "continual": [
         "classes", "recipe", "folders", "sets", "network", "features", "memory", "learner", "figures", "compare",
-        "fewshot", "plot", "explain", "commands", "cli",
+        "fewshot", "plot", "explain_plot", "explain", "commands", "cli",
     ],
     "finish": [],
     "cli": [],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -16,7 +17,7 @@ from mien.engines import DEVICES
 from mien.enrollment.classes import Personal
 from mien.enrollment.learn import MAX_EXAMPLES, MAX_LOSS
 from mien.enrollment.storage import load_personal, save_personal
-from mien.errors import InputError, MienError
+from mien.errors import EnrolmentRefused, InputError, MienError
 from mien.recognizer import Recognizer
 from mien.sinks.paths import check_output
 from mien.sources.base import Source
@@ -118,11 +119,23 @@ def _learn(args: argparse.Namespace) -> str:
     if args.neutral:
         rest = recognizer.enroll_neutral(pictures, skip_faceless=True)
         looks = max(rest.probabilities, key=rest.probabilities.__getitem__)
-        result = f"at rest: {looks} {rest.probabilities[looks]:.0%}{_affect(rest.affect)}; subtracted from now on"
+        say(f"at rest: {looks} {rest.probabilities[looks]:.0%}{_affect(rest.affect)}; subtracted from now on")
     else:
-        result = str(recognizer.enroll(args.label, pictures, max_loss=args.max_loss / 100, skip_faceless=True))
+        report = recognizer.enroll(args.label, pictures, max_loss=args.max_loss / 100, skip_faceless=True)
+        say(str(report))
+        _confirm(report.doubts)
     save_personal(recognizer.personal, path)
-    return f"{result}\nwritten: {path.absolute()}; use it with: fer-run --personal {path}"
+    return f"written: {path.absolute()}; use it with: fer-run --personal {path}"
+
+
+def _confirm(doubts: Sequence[str]) -> None:
+    """Tell what is doubtful before it is saved. At a terminal, ask; EnrolmentRefused unless the answer is yes."""
+    for doubt in doubts:
+        tell(f"note: {doubt}")
+    if doubts and sys.stdin.isatty() and sys.stderr.isatty():
+        tell("save it all the same? [y/N]")
+        if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
+            raise EnrolmentRefused("nothing was saved")
 
 
 def _change(args: argparse.Namespace) -> str:

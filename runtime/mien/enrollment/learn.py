@@ -4,26 +4,26 @@ cost."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mien.enrollment.classes import Examples, Personal, check_label
 from mien.enrollment.fitting import Fitter, Values
+from mien.enrollment.judging import LEAST_RECOGNISED, each_alone, judge, mistaken_for, wide_enough, won
 from mien.enrollment.reference_faces import Exemplars
 from mien.errors import EnrolmentRefused, InputError
 
 MAX_LOSS = 0.01
 """Default limit of the accuracy on basic expressions that all learned classes together may cost."""
 MAX_CLASSES, MAX_EXAMPLES = 32, 256
-MIN_EXAMPLES_TO_JUDGE = 8
-"""With fewer examples, their agreement cannot be judged."""
 MIN_AGREEMENT = 0.85
 """Average share of basic faces that a held-out example must exceed in likeness to the class. Examples drawn at random
 reach 0.8, compound expressions 0.9 and more."""
 MAX_CLAIMED_SHARE = 0.4
 """Share of its examples that another learned class may claim; of two identical classes each claims half."""
+MAX_CLASS_LOSS = 0.05
+"""Accuracy that a single basic class may lose before that is said."""
 DUPLICATE_DISTANCE = 0.02
 """Examples closer than this, in standard deviations per direction, are the same picture."""
 
@@ -33,10 +33,12 @@ class Enrolment:
     """The result of learning ``label``, and its cost.
 
     ``examples``: how many the class has now. ``skipped``: pictures without a face. ``recognised``: the share of its
-    examples that now get its label; with MIN_EXAMPLES_TO_JUDGE examples or more, each is judged by a fit to others.
+    examples that get its label by fits that have not seen them (a single example is judged by its own fit).
     ``basic_before`` and ``basic_after``: accuracy on packaged faces with basic expressions. ``losses``: accuracy that
     each basic class loses. ``agreement``: the average share of basic faces that an example exceeds in likeness to the
     class, None for few examples. ``weak``: classes learned before of which no example is recognized any more.
+    ``mistaken``: by label, the share of its examples that would get another one. ``enough``: where the class cannot be
+    told apart, the least ``max_loss`` with which it could be, if there is one.
     """
 
     label: str
@@ -48,11 +50,42 @@ class Enrolment:
     losses: Mapping[str, float]
     agreement: float | None
     weak: tuple[str, ...] = ()
+    mistaken: Mapping[str, float] = field(default_factory=dict)
+    enough: float | None = None
 
     @property
     def loss(self) -> float:
         """Accuracy that the basic classes lose to all learned ones together: 0.01 is a percentage point."""
         return self.basic_before - self.basic_after
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What cannot be told apart, in a sentence each, with what helps. Empty if nothing is known to be wrong."""
+        found = []
+        if self.examples == 1:
+            found.append(f"one picture cannot show how surely {self.label!r} will be recognized; give five or more")
+        elif self.recognised < LEAST_RECOGNISED:
+            alike = ", ".join(f"{share:.0%} of its examples look like {name}" for name, share in self.mistaken.items())
+            found.append(f"{self.label!r} cannot be told apart: {alike}; {self._help}")
+        worst = max(self.losses, key=self.losses.__getitem__)
+        if self.losses[worst] > MAX_CLASS_LOSS:
+            found.append(
+                f"{100 * self.losses[worst]:.0f} of 100 faces of {worst} lose that label; more pictures help, or a "
+                "smaller loss (max_loss, --max-loss)"
+            )
+        found += [
+            f"{name!r}, learned before, is recognized in none of its examples any more; remove one of the two, or give "
+            "more pictures of both"
+            for name in self.weak
+        ]
+        return tuple(found)
+
+    @property
+    def _help(self) -> str:
+        if self.enough is None:
+            return "more and clearer pictures may help"
+        cost = f"{100 * self.enough:g}"
+        return f"more pictures may help, or a larger loss (max_loss={self.enough:g}, --max-loss {cost})"
 
     def __str__(self) -> str:
         worst = max(self.losses, key=self.losses.__getitem__)
@@ -84,26 +117,30 @@ def learn(
     sides = {name: fitter.inputs(held) for name, held in examples.items()}
     _check_free(label, sides, count - len(new), fitter.basic)
     fits = fitter.fit_all(sides)
-    scores, rivals, agreement = _judge(fitter, sides, fits, label)
+    scores, rivals, agreement = judge(fitter, sides, fits, label)
     if agreement is not None and agreement < MIN_AGREEMENT:
         raise EnrolmentRefused(
             f"the {count} examples of {label!r} do not agree: basic faces look as much like it as they do. Give "
             "examples of one expression, or enroll different ones under separate names"
         )
     _check_apart(label, scores, rivals)
-    known = _won(fitter, sides[label], scores, rivals)
+    known = won(fitter, sides[label], scores, rivals)
     if not known.any():
         basic = personal.basic[int(np.exp(sides[label][:, : fitter.basic]).mean(axis=0).argmax())]
+        enough = wide_enough(exemplars, sides, label, max_loss)
+        wider = "allow a larger loss" + ("" if enough is None else f" (--max-loss {100 * enough:g} is enough)")
         raise EnrolmentRefused(
             f"{label!r} looks too much like {basic}: none of its examples would be recognized while the basic "
             f"expressions lose no more than {100 * max_loss:g} points{' to all that is learned' * bool(rivals)}. Give "
-            "more or clearer examples, or allow a larger loss"
+            f"more or clearer examples, or {wider}"
         )
+    scores = each_alone(fitter, sides, label, scores)
+    known = won(fitter, sides[label], scores, rivals)
     weak = tuple(
         name
         for name in before
         if name != label
-        and not _won(
+        and not won(
             fitter, sides[name], sides[name] @ fits[name], {k: sides[name] @ v for k, v in fits.items() if k != name}
         ).any()
     )
@@ -126,6 +163,8 @@ def learn(
         losses=losses,
         agreement=agreement,
         weak=weak,
+        mistaken=mistaken_for(personal.basic, sides[label], scores, rivals),
+        enough=wide_enough(exemplars, sides, label, max_loss) if known.mean() < LEAST_RECOGNISED else None,
     )
     return learned, report
 
@@ -141,34 +180,8 @@ def _check_free(label: str, sides: Mapping[str, Values], old: int, basic: int) -
                 raise InputError(f"example {i + 1} of {label!r} is an example of {name!r} already; {remedy}")
 
 
-def _judge(
-    fitter: Fitter, sides: Mapping[str, Values], fits: Mapping[str, Values], label: str
-) -> tuple[Values, dict[str, Values], float | None]:
-    """The score (N,) of each example of a class, the scores that the other classes give it, and how well the examples
-    agree. If there are enough examples, two fits are used, each of which saw one half of them."""
-    mine = sides[label]
-    scores = {name: mine @ fitted for name, fitted in fits.items()}
-    if len(mine) < MIN_EXAMPLES_TO_JUDGE:
-        return scores.pop(label), scores, None
-    ranks = np.zeros(len(mine))
-    for half in (0, 1):
-        seen = np.arange(len(mine)) % 2 == half
-        again = fitter.fit_all({**sides, label: mine[seen]})
-        for name, fitted in again.items():
-            scores[name][~seen] = mine[~seen] @ fitted
-        basic = np.sort(fitter.lead(fitter.judged[fitter.right], again[label]))
-        ranks[~seen] = np.searchsorted(basic, fitter.lead(mine[~seen], again[label])) / len(basic)
-    return scores.pop(label), scores, float(ranks.mean())
-
-
-def _won(fitter: Fitter, rows: Values, scores: Values, rivals: Mapping[str, Values]) -> NDArray[np.bool_]:
-    """Which examples would get the label of their class."""
-    best = np.max([rows[:, : fitter.basic].max(axis=1), *rivals.values()], axis=0)
-    return np.asarray(scores > best)
-
-
 def _check_apart(label: str, scores: Values, rivals: Mapping[str, Values]) -> None:
-    """EnrolmentRefused if another learned class claims so many examples that the two cannot be text apart."""
+    """EnrolmentRefused if another learned class claims so many examples that the two cannot be told apart."""
     for name, theirs in rivals.items():
         if (theirs > scores).mean() > MAX_CLAIMED_SHARE:
             raise EnrolmentRefused(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -111,13 +113,52 @@ def test_a_camera_counts_down_before_it_takes_pictures(
     assert shell("grin", "--camera", "0", "--shots", "2", "--countdown", "1", "--device", "cpu") == 0
     assert camera.closed
     said = capsys.readouterr().err.splitlines()
-    assert said == ["hold the expression in 1 ...", "picture 1 of 2", "picture 2 of 2"]
+    assert said[:3] == ["hold the expression in 1 ...", "picture 1 of 2", "picture 2 of 2"]
     assert learned() == ("grin",)
 
 
 def test_a_camera_on_its_side_is_turned(shell: Callable[..., int], portrait: Image, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "lying.png"), np.rot90(portrait))
     assert shell("grin", "--source", tmp_path / "lying.png", "--rotate", "90", "--flip", "--device", "cpu") == 0
+    assert learned() == ("grin",)
+
+
+class Terminal:
+    """A person who gives one answer."""
+
+    def __init__(self, answer: str):
+        self.answer = answer
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self) -> str:
+        assert not Path("personal.npz").exists(), "asked before it is saved"
+        return self.answer
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1), ("", 1)])
+def test_at_a_terminal_doubts_are_asked_about_before_anything_is_saved(
+    shell: Callable[..., int], shots: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    answer: str, code: int,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert shell("grin", "--source", shots / "0.png", "--device", "cpu") == code
+    said = capsys.readouterr().err
+    assert "note: one picture cannot show how surely 'grin' will be recognized" in said
+    assert "save it all the same? [y/N]" in said
+    assert Path("personal.npz").exists() == (code == 0)
+
+
+def test_away_from_a_terminal_doubts_are_told_and_nothing_is_asked(
+    shell: Callable[..., int], shots: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    assert shell("grin", "--source", shots / "0.png", "--device", "cpu") == 0
+    said = capsys.readouterr().err
+    assert "note: one picture" in said
+    assert "save it" not in said
     assert learned() == ("grin",)
 
 

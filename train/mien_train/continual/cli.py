@@ -35,6 +35,7 @@ def add_continual(commands: Any) -> None:
     see = commands.add_parser("explain", help="where in a face a student looks for each class (Grad-CAM)")
     see.add_argument("student", help="checkpoint (.pt; of continual, too), bundle folder, or default")
     see.add_argument("picture", type=Path)
+    see.add_argument("--grid", action="store_true", help="each compound in a row with its two basic expressions")
     see.add_argument("-o", "--out", type=Path, default=Path("explained.png"), help="(default: explained.png)")
 
 
@@ -78,7 +79,7 @@ def run_learning(args: argparse.Namespace) -> int:
 def run_explain(args: argparse.Namespace) -> int:
     from mien_train.continual.explain import explain
 
-    for name, probability in explain(args.student, args.picture, args.out).items():
+    for name, probability in explain(args.student, args.picture, args.out, grid=args.grid).items():
         print(f"{name:24s} {probability:.3f}")
     print(f"wrote {args.out}")
     return 0

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
-import cv2
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from captum.attr import LayerAttribution, LayerGradCam
@@ -24,9 +18,8 @@ from mien.sources.factory import open_source
 from mien.sources.images import read_image
 from mien.types import EXPRESSIONS, Floats, Image
 from mien.vision.detector import load_detector
+from mien_train.continual.explain_plot import draw_all, draw_grid
 from mien_train.continual.network import all_blocks, load_grown
-
-COLUMNS = 5
 
 
 class _Classes(nn.Module):
@@ -66,45 +59,30 @@ def maps(backbone: nn.Module, head: nn.Linear, layer: nn.Module, face: Image) ->
     return probability.numpy(), large[:, 0].detach().numpy()
 
 
-def explain(model: str, picture: Path, out: Path) -> dict[str, float]:
+def likeness(first: Floats, second: Floats) -> float:
+    """Correlation of two maps, 1 where they are alike; NaN where one of them is the same everywhere."""
+    flat = np.ptp(first) == 0 or np.ptp(second) == 0
+    return float("nan") if flat else float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+
+
+def explain(model: str, picture: Path, out: Path, *, grid: bool = False) -> dict[str, float]:
     """Draw the map of every class over the largest face of ``picture``, the basic ones first, then the compounds that
     the model has learned. -> probability by class.
 
-    The probabilities are a softmax over all classes and not calibrated. Raises InputError where there is no face,
-    SourceError for a file that is not a picture, OutputError where ``out`` cannot be written.
+    With ``grid`` each compound has a row, in which it stands beside the two basic expressions that make it up.
+
+    The probabilities are a softmax over all classes and not calibrated. Raises InputError where there is no face, or
+    for a grid of a model without compounds, SourceError for a file that is not a picture, OutputError where ``out``
+    cannot be written.
     """
     check_output(str(out), open_source(picture))
     student, recipe, head, names = load_grown(model)
+    if grid and len(names) == len(EXPRESSIONS):
+        raise InputError("this model has learned no compounds to draw beside the basic expressions; leave out --grid")
     face = face_of(read_image(picture), recipe.crop)
     all_blocks(student)  # raises for a backbone of another kind
     # The layer before the pooling: coarse, but its cells add up to the logit (Zhou et al. 2016), unlike a finer
     # layer's.
     probability, heat = maps(student.backbone, head, student.backbone.get_submodule("bn2"), face)
-    write_whole(out, _drawn(face, names, probability, heat))
+    write_whole(out, (draw_grid if grid else draw_all)(face, names, probability, heat))
     return {name: float(value) for name, value in zip(names, probability, strict=True)}
-
-
-def _drawn(face: Image, names: tuple[str, ...], probability: Floats, heat: NDArray[np.float32]) -> bytes:
-    """A PNG: the face, then a map for each class, the basic ones first. Bright areas speak most for the class."""
-    basic = len(EXPRESSIONS)
-    groups = [range(basic), range(basic, len(names))]
-    rows = [list(group)[k : k + COLUMNS] for group in groups for k in range(0, len(group), COLUMNS)]
-    figure, axes = plt.subplots(
-        len(rows), COLUMNS + 1, figsize=(2.1 * (COLUMNS + 1), 2.45 * len(rows)), squeeze=False, layout="constrained"
-    )
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for line, row in enumerate(rows):
-        if row[0] in (0, basic):
-            axes[line, 0].imshow(face)
-            axes[line, 0].set_title("compound" if row[0] == basic else "basic", fontsize=9)
-        for axis, place in zip(axes[line, 1:], row, strict=False):
-            peak = float(heat[place].max())
-            axis.imshow(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cmap="gray", vmin=0, vmax=255)
-            axis.imshow(heat[place], cmap="inferno", alpha=0.55, vmin=0, vmax=max(peak, 1e-6))
-            note = "" if peak > 0 else ", nothing speaks for it"
-            axis.set_title(f"{names[place]}\n{100 * probability[place]:.1f} %{note}", fontsize=8)
-    memory = io.BytesIO()
-    figure.savefig(memory, dpi=110, format="png")
-    plt.close(figure)
-    return memory.getvalue()
