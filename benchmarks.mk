@@ -46,7 +46,8 @@ benchmark-held-out: $(DEV)/installed
 
 # CARD=--card writes what was found into the packaged model card, too.
 benchmark-strangers: $(DEV)/installed
-	$(BENCHMARK).accuracy.strangers default $(wildcard $(RUNS)/broad-s/student.pt) --data $(FACES) $(CARD)
+	$(BENCHMARK).accuracy.strangers default $(wildcard $(RUNS)/distill-s/bundle $(RUNS)/broad-s/student.pt) \
+	    --data $(FACES) $(CARD)
 
 benchmark-robustness: $(DEV)/installed
 	$(BENCHMARK).accuracy.robustness --data $(FACES) $(CARD)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mien.cli import parse_args, run
 from mien.sources.base import Source
 from mien.sources.factory import open_source
 from mien.types import Affect, Expression, Face, Image
@@ -35,6 +36,16 @@ def make_clip(portrait: Image) -> ClipMaker:
         return path
 
     return make
+
+
+@pytest.fixture
+def fer_run(tiny_bundle: Path) -> Callable[..., int]:
+    """``fer_run("--demo")`` -> exit code, with the tiny bundle on the processor."""
+
+    def call(*args: object) -> int:
+        return run(parse_args([*map(str, args), "--model", str(tiny_bundle), "--threads", "1", "--device", "cpu"]))
+
+    return call
 
 
 @pytest.fixture

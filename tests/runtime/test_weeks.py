@@ -1,4 +1,4 @@
-"""What a process that runs for weeks must not do: grow, leave threads or files behind, hang, or hide a crash."""
+"""What a process that runs for weeks must not do: grow, leave threads or files behind, or hang when it is to end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import csv
 import gc
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,34 +15,18 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import pytest
+from run_outputs import everything
+from waiting import wait_for
 
-from mien.cli import parse_args, run
-from mien.engines.ort import OrtEngine
-from mien.errors import SourceError
 from mien.recognizer import Recognizer
 from mien.sources.factory import open_source
 from mien.types import Detection, Image
 
 MakeClip = Callable[..., Path]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-
-
-@pytest.fixture
-def fer_run(tiny_bundle: Path) -> Callable[..., int]:
-    def call(*args: object) -> int:
-        return run(parse_args([*map(str, args), "--model", str(tiny_bundle), "--threads", "1", "--device", "cpu"]))
-
-    return call
-
-
-def everything(folder: Path) -> list[object]:
-    names = {"--json": "a.jsonl", "--csv": "a.csv", "--save": "a.mp4", "--summary": "sum.json"}
-    return [word for name, file in names.items() for word in (name, folder / file)]
 
 
 def private_memory() -> int:
@@ -148,134 +131,3 @@ def test_sigterm_ends_a_live_run_with_all_it_has(
         assert len(list(source)) >= frames  # in real time: frames that were dropped are filled up
     assert json.loads((out / "sum.json").read_text())["frames"] == frames
     assert {path.name for path in out.iterdir()} == {"a.jsonl", "a.csv", "a.mp4", "sum.json", "sum.png"}
-
-
-@pytest.mark.parametrize("loop", [[], ["--loop"]], ids=["file", "live"])
-@pytest.mark.parametrize("which", ["detector", "student"])
-@pytest.mark.parametrize("error", [RuntimeError("out of memory"), MemoryError("no memory"), KeyError("x")], ids=repr)
-def test_an_engine_call_that_raises_is_told_and_ends_it(
-    fer_run: Callable[..., int],
-    tmp_path: Path,
-    make_clip: MakeClip,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    loop: list[str],
-    which: str,
-    error: Exception,
-) -> None:
-    clip = make_clip(tmp_path / "in.mp4", frames=30, size=(96, 54), fps=100)
-    (tmp_path / "out").mkdir()
-    works, lines_file = OrtEngine.run, tmp_path / "out" / "a.jsonl"
-
-    def fail(engine: OrtEngine, batch: Image) -> Any:
-        # The student takes crops of 112 px; its first call is the trial with a blank one.
-        meant = (batch.shape[1:3] == (112, 112)) == (which == "student")
-        if meant and lines_file.exists() and lines_file.read_bytes().count(b"\n") > 4:
-            raise error
-        return works(engine, batch)
-
-    monkeypatch.setattr(OrtEngine, "run", fail)
-    threads = set(threading.enumerate())
-    assert fer_run("--source", clip, *loop, *everything(tmp_path / "out")) == 1
-    err = capsys.readouterr().err
-    assert re.match(r"fer-run: error: onnxruntime/cpu( fp32)? failed on frame \d", err)
-    assert str(error) in err
-    assert err.count("\n") == 1
-    wait_for(lambda: not set(threading.enumerate()) - threads)
-    lines = (tmp_path / "out" / "a.jsonl").read_text().split("\n")
-    assert all(json.loads(line)["track"] for line in lines[:-1])
-    assert len(lines) > 3
-    assert lines[-1] == ""
-    with open_source(tmp_path / "out" / "a.mp4") as source:
-        assert len(list(source)) >= len(lines) - 1
-    assert json.loads((tmp_path / "out" / "sum.json").read_text())["frames"] == len(lines) - 1
-
-
-@pytest.mark.parametrize("error", [cv2.error("bad stream"), MemoryError("no memory"), RuntimeError("codec")], ids=repr)
-def test_what_the_decode_thread_raises_comes_out(
-    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    count = []
-
-    def fail(image: Image) -> Image:
-        count.append(image)
-        if len(count) == 5:
-            raise error
-        return image
-
-    monkeypatch.setattr("mien.sources.decoders.opencv.as_bgr", fail)
-    threads = set(threading.enumerate())
-    seen = []
-    with (
-        open_source(make_clip(tmp_path / "in.mp4", frames=20)) as source,
-        pytest.raises((SourceError, type(error)), match=str(error)),
-    ):
-        seen += list(iter_into(source, seen))
-    assert len(seen) == 4
-    wait_for(lambda: not set(threading.enumerate()) - threads)
-
-
-def iter_into(source: Any, seen: list[Any]) -> list[Any]:
-    for frame in source:
-        seen.append(frame)
-    return []
-
-
-def test_a_decoder_that_fails_under_fer_run_is_told(
-    fer_run: Callable[..., int],
-    tmp_path: Path,
-    make_clip: MakeClip,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    def fail(image: Image) -> Image:
-        raise cv2.error("bad stream")
-
-    monkeypatch.setattr("mien.sources.decoders.opencv.as_bgr", fail)
-    assert fer_run("--source", make_clip(tmp_path / "in.mp4", frames=20), "--json", tmp_path / "a.jsonl") == 2
-    err = capsys.readouterr().err
-    assert err.startswith("fer-run: error: ")
-    assert "bad stream" in err
-    assert err.count("\n") == 1
-
-
-def test_two_streams_of_one_recognizer_survive_the_crash_of_a_third(
-    tiny_bundle: Path, portrait: Image, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An engine error in one thread is raised there, and leaves no lock behind for the others."""
-    recognizer = Recognizer(tiny_bundle, device="cpu", threads=1)
-    works, bad = OrtEngine.run, threading.local()
-
-    def fail(engine: OrtEngine, batch: Image) -> Any:
-        if getattr(bad, "now", False):
-            raise RuntimeError("out of memory")
-        return works(engine, batch)
-
-    monkeypatch.setattr(OrtEngine, "run", fail)
-    results: dict[int, Any] = {}
-
-    def work(number: int) -> None:
-        with recognizer.stream() as stream:
-            try:
-                for i in range(12):
-                    bad.now = number == 1 and i == 6
-                    results[number] = [face.track_id for face in stream.update(portrait, i / 25)]
-            except RuntimeError as error:
-                results[number] = str(error)
-                bad.now = False
-                results[3] = [face.track_id for face in stream.update(portrait, 1.0)]  # the stream itself goes on
-
-    workers = [threading.Thread(target=work, args=(number,)) for number in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(30)
-    assert not any(worker.is_alive() for worker in workers)
-    assert results == {0: [1], 1: "out of memory", 2: [1], 3: [1]}
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.01)
