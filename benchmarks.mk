@@ -9,6 +9,7 @@
 #   make benchmark-precisions FACES=...     what FP16 and INT8 lose, on every engine
 #   make benchmark-networks FACES=...       trained students side by side, and against their teacher
 #   make benchmark-enrollment FACES=...     expressions learned on the device, what could be reached, how long it takes
+#   make benchmark-gradcam FACES=...        whether a compound looks where its two basic expressions do
 #   make benchmark-temporal FACES=...       the temporal encoder against filters, and what it costs
 #   make benchmark-training FACES=...       comparisons of continual, few-shot and semi-supervised training
 #   make benchmark-speed FACES=...          all of the next six
@@ -33,10 +34,11 @@ RESULTS := benchmarks/results
 
 .NOTPARALLEL:
 .PHONY: $(shell sed -n 's/^\#   make \(benchmark-[a-z-]*\).*/\1/p' benchmarks.mk) \
-    benchmark-encoder benchmark-temporal-speed benchmark-personal benchmark-ceiling benchmark-enroll-time
+    benchmark-encoder benchmark-temporal-speed benchmark-personal benchmark-ceiling benchmark-cfee \
+    benchmark-action-units benchmark-enroll-time
 
 benchmark-accuracy: benchmark-held-out benchmark-strangers benchmark-uncertain benchmark-robustness benchmark-clip
-benchmark-enrollment: benchmark-personal benchmark-ceiling benchmark-enroll-time
+benchmark-enrollment: benchmark-personal benchmark-ceiling benchmark-cfee benchmark-action-units benchmark-enroll-time
 benchmark-temporal: benchmark-encoder benchmark-temporal-speed
 benchmark-speed: benchmark-latency benchmark-sizes benchmark-overhead benchmark-realtime benchmark-pipeline benchmark-install
 benchmark-reliability: benchmark-fuzz benchmark-kills benchmark-soak benchmark-decoders benchmark-turned
@@ -72,6 +74,16 @@ benchmark-personal: $(DEV)/installed
 
 benchmark-ceiling: $(DEV)/installed
 	$(BENCHMARK).enrollment.ceiling --data $(FACES)
+
+benchmark-cfee: $(DEV)/installed
+	$(BENCHMARK).enrollment.cfee --data $(FACES)
+
+benchmark-action-units: $(DEV)/installed
+	$(BENCHMARK).enrollment.action_units --data $(FACES)
+
+# The checkpoint of fer-train continual --recipe cfee, where there is one.
+benchmark-gradcam: $(DEV)/installed
+	$(BENCHMARK).accuracy.gradcam $(firstword $(wildcard $(RUNS)/cfee/continual.pt) default) --data $(FACES)
 
 benchmark-enroll-time: $(DEV)/installed
 	$(BENCHMARK).enrollment.enroll_time

@@ -58,7 +58,8 @@ package: weights
 	$(EXPORT) $(RUNS)/s-bundle -o $(STUDENT) --int8 --keep-ranges --faces 3000 \
 	    --data $(patsubst %,'$(FACES)/%-*.parquet',$(HELD_OUT))
 	$(EXPORT) default -o $(STUDENT) \
-	    --exemplars '$(FACES)/ferplus/validation-*.parquet' '$(FACES)/affectnet-subset/validation-*.parquet'
+	    --exemplars '$(FACES)/ferplus/validation-*.parquet' '$(FACES)/affectnet-subset/validation-*.parquet' \
+	    '$(FACES)/cfee/train-*.parquet'
 	$(TRAIN) temporal -o $(RUNS)/temporal --data $(FACES) --resume
 	$(EXPORT) default -o $(STUDENT) --temporal $(RUNS)/temporal/temporal.pt
 	cp $(STUDENT)/MODEL_CARD.md MODEL_CARD.md
