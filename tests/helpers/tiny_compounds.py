@@ -49,8 +49,22 @@ def write_ferplus(root: Path, split: str, portrait: np.ndarray, each: int, seed:
     pq.write_table(pa.table(columns), root / "ferplus" / f"{split}-00000-of-00001.parquet")
 
 
+def write_named(root: Path, name: str, portrait: np.ndarray, each: int, seed: int) -> None:
+    """A set such as ``cfee/train`` whose column ``category`` names the compounds; half of its faces are of one
+    person, half of another."""
+    labels = list(range(len(NAMES))) * each
+    columns = {
+        "image": [{"bytes": tinted(portrait, label, seed + i), "path": None} for i, label in enumerate(labels)],
+        "expression": pa.array([label if label < len(EXPRESSIONS) else -1 for label in labels], pa.int8()),
+        "category": [NAMES[label] for label in labels],
+        "person": pa.array([seed + i % 2 for i in range(len(labels))], pa.int16()),
+    }
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), root / f"{name}-00000-of-00001.parquet")
+
+
 def write_cfee(folder: Path, portrait: np.ndarray, people: int = 8) -> Path:
-    """Neutral, fear, sadly angry (11), fearfully surprised (15), and one that has no two parents (22)."""
+    """Neutral, fear, sadly angry (11), fearfully surprised (15), and awed (22)."""
     for person in range(100, 100 + people):
         for place, code in enumerate(("01", "04", "11", "15", "22")):
             path = folder / "01-04" / "Images1" / f"{code}_{person}_{person * 7}.jpg"

@@ -10,13 +10,14 @@ from tiny_compounds import COMPOUNDS, NAMES, votes_for, write_cfee, write_rafdb
 from tiny_data import write_split
 
 from mien.errors import InputError
-from mien_train.continual.classes import class_names, labels_of_votes
+from mien_train.continual.classes import class_names, labels_of_names, labels_of_votes
 from mien_train.continual.figures import course, new_at_loss, summary
 from mien_train.continual.folders import pictures_of
 from mien_train.continual.memory import Memory, herding, psmr
 from mien_train.continual.recipe import ClassesRecipe, ContinualRecipe, MemoryRecipe, load_continual
 from mien_train.continual.sets import load_labeled, load_learning
 from mien_train.data.compounds import COMPOUNDS as KNOWN
+from mien_train.data.compounds import KNOWN as EVERY
 from mien_train.losses.continual import continual_loss, gamma_at
 from mien_train.settings import build
 
@@ -37,6 +38,19 @@ def test_a_blend_of_votes_is_a_compound_only_where_both_are_clear() -> None:
     majority = np.where(votes[:, :8].max(1) > 5, votes[:, :8].argmax(1), -1)
     made = labels_of_votes(votes, majority, ("fearfully surprised",))
     assert dict(zip(rows, made.tolist(), strict=True)) == {name: label for name, (_, label) in rows.items()}
+
+
+def test_a_hundred_votes_count_as_ten() -> None:
+    anger, disgust = 6, 5
+    votes = np.zeros((2, 10), int)
+    votes[0, [anger, disgust]] = 62, 35
+    votes[1, [anger, disgust]] = 80, 20  # two of ten are too few
+    assert labels_of_votes(votes, np.array([-1, 6]), ("hatred", "angrily disgusted")).tolist() == [9, 6]
+
+
+def test_names_give_the_compounds_of_a_recipe_and_no_other() -> None:
+    names = ["angry", "hatred", "awed", None, "sadly angry"]
+    assert labels_of_names(names, np.array([6, -1, -1, 0, -1]), ("sadly angry", "hatred")).tolist() == [6, 9, -1, 0, 8]
 
 
 def test_every_made_up_vote_gives_its_class() -> None:
@@ -61,7 +75,7 @@ def test_cfee_is_split_by_person_and_read_by_its_codes(tmp_path: Path, portrait:
     assert not people["train"] & people["test"]
     assert len(people["train"] | people["test"]) == 8
     names = {p.path.name[:2]: p.name for pictures in sides.values() for p in pictures}
-    assert names == {"01": "neutral", "04": "fear", "11": "sadly angry", "15": "fearfully surprised"}
+    assert names == {"01": "neutral", "04": "fear", "11": "sadly angry", "15": "fearfully surprised", "22": "awed"}
     made = load_labeled(str(folder / "train"), COMPOUNDS, None)
     assert sorted(set(made.label.tolist())) == [0, 4, 8, 9]
     assert made.item.faces.expression[made.label >= 8].tolist() == [-1] * int((made.label >= 8).sum())
@@ -190,6 +204,12 @@ def test_the_packaged_recipe_reads() -> None:
     assert build(ContinualRecipe, made.to_dict()) == made
 
 
+def test_the_recipe_of_cfee_has_all_its_compounds_and_nobody_twice() -> None:
+    made = load_continual("cfee")
+    assert sorted(made.classes.compounds) == sorted(EVERY)
+    assert not set(made.classes.train) & set(made.classes.test)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -201,6 +221,8 @@ def test_the_packaged_recipe_reads() -> None:
         ("learn.precision=fp8", "must be no or bf16"),
         ("learn.speed=3", "unknown key learn.speed"),
         ("seed.more=1", "seed is a value, not a table"),
+        ("learn.views=1", "learn.views must be 2 or more"),
+        ("classes.split=people", "classes.split must be sets or images"),
         ("classes.compounds=['glad']", "unknown compound 'glad'"),
     ],
 )

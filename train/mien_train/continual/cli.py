@@ -16,7 +16,10 @@ def add_continual(commands: Any) -> None:
     learn.add_argument("--compare", action="store_true", help="against its rivals, over orders of the classes")
     learn.add_argument("--orders", type=int, default=10, help="of --compare (default: 10)")
     learn.add_argument(
-        "--methods", nargs="+", metavar="METHOD", help="of --compare (default: all; a wrong one lists them)"
+        "--methods",
+        nargs="+",
+        metavar="METHOD",
+        help="of --compare (default: all; a wrong one lists them); METHOD:KEY=VALUE,... has its own settings",
     )
     few = commands.add_parser("fewshot", help="the same from a handful of examples, tested on all classes")
     few.add_argument("--shots", type=int, nargs="+", default=[5, 3, 1], help="examples a class (default: 5 3 1)")
@@ -50,8 +53,10 @@ def run_learning(args: argparse.Namespace) -> int:
         raise InputError("--orders must be 1 or more")
     use_threads(args.threads)
     recipe = load_continual(args.recipe, tuple(args.set))
+    if recipe.classes.split == "images" and not (args.command == "continual" and args.compare):
+        raise InputError("classes.split = 'images' is for fer-train continual --compare")
     if args.command == "continual" and args.compare:
-        compare.check_methods(methods := tuple(args.methods or METHODS))
+        compare.check_methods(methods := tuple(args.methods or METHODS), recipe)
     if args.command == "fewshot":
         most = len(recipe.classes.compounds)
         counts = args.new or sorted({min(3, most), most})

@@ -14,7 +14,9 @@ import torch
 
 from mien.bundle import find_bundle
 from mien_train.continual import compare, fewshot
+from mien_train.continual.by_class import by_class
 from mien_train.continual.classes import class_names
+from mien_train.continual.compare import OURS
 from mien_train.continual.features import Bank, make_bank
 from mien_train.continual.learner import METHODS, Learner
 from mien_train.continual.network import Tail, cut, grown_state
@@ -25,8 +27,6 @@ from mien_train.loop.precision import warn_of_emulation
 from mien_train.models.checkpoints import save_checkpoint
 from mien_train.models.from_onnx import is_bundle, load_trained
 from mien_train.models.student import Student
-
-OURS, PLAIN, CHANCE = "psmr+kd", "fine-tuning", "random+kd"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +55,8 @@ def prepare(model: str, recipe: ContinualRecipe, root: Path | None, out: Path) -
     compare.guard(out / "recipe.json", {"checkpoint": digest, **recipe.to_dict()})
     parts, tests = load_learning(recipe.classes, recipe.seed, root)
     folder, precision = out / "features", recipe.learn.precision
-    bank = make_bank(cutter, parts, made_by.crop, precision, mirrored=True, folder=folder)
-    test = make_bank(cutter, tests, made_by.crop, precision, mirrored=False, folder=folder)
+    bank = make_bank(cutter, parts, made_by.crop, precision, views=recipe.learn.views, folder=folder)
+    test = make_bank(cutter, tests, made_by.crop, precision, views=1, folder=folder)
     return Setup(student, state, cutter[1], bank, test)
 
 
@@ -79,18 +79,14 @@ def continual(
 ) -> dict[str, Any]:
     """Compare the methods, and write ``continual.json``, ``.md`` and ``.png`` into ``out``. -> the report."""
     runs = compare.compare(setup.basic, setup.bank, setup.test, recipe, methods, orders, out / "runs")
-    label = setup.test.label
+    label, names = setup.test.label, class_names(recipe.classes.compounds)
     table = compare.table_of(runs, label)
-    pairs = [(OURS, PLAIN, True), (OURS, CHANCE, True), (OURS, CHANCE, False), (OURS, "psmr", False)]
     report = {
         **_about(setup, recipe, command),
         "orders": orders,
         "methods": table,
-        "differences": {
-            f"{a} - {b}, {'new' if new else 'basic'}": compare.difference(runs[a], runs[b], label, new=new)
-            for a, b, new in pairs
-            if a in runs and b in runs
-        },
+        "differences": compare.differences(runs, label) if OURS in runs else {},
+        "classes": {method: by_class(several, label, names) for method, several in runs.items()},
     }
     (out / "continual.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     (out / "continual.md").write_text(compare.as_markdown(table))

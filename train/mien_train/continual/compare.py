@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,18 @@ from tqdm import tqdm
 
 from mien.errors import InputError
 from mien.files import replacing
-from mien.types import EXPRESSIONS
 from mien_train.continual.classes import class_names
 from mien_train.continual.features import Bank
-from mien_train.continual.figures import accuracy, course, interval, new_at_loss, summary
-from mien_train.continual.learner import METHODS, Learner
+from mien_train.continual.figures import BASIC, accuracy, at_loss, course, interval, summary
+from mien_train.continual.folds import sides
+from mien_train.continual.learner import Learner
 from mien_train.continual.network import Tail
 from mien_train.continual.recipe import ContinualRecipe
+from mien_train.continual.variants import file_of, variant_of
 
-BASIC = len(EXPRESSIONS)
+OURS = "psmr+kd"
+LIMITS = {"2 points": 0.02, "3 points": 0.03}
+"""Methods are compared where the basic classes lose so much."""
 THIN = 3
 """Between the first and the last class only one basic face in so many is tested, to save time."""
 
@@ -30,12 +35,16 @@ THIN = 3
 class Run:
     """``stages`` (T + 1, N): predictions after 0, 1, ... new classes, -1 where a face was not tested; ``order`` (T,):
     indices of the new classes; ``images`` (T + 1,): how many are kept of earlier classes; ``logits`` (N, 8 + T) at the
-    end, without caution."""
+    end, without caution, NaN where a face was not tested."""
 
     stages: NDArray[np.int64]
     order: NDArray[np.int64]
     images: NDArray[np.int64]
     logits: NDArray[np.float32]
+
+
+End = Callable[[Run, NDArray[np.int64]], NDArray[np.int64]]
+"""Which predictions of a run on the faces with these labels are compared."""
 
 
 def order_of(recipe: ContinualRecipe, number: int) -> list[int]:
@@ -52,17 +61,25 @@ def thinned(bank: Bank) -> NDArray[np.int64]:
 
 
 def one_run(basic: Tail, bank: Bank, test: Bank, recipe: ContinualRecipe, method: str, number: int) -> Run:
-    """One method, one order of the classes."""
+    """One method, perhaps with settings of its own, and one order of the classes."""
+    variant = variant_of(method, recipe)
     names, order = class_names(recipe.classes.compounds), order_of(recipe, number)
-    learner = Learner(basic, bank, recipe, METHODS[method], number)
-    some, every = thinned(test), np.arange(len(test.label))
+    bank, every = sides(bank, test, recipe, number)
+    learner = Learner(basic, bank, variant.recipe, variant.method, number)
+    some = np.intersect1d(thinned(test), every)
     stages, images = np.full((len(order) + 1, len(test.label)), -1), [learner.remembered]
-    stages[0] = test.taught[0].argmax(1).numpy()
-    for t, label in enumerate(order, start=1):
-        learner.learn(names[label], label)
-        rows = every if t == len(order) else some
-        stages[t, rows], logits = learner.predict(test, rows)
-        images.append(learner.remembered)
+    stages[0, every] = test.taught[0].argmax(1).numpy()[every]
+    if variant.method.at_once:
+        learner.learn_together([names[label] for label in order], order)
+        images += [learner.remembered] * len(order)
+    else:
+        for t, label in enumerate(order, start=1):
+            learner.learn(names[label], label)
+            if t < len(order):
+                stages[t, some], _ = learner.predict(test, some)
+            images.append(learner.remembered)
+    logits = np.full((len(test.label), len(learner.classes)), np.nan, np.float32)
+    stages[-1, every], logits[every] = learner.predict(test, every)
     return Run(stages, np.array(order), np.array(images), logits)
 
 
@@ -70,13 +87,13 @@ def compare(
     basic: Tail, bank: Bank, test: Bank, recipe: ContinualRecipe, methods: tuple[str, ...], orders: int, folder: Path
 ) -> dict[str, list[Run]]:
     """Every method over every order, except for what is in ``folder`` already."""
-    check_methods(methods)
+    check_methods(methods, recipe)
     folder.mkdir(parents=True, exist_ok=True)
     runs: dict[str, list[Run]] = {method: [] for method in methods}
     with tqdm(total=orders * len(methods), unit="run", mininterval=5.0) as bar:
         for number in range(orders):
             for method in methods:
-                path = folder / f"{method}-{number}.npz"
+                path = folder / f"{file_of(method)}-{number}.npz"
                 if not path.is_file():
                     run = one_run(basic, bank, test, recipe, method, number)
                     stages, logits = run.stages.astype(np.int8), run.logits.astype(np.float16)
@@ -89,11 +106,10 @@ def compare(
     return runs
 
 
-def check_methods(methods: tuple[str, ...]) -> None:
-    """Raises InputError for an unknown method."""
+def check_methods(methods: tuple[str, ...], recipe: ContinualRecipe) -> None:
+    """Raises InputError for an unknown method, or settings that it cannot have."""
     for method in methods:
-        if method not in METHODS:
-            raise InputError(f"unknown method {method!r}; they are {', '.join(METHODS)}")
+        variant_of(method, recipe)
 
 
 def guard(path: Path, recipe: dict[str, Any]) -> None:
@@ -125,26 +141,57 @@ def table_of(runs: dict[str, list[Run]], label: NDArray[np.int64]) -> dict[str, 
 
 
 def _figures(run: Run, label: NDArray[np.int64]) -> dict[str, float]:
-    basic = list(range(BASIC))
-    classes = np.array(basic + run.order.tolist())
-    before = accuracy(run.stages[0], label, basic)
-    at_loss = {"new_at_2_points": new_at_loss(run.logits, classes, label, before)}
-    return {**summary(run.stages, label, run.order.tolist()), **at_loss}
+    equal = {}
+    for name, limit in LIMITS.items():
+        predicted = ends_at_loss(run, label, limit)
+        asked = predicted >= 0
+        figure = accuracy(predicted[asked], label[asked], run.order.tolist())
+        equal[f"new_at_{name.replace(' ', '_')}"] = figure
+    return {**summary(run.stages, label, run.order.tolist()), **equal}
 
 
-def share_right(runs: list[Run], label: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(N,): the share of the orders in which each face was right at the end."""
-    return np.asarray(np.mean([run.stages[-1] == label for run in runs], axis=0))
+def ends(run: Run, label: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N,) predictions at the end, -1 where a face was not tested."""
+    return run.stages[-1]
+
+
+def ends_at_loss(run: Run, label: NDArray[np.int64], limit: float) -> NDArray[np.int64]:
+    """The same with the caution at which the basic classes lose at most ``limit``."""
+    rows, basic = np.flatnonzero(run.stages[-1] >= 0), list(range(BASIC))
+    before = accuracy(run.stages[0, rows], label[rows], basic)
+    predicted = np.full(len(label), -1)
+    predicted[rows] = at_loss(run.logits[rows], np.array(basic + run.order.tolist()), label[rows], before, limit)
+    return predicted
+
+
+def share_right(runs: list[Run], label: NDArray[np.int64], end: End = ends) -> NDArray[np.float64]:
+    """(N,): the share of the orders in which each face was right at the end, of those in which it was tested."""
+    last = np.array([end(run, label) for run in runs])
+    return np.asarray((last == label).sum(0) / np.maximum((last >= 0).sum(0), 1))
 
 
 def difference(
-    first: list[Run], second: list[Run], label: NDArray[np.int64], *, new: bool = True
+    first: list[Run], second: list[Run], label: NDArray[np.int64], *, new: bool = True, end: End = ends
 ) -> dict[str, float | list[float]]:
     """Accuracy on the new (or the basic) classes of ``first`` minus that of ``second``, over the same orders and faces,
     with its 95 % interval over the faces."""
     rows = (label >= BASIC) == new
-    gap = (share_right(first, label) - share_right(second, label))[rows]
+    gap = (share_right(first, label, end) - share_right(second, label, end))[rows]
     return {"mean": round(float(gap.mean()), 4), "interval": interval(gap)}
+
+
+def differences(runs: dict[str, list[Run]], label: NDArray[np.int64]) -> dict[str, dict[str, float | list[float]]]:
+    """The whole method minus each other one: on the new classes, on the basic ones, and on the new ones where both lose
+    equally much on the basic ones."""
+    made = {}
+    for other in (name for name in runs if name != OURS):
+        pair = runs[OURS], runs[other]
+        made[f"{OURS} - {other}, new"] = difference(*pair, label)
+        made[f"{OURS} - {other}, basic"] = difference(*pair, label, new=False)
+        for name, limit in LIMITS.items():
+            end = partial(ends_at_loss, limit=limit)
+            made[f"{OURS} - {other}, new where basic lose {name}"] = difference(*pair, label, end=end)
+    return made
 
 
 def _rounded(values: NDArray[np.float64]) -> list[float | None]:

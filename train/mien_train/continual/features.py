@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,17 +21,21 @@ from mien.files import replacing
 from mien.types import EXPRESSIONS
 from mien_train.continual.network import Tail, Trunk
 from mien_train.continual.sets import Labeled
-from mien_train.data.batches import EvaluationFaces
+from mien_train.data.batches import EvaluationFaces, TrainingFaces
+from mien_train.recipe import AugmentRecipe
 
 BATCH = 128
+MIRRORED = 1
+"""The number of the mirrored view; view 0 is the crop itself."""
 
 
 @dataclass(frozen=True, eq=False)
 class Bank:
     """N faces as input of the top blocks.
 
-    ``features`` (V, N, C, h, w): of the crop, and where V is 2 of its mirror image. ``taught`` (V, N, 8): logits of the
-    basic model. ``label`` (N,): indices into ``class_names``.
+    ``features`` (V, N, C, h, w): of the crop; where V is 2 or more of its mirror image, and then of crops changed at
+    random. ``taught`` (V, N, 8): logits of the basic model. ``label`` (N,): indices into ``class_names``, -1 where a
+    face is hidden.
     """
 
     features: Tensor
@@ -53,19 +58,15 @@ def half(precision: str) -> AbstractContextManager[None]:
 
 
 def make_bank(
-    cutter: tuple[Trunk, Tail], parts: list[Labeled], spec: CropSpec, precision: str, *, mirrored: bool, folder: Path
+    cutter: tuple[Trunk, Tail], parts: list[Labeled], spec: CropSpec, precision: str, *, views: int, folder: Path
 ) -> Bank:
     """The features of some faces, from ``folder`` if they are there: files are named after weights, crop and images."""
     trunk, tail = cutter
-    name = (
-        f"{parts[0].item.faces.name.replace('/', '-').strip('-')}-{_digest(trunk, parts, spec, precision, mirrored)}.pt"
-    )
+    name = f"{parts[0].item.faces.name.replace('/', '-').strip('-')}-{_digest(trunk, parts, spec, precision, views)}.pt"
     label = np.concatenate([part.label for part in parts])
     features = _read(folder / name)
     if features is None:
-        features = torch.stack(
-            [_compute(trunk, parts, spec, precision, flip) for flip in (False, True)[: 1 + mirrored]]
-        )
+        features = torch.stack([_compute(trunk, parts, spec, precision, view) for view in range(views)])
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / name) as aside:
             torch.save(features, aside)
@@ -80,14 +81,23 @@ def _read(path: Path) -> Tensor | None:
     return stored.clone()
 
 
-def _compute(trunk: Trunk, parts: list[Labeled], spec: CropSpec, precision: str, flip: bool) -> Tensor:
+def _compute(trunk: Trunk, parts: list[Labeled], spec: CropSpec, precision: str, view: int) -> Tensor:
     features = []
     for part in parts:
-        loader = DataLoader(EvaluationFaces(part.item, spec), BATCH)
-        for crops, *_ in tqdm(loader, f"features of {part.item.faces.name}", mininterval=2.0):
+        for crops, *_ in tqdm(_crops(part, spec, view), f"features of {part.item.faces.name}", mininterval=2.0):
             with half(precision):
-                features.append(trunk(crops.flip(2) if flip else crops).bfloat16())
+                features.append(trunk(crops.flip(2) if view == MIRRORED else crops).bfloat16())
     return torch.cat(features)
+
+
+def _crops(part: Labeled, spec: CropSpec, view: int) -> DataLoader[Any]:
+    """Crops come first in its batches: as they are up to the mirrored view, and then changed at random, in every run
+    alike."""
+    count = len(part.label)
+    if view <= MIRRORED:
+        return DataLoader(EvaluationFaces(part.item, spec), BATCH)
+    draws = [(row, view * count + row) for row in range(count)]
+    return DataLoader(TrainingFaces([part.item], spec, AugmentRecipe(), 0.0), BATCH, sampler=draws)
 
 
 @torch.no_grad()
@@ -113,8 +123,8 @@ def outputs(tail: Tail, bank: Bank, rows: NDArray[np.int64], precision: str) -> 
     return torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs])
 
 
-def _digest(trunk: Trunk, parts: list[Labeled], spec: CropSpec, precision: str, mirrored: bool) -> str:
-    digest = hashlib.sha256(f"{spec} {precision} {mirrored} v1".encode())
+def _digest(trunk: Trunk, parts: list[Labeled], spec: CropSpec, precision: str, views: int) -> str:
+    digest = hashlib.sha256(f"{spec} {precision} {views} v2".encode())
     for value in trunk.state_dict().values():
         digest.update(value.contiguous().numpy().tobytes())
     for part in parts:

@@ -57,6 +57,7 @@ def one_draw(
         "new_balanced": balanced_accuracy(after, known, labels),
         "basic": accuracy(after, known, every),
         "all": accuracy(after, known, every + labels),
+        "all_balanced": balanced_accuracy(after, known, every + labels),
         "basic_forgetting": start - accuracy(after, known, every),
         "new_at_2_points": new_at_loss(logits, np.array(every + labels), known, start),
     }
@@ -99,7 +100,8 @@ def few_shot(
 def as_markdown(table: list[dict[str, Any]]) -> str:
     """Means and standard deviations over the draws, in percent."""
     columns = {
-        "new": "new", "new_balanced": "new, balanced", "basic": "basic", "all": "all", "basic_forgetting": "basic lose",
+        "new": "new", "new_balanced": "new, balanced", "basic": "basic", "all": "all", "all_balanced": "all, balanced",
+        "basic_forgetting": "basic lose",
         "new_at_2_points": "new where basic lose 2",
     }  # fmt: skip
     rows = ["| new classes | shots | " + " | ".join(columns.values()) + " |", "|---" * (len(columns) + 2) + "|"]

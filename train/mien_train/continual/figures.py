@@ -27,11 +27,15 @@ def balanced_accuracy(predicted: NDArray[np.int64], label: NDArray[np.int64], am
 def course(stages: NDArray[np.int64], label: NDArray[np.int64], order: list[int]) -> dict[str, list[float]]:
     """Accuracies after 0, 1, ... classes learned. ``stages`` (T + 1, N) are predictions, -1 where a face was left out,
     ``order`` (T,) the new classes in order. ``new`` is over those learned so far, ``all`` over these and the basic
-    ones.
+    ones. NaN where nothing was tested.
     """
     accuracies: dict[str, list[float]] = {"new": [], "basic": [], "all": []}
     for t, predicted in enumerate(stages):
         asked = predicted >= 0
+        if not asked.any():
+            for values in accuracies.values():
+                values.append(float("nan"))
+            continue
         known, basic = order[:t], list(range(BASIC))
         part = (predicted[asked], label[asked])
         accuracies["new"].append(accuracy(*part, known) if known else float("nan"))
@@ -41,15 +45,23 @@ def course(stages: NDArray[np.int64], label: NDArray[np.int64], order: list[int]
 
 
 def summary(stages: NDArray[np.int64], label: NDArray[np.int64], order: list[int]) -> dict[str, float]:
-    """Figures at the end. ``stages`` is as above, and complete in its first and last row.
+    """Figures at the end. ``stages`` is as above. The faces of its last row are those that count.
 
     ``basic_forgetting``: accuracy on the basic classes before, minus that after. ``forgetting`` (Chaudhry et al. 2018,
     ECCV, equation 3): the best accuracy on a class while others were learned, minus the last; mean over all new classes
     but the last. ``backward_transfer`` (Lopez-Paz & Ranzato 2017, NeurIPS, equation 3): the last accuracy on a class,
-    minus that right after learning it; mean over the same classes. Both are 0 where only one class was learned.
+    minus that right after learning it; mean over the same classes. Both are 0 where only one class was learned, or all
+    at once.
     """
+    together = not (stages >= 0).any(1).all()
+    asked = stages[-1] >= 0
+    stages, label = stages[:, asked], label[asked]
     first, last, basic = stages[0], stages[-1], list(range(BASIC))
-    courses = [[accuracy(stages[t], label, [c]) for t in range(k + 1, len(stages))] for k, c in enumerate(order)][:-1]
+    courses = [
+        [accuracy(stages[t], label, [c]) for t in range(k + 1, len(stages))]
+        for k, c in enumerate(order[:-1])
+        if not together and (label == c).any()
+    ]
     return {
         "new": accuracy(last, label, order),
         "new_balanced": balanced_accuracy(last, label, order),
@@ -62,6 +74,27 @@ def summary(stages: NDArray[np.int64], label: NDArray[np.int64], order: list[int
     }
 
 
+def at_loss(
+    logits: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    label: NDArray[np.int64],
+    before: float,
+    limit: float = 0.02,
+) -> NDArray[np.int64]:
+    """Predictions (N,) with the least caution at which the accuracy on the basic classes, ``before`` learning, falls by
+    at most ``limit``.
+
+    Some methods predict new classes more readily than others. This compares them where the basic classes lose equally
+    much. ``logits`` (N, C) in the order of ``classes`` (C,). No new class is predicted where no caution is enough.
+    """
+    fresh = classes >= BASIC
+    for caution in np.arange(-3, 10, 0.05):
+        predicted = classes[(logits - np.where(fresh, caution, 0)).argmax(1)]
+        if before - accuracy(predicted, label, list(range(BASIC))) <= limit:
+            return predicted
+    return classes[~fresh][logits[:, ~fresh].argmax(1)]
+
+
 def new_at_loss(
     logits: NDArray[np.float32],
     classes: NDArray[np.int64],
@@ -69,18 +102,8 @@ def new_at_loss(
     before: float,
     limit: float = 0.02,
 ) -> float:
-    """Accuracy on the new classes with the least caution at which the accuracy on the basic ones, ``before`` learning,
-    falls by at most ``limit``.
-
-    Some methods predict new classes more readily than others. This compares them where the basic classes lose equally
-    much. ``logits`` (N, C) in the order of ``classes`` (C,). 0 where no caution is enough.
-    """
-    fresh = classes >= BASIC
-    for caution in np.arange(-3, 10, 0.05):
-        predicted = classes[(logits - np.where(fresh, caution, 0)).argmax(1)]
-        if before - accuracy(predicted, label, list(range(BASIC))) <= limit:
-            return accuracy(predicted, label, classes[fresh].tolist())
-    return 0.0
+    """Accuracy on the new classes of the predictions of ``at_loss``."""
+    return accuracy(at_loss(logits, classes, label, before, limit), label, classes[classes >= BASIC].tolist())
 
 
 def interval(right: NDArray[np.float64]) -> list[float]:

@@ -18,8 +18,9 @@ CFEE_CODES = {
     "07": "disgust", "08": "happily surprised", "09": "happily disgusted", "10": "sadly fearful", "11": "sadly angry",
     "12": "sadly surprised", "13": "sadly disgusted", "14": "fearfully angry", "15": "fearfully surprised",
     "16": "fearfully disgusted", "17": "angrily surprised", "18": "angrily disgusted", "19": "disgustedly surprised",
+    "20": "appalled", "21": "hatred", "22": "awed",
 }  # fmt: skip
-"""In the order of the paper's table; 20 to 22 (appalled, hatred, awed) are not compounds of equal halves."""
+"""In the order of the paper's table."""
 RAFDB_CODES = (
     "happily surprised", "happily disgusted", "sadly fearful", "sadly angry", "sadly surprised", "sadly disgusted",
     "fearfully angry", "fearfully surprised", "angrily surprised", "angrily disgusted", "disgustedly surprised",

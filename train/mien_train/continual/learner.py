@@ -22,10 +22,11 @@ from mien_train.losses.continual import continual_loss, gamma_at
 @dataclass(frozen=True)
 class Method:
     """``memory``: name of a ranking, ``everything`` (joint training), or empty. ``teacher``: whether it is
-    distilled."""
+    distilled. ``at_once``: all classes are learned together from the start, which is not continual learning."""
 
     memory: str
     teacher: bool
+    at_once: bool = False
 
 
 METHODS = {
@@ -36,6 +37,7 @@ METHODS = {
     "herding+kd": Method("herding", True),
     "psmr+kd": Method("psmr", True),
     "joint": Method("everything", False),
+    "at once": Method("everything", False, at_once=True),
 }
 
 
@@ -54,16 +56,31 @@ class Learner:
 
     def learn(self, name: str, label: int) -> None:
         """Learn the faces with ``label``, the class ``name``."""
+        self._grow(name, label)
+        self._fit(self.bank.rows(label), 1)
+        self._remember([label])
+
+    def learn_together(self, names: list[str], labels: list[int]) -> None:
+        """Learn several classes in the time that they would take one after another, every class equally often in a
+        batch, as if none had been there before."""
+        for name, label in zip(names, labels, strict=True):
+            self._grow(name, label)
+        self._remember(labels)
+        self._fit(np.zeros(0, np.int64), len(labels))
+
+    def _grow(self, name: str, label: int) -> None:
         self.tail.grow(name)
         self.classes.append(label)
-        fresh = self.bank.rows(label)
+
+    def _fit(self, fresh: NDArray[np.int64], tasks: int) -> None:
+        """The time of so many ``tasks``, with the rows ``fresh`` of a new class (perhaps none) and the memory."""
         settings = self.recipe.learn
         groups = [
             {"params": list(self.tail.blocks.parameters()), "lr": settings.rate},
             {"params": list(self.tail.head.parameters()), "lr": settings.rate * settings.head},
         ]
         optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
-        total = settings.epochs * settings.steps
+        total = settings.epochs * settings.steps * tasks
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: 0.5 * (1 + math.cos(math.pi * n / total)))
         place = torch.full((max(self.classes) + 1,), -1)
         place[self.classes] = torch.arange(len(self.classes))
@@ -83,7 +100,6 @@ class Learner:
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
-        self._remember([label])
 
     def predict(self, bank: Bank, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The class of some faces of ``bank``, among all classes so far: indices into ``class_names``, (n,); and their
@@ -95,11 +111,13 @@ class Learner:
     def _draw(self, fresh: NDArray[np.int64]) -> NDArray[np.int64]:
         """A batch: a share from the new class, the rest from the memory, each of its classes equally often."""
         settings = self.recipe.learn
-        new = round(settings.share * settings.batch) if self.replayed else settings.batch
+        share = (settings.share if self.replayed else 1.0) if len(fresh) else 0.0
+        new = round(share * settings.batch)
         old = list(self.replayed.values())
         chosen = self.rng.integers(len(old), size=settings.batch - new) if old else np.zeros(0, int)
         replayed = [old[k][self.rng.integers(len(old[k]))] for k in chosen]
-        return np.concatenate([self.rng.choice(fresh, new), np.array(replayed, np.int64)])
+        drawn = fresh[self.rng.integers(max(len(fresh), 1), size=new)]
+        return np.concatenate([drawn, np.array(replayed, np.int64)])
 
     def _remember(self, labels: list[int]) -> None:
         if not self.method.memory:

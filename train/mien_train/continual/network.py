@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mien.errors import InputError
 from mien.types import EXPRESSIONS
 from mien_train.continual.classes import class_names
-from mien_train.data.compounds import parents
+from mien_train.data.compounds import blend_of
 from mien_train.models.from_onnx import load_trained
 from mien_train.models.student import Student
 from mien_train.recipe import Recipe
@@ -56,13 +56,14 @@ class Tail(nn.Module):
         return self.head(embedding), embedding
 
     def grow(self, name: str) -> None:
-        """Add a class, which starts halfway between the two expressions that it is made of."""
-        old, (first, second) = self.head, parents(name)
+        """Add a class. It starts between the two expressions that it is made of: halfway in most, nearer to the
+        stronger one in hatred, appalled and awed, so that these do not start where their equal blend does."""
+        old, shares = self.head, blend_of(name)
         self.head = nn.Linear(old.in_features, old.out_features + 1)
         with torch.no_grad():
             for mine, theirs in ((self.head.weight, old.weight), (self.head.bias, old.bias)):
                 mine[:-1] = theirs
-                mine[-1] = (theirs[first] + theirs[second]) / 2
+                mine[-1] = sum(share * theirs[part] for part, share in shares.items())
 
 
 def all_blocks(student: Student) -> list[nn.Module]:

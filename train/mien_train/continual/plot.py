@@ -20,7 +20,7 @@ def plot_courses(table: dict[str, Any], path: Path) -> None:
     for axis, (name, title) in zip(axes, TITLES.items(), strict=True):
         for color, (method, figures) in zip(plt.colormaps["tab10"].colors, table.items(), strict=False):  # type: ignore[attr-defined]
             mean, spread = (100 * np.array(figures[key][name], float) for key in ("course", "course_spread"))
-            tasks = np.arange(len(mean))
+            tasks = np.arange(len(mean))  # a method that learns all at once has values at both ends only
             axis.plot(tasks, mean, marker="o", markersize=4, color=color, label=method)
             axis.fill_between(tasks, mean - spread, mean + spread, color=color, alpha=0.12, linewidth=0)
         axis.set(title=title, xlabel="new classes learned", ylim=(0, 100))

@@ -22,7 +22,12 @@ class ClassesRecipe:
     """The new classes, in the order in which they are learned."""
     train: tuple[str, ...] = ("ferplus/train", "ferplus/validation")
     test: tuple[str, ...] = ("ferplus/test",)
-    """Sets (whose votes show compounds), or ``FOLDER/train`` and ``FOLDER/test`` of CFEE or RAF-DB compound."""
+    """Sets (whose votes or names show compounds), or ``FOLDER/train`` and ``FOLDER/test`` of CFEE or RAF-DB
+    compound."""
+    split: str = "sets"
+    """Who is tested. ``sets``: the sets of ``test``, and in CFEE nobody who was learned from. ``images``: one in five
+    images of ``test``, another fifth for each order of the classes, and the other four are learned from, too, so that
+    the people are known. Only ``fer-train continual --compare`` knows the second."""
     basic: int = 300
     """Images of each basic class that the memory is chosen from (and that joint training uses)."""
     near_duplicates: int = 24
@@ -58,6 +63,8 @@ class LearnRecipe:
     caution: float = 2.0
     """Subtracted from the logits of the new classes in predictions: batches are balanced, but most faces show a basic
     expression (a prior, as in logit adjustment, Menon et al. 2021)."""
+    views: int = 2
+    """Of each face: the crop, its mirror image, and beyond these two, crops changed at random as in training."""
     precision: str = "bf16"
     """Precision of the network: no or bf16."""
 
@@ -75,6 +82,8 @@ class ContinualRecipe:
         too_low = min(learn.blocks, learn.epochs, learn.steps, learn.batch - 1, self.classes.basic) < 1
         for wrong, what in (
             (too_low, "learn.blocks, learn.epochs, learn.steps and classes.basic must be 1 or more, learn.batch 2"),
+            (learn.views < 2, "learn.views must be 2 or more: the crop and its mirror image"),
+            (self.classes.split not in ("sets", "images"), "classes.split must be sets or images"),
             (not 0 < learn.share < 1, "learn.share must lie between 0 and 1"),
             (not 0 <= learn.gamma <= 1 or not 0 <= learn.decay <= 1, "learn.gamma and learn.decay must lie in [0, 1]"),
             (learn.temperature <= 0 or learn.rate <= 0, "learn.temperature and learn.rate must be above 0"),

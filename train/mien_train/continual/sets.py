@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mien.errors import InputError
 from mien.types import EXPRESSIONS
-from mien_train.continual.classes import class_names, labels_of_votes
+from mien_train.continual.classes import class_names, labels_of_names, labels_of_votes
 from mien_train.continual.folders import pictures_of
 from mien_train.continual.recipe import ClassesRecipe
 from mien_train.data.batches import Faces
@@ -33,22 +33,27 @@ class Labeled:
 def load_labeled(name: str, compounds: tuple[str, ...], root: Path | None) -> Labeled:
     """A set such as ``ferplus/train``, or ``FOLDER/train`` of CFEE or RAF-DB compound. Faces of no class are left out.
 
-    A set without votes has basic classes only. Raises InputError where there is neither set nor folder.
+    Compounds are what the raters of a set split on or, in a set without votes, what its column ``category`` names; a
+    set with neither has basic classes only. Raises InputError where there is neither set nor folder.
     """
     folder = Path(name).parent
     if folder.is_dir() and folder != Path():
         labeled = _load_folder(name, folder, compounds)
     else:
-        labeled = _load_votes(name, compounds, root)
+        labeled = _load_set(name, compounds, root)
     return labeled.subset(labeled.label >= 0)
 
 
-def _load_votes(name: str, compounds: tuple[str, ...], root: Path | None) -> Labeled:
+def _load_set(name: str, compounds: tuple[str, ...], root: Path | None) -> Labeled:
     item = load_with_landmarks(name, root)
-    if "votes" not in item.faces.rows.column_names:
-        return Labeled(item, item.faces.expression)
-    votes = [row if row is not None else [0] * 10 for row in item.faces.rows["votes"]]
-    return Labeled(item, labels_of_votes(np.array(votes)[item.faces.index], item.faces.expression, compounds))
+    rows, majority = item.faces.rows, item.faces.expression
+    votes = [row or [0] * 10 for row in rows["votes"]] if "votes" in rows.column_names else []
+    if any(map(any, votes)):
+        return Labeled(item, labels_of_votes(np.array(votes)[item.faces.index], majority, compounds))
+    if "category" in rows.column_names:
+        names = list(rows["category"])
+        return Labeled(item, labels_of_names([names[i] for i in item.faces.index], majority, compounds))
+    return Labeled(item, majority)
 
 
 def _load_folder(name: str, folder: Path, compounds: tuple[str, ...]) -> Labeled:
@@ -73,7 +78,8 @@ def load_learning(recipe: ClassesRecipe, seed: int, root: Path | None) -> tuple[
     """The faces to learn from, and those to test on, with one part for each set.
 
     At most ``recipe.basic`` random images of each basic class are used, over all sets, and all images of the compounds.
-    Near-duplicates of a test image are left out. Raises InputError where a class has no image on either side.
+    Near-duplicates of a test image are left out. With ``recipe.split`` "images" the tested faces come last among those
+    to learn from, see ``folds``. Raises InputError where a class has no image on either side.
     """
     names = class_names(recipe.compounds)
     parts = [load_labeled(name, recipe.compounds, root) for name in recipe.train]
@@ -96,4 +102,4 @@ def load_learning(recipe: ClassesRecipe, seed: int, root: Path | None) -> tuple[
         lacking = [name for name, count in zip(names, counts, strict=True) if not count and name not in EXPRESSIONS]
         if lacking or not counts[: len(EXPRESSIONS)].any():
             raise InputError(f"there is no image of {lacking[0] if lacking else 'a basic expression'} to {purpose}")
-    return parts, tests
+    return parts + (tests if recipe.split == "images" else []), tests

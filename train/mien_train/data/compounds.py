@@ -22,13 +22,15 @@ COMPOUNDS = {
 """The compounds that Du, Tao & Martinez 2014 (PNAS 111(15):E1454) name after their two basic expressions."""
 STRESSED = {"appalled": ("disgust", "anger"), "hatred": ("anger", "disgust"), "awed": ("surprise", "fear")}
 """Their three categories with other names: blends in which the first expression is the stronger one."""
+KNOWN = (*COMPOUNDS, *STRESSED)
 
 
 def parents(name: str) -> tuple[int, int]:
-    """Canonical ids of the two expressions of a compound. Raises InputError for any other name."""
-    if name not in COMPOUNDS:
-        raise InputError(f"unknown compound {name!r}; they are {', '.join(COMPOUNDS)}")
-    first, second = COMPOUNDS[name]
+    """Canonical ids of the two expressions of a compound, the stronger one first. Raises InputError for any other
+    name."""
+    if name not in KNOWN:
+        raise InputError(f"unknown compound {name!r}; they are {', '.join(KNOWN)}")
+    first, second = (COMPOUNDS | STRESSED)[name]
     return EXPRESSIONS.index(first), EXPRESSIONS.index(second)
 
 
