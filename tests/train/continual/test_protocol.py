@@ -18,7 +18,7 @@ from mien_train.continual.compare import Run, differences, ends_at_loss, one_run
 from mien_train.continual.features import Bank
 from mien_train.continual.folds import FOLDS, sides
 from mien_train.continual.learner import METHODS, Learner
-from mien_train.continual.network import Tail, cut
+from mien_train.continual.network import Tail, cut, grown_state
 from mien_train.continual.recipe import ClassesRecipe, ContinualRecipe, LearnRecipe, MemoryRecipe
 from mien_train.continual.sets import load_learning
 from mien_train.continual.variants import variant_of
@@ -62,6 +62,20 @@ def test_a_class_starts_nearer_to_its_stronger_expression(student: Student) -> N
     for name, share in (("angrily disgusted", 1 / 2), ("hatred", 2 / 3), ("appalled", 1 / 3)):
         tail.grow(name)
         assert torch.allclose(tail.head.weight[-1], share * anger + (1 - share) * disgust, atol=1e-6), name
+
+
+def test_no_block_at_all_leaves_the_head(student: Student) -> None:
+    crops = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
+    trunk, tail = cut(student, 0)
+    with torch.no_grad():
+        assert torch.allclose(tail(trunk(crops))[0], student.eval()(crops).logits, atol=1e-5)
+    learned = {name.partition(".")[0] for name, _ in tail.blocks.named_parameters()}
+    assert learned == {"0", "1"}  # the layer and the norm between the blocks and the head
+    tail.grow("sadly angry")
+    with torch.no_grad():
+        tail.blocks[0].weight += 1
+    state = grown_state({}, student, tail, ["sadly angry"], 0.0)
+    assert torch.equal(state["ema"]["backbone.conv_head.weight"], tail.blocks[0].weight)
 
 
 def test_a_variant_has_its_own_settings_and_nothing_that_all_share(recipe: ContinualRecipe) -> None:

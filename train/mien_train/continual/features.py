@@ -60,18 +60,25 @@ def half(precision: str) -> AbstractContextManager[None]:
 def make_bank(
     cutter: tuple[Trunk, Tail], parts: list[Labeled], spec: CropSpec, precision: str, *, views: int, folder: Path
 ) -> Bank:
-    """The features of some faces, from ``folder`` if they are there: files are named after weights, crop and images."""
+    """The features of some faces, set by set from ``folder`` if they are there."""
     trunk, tail = cutter
-    name = f"{parts[0].item.faces.name.replace('/', '-').strip('-')}-{_digest(trunk, parts, spec, precision, views)}.pt"
-    label = np.concatenate([part.label for part in parts])
-    features = _read(folder / name)
-    if features is None:
-        features = torch.stack([_compute(trunk, parts, spec, precision, view) for view in range(views)])
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / name) as aside:
-            torch.save(features, aside)
+    features = torch.cat([_features(trunk, part, spec, precision, views, folder) for part in parts], dim=1)
     taught = [_over(view, precision, lambda x: tail(x)[0]) for view in features]
+    label = np.concatenate([part.label for part in parts])
     return Bank(features, torch.stack(taught)[..., : len(EXPRESSIONS)], label)
+
+
+def _features(trunk: Trunk, part: Labeled, spec: CropSpec, precision: str, views: int, folder: Path) -> Tensor:
+    """(V, n, C, h, w) of a set. Its file is named after weights, crop and images."""
+    name = part.item.faces.name.replace("/", "-").strip("-")
+    path = folder / f"{name}-{_digest(trunk, part, spec, precision, views)}.pt"
+    features = _read(path)
+    if features is None:
+        features = torch.stack([_compute(trunk, part, spec, precision, view) for view in range(views)])
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as aside:
+            torch.save(features, aside)
+    return features
 
 
 def _read(path: Path) -> Tensor | None:
@@ -81,12 +88,11 @@ def _read(path: Path) -> Tensor | None:
     return stored.clone()
 
 
-def _compute(trunk: Trunk, parts: list[Labeled], spec: CropSpec, precision: str, view: int) -> Tensor:
+def _compute(trunk: Trunk, part: Labeled, spec: CropSpec, precision: str, view: int) -> Tensor:
     features = []
-    for part in parts:
-        for crops, *_ in tqdm(_crops(part, spec, view), f"features of {part.item.faces.name}", mininterval=2.0):
-            with half(precision):
-                features.append(trunk(crops.flip(2) if view == MIRRORED else crops).bfloat16())
+    for crops, *_ in tqdm(_crops(part, spec, view), f"features of {part.item.faces.name}", mininterval=2.0):
+        with half(precision):
+            features.append(trunk(crops.flip(2) if view == MIRRORED else crops).bfloat16())
     return torch.cat(features)
 
 
@@ -123,11 +129,10 @@ def outputs(tail: Tail, bank: Bank, rows: NDArray[np.int64], precision: str) -> 
     return torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs])
 
 
-def _digest(trunk: Trunk, parts: list[Labeled], spec: CropSpec, precision: str, views: int) -> str:
+def _digest(trunk: Trunk, part: Labeled, spec: CropSpec, precision: str, views: int) -> str:
     digest = hashlib.sha256(f"{spec} {precision} {views} v2".encode())
     for value in trunk.state_dict().values():
         digest.update(value.contiguous().numpy().tobytes())
-    for part in parts:
-        for i in range(len(part.label)):
-            digest.update(hashlib.sha1(part.item.faces.encoded(i)).digest())
+    for i in range(len(part.label)):
+        digest.update(hashlib.sha1(part.item.faces.encoded(i)).digest())
     return digest.hexdigest()[:16]

@@ -27,7 +27,7 @@ class Trunk(nn.Module):
     def __init__(self, student: Student, blocks: int):
         super().__init__()
         backbone: Any = student.backbone
-        self.layers = nn.Sequential(backbone.conv_stem, backbone.bn1, *all_blocks(student)[:-blocks])
+        self.layers = nn.Sequential(backbone.conv_stem, backbone.bn1, *split_blocks(student, blocks)[0])
         self.eval()
 
     @torch.no_grad()
@@ -44,7 +44,7 @@ class Tail(nn.Module):
     def __init__(self, student: Student, blocks: int):
         super().__init__()
         backbone: Any = student.backbone
-        chosen = [*all_blocks(student)[-blocks:], backbone.conv_head, backbone.bn2]
+        chosen = [*split_blocks(student, blocks)[1], backbone.conv_head, backbone.bn2]
         self.blocks = copy.deepcopy(nn.Sequential(*chosen)).requires_grad_(True)
         self.pool = backbone.global_pool
         self.head = copy.deepcopy(student.expression)
@@ -74,6 +74,12 @@ def all_blocks(student: Student) -> list[nn.Module]:
     return [block for stage in parts["blocks"].children() for block in stage.children()]
 
 
+def split_blocks(student: Student, top: int) -> tuple[list[nn.Module], list[nn.Module]]:
+    """All blocks but the ``top`` ones, and these (perhaps none)."""
+    blocks = all_blocks(student)
+    return blocks[: len(blocks) - top], blocks[len(blocks) - top :]
+
+
 def cut(student: Student, blocks: int) -> tuple[Trunk, Tail]:
     """Split a student below its top ``blocks``. Raises InputError where the backbone has no blocks, or not so many."""
     count = len(all_blocks(student))
@@ -94,7 +100,8 @@ def grown_state(
     grown = copy.deepcopy(student)
     backbone: Any = grown.backbone
     blocks = len(tail.blocks) - 2
-    for mine, theirs in zip((*all_blocks(grown)[-blocks:], backbone.conv_head, backbone.bn2), tail.blocks, strict=True):
+    top = (*split_blocks(grown, blocks)[1], backbone.conv_head, backbone.bn2)
+    for mine, theirs in zip(top, tail.blocks, strict=True):
         mine.load_state_dict(theirs.state_dict())
     weight, bias = tail.head.weight.detach(), tail.head.bias.detach()
     grown.expression.load_state_dict({"weight": weight[: len(EXPRESSIONS)], "bias": bias[: len(EXPRESSIONS)]})

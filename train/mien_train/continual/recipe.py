@@ -46,7 +46,8 @@ class MemoryRecipe:
 @dataclass(frozen=True)
 class LearnRecipe:
     blocks: int = 1
-    """Top blocks of the network that are fine-tuned. The output of all blocks below is computed once."""
+    """Top blocks of the network that are fine-tuned; 0 leaves the head and what lies between it and the blocks. The
+    output of all blocks below is computed once."""
     epochs: int = 5
     """For each new class, each of so many ``steps``: the same budget for every method."""
     steps: int = 8
@@ -79,9 +80,9 @@ class ContinualRecipe:
     def __post_init__(self) -> None:
         learn, memory = self.learn, self.memory
         count = len(class_names(self.classes.compounds))
-        too_low = min(learn.blocks, learn.epochs, learn.steps, learn.batch - 1, self.classes.basic) < 1
+        too_low = min(learn.blocks + 1, learn.epochs, learn.steps, learn.batch - 1, self.classes.basic) < 1
         for wrong, what in (
-            (too_low, "learn.blocks, learn.epochs, learn.steps and classes.basic must be 1 or more, learn.batch 2"),
+            (too_low, "learn.epochs, learn.steps and classes.basic must be 1 or more, learn.blocks 0, learn.batch 2"),
             (learn.views < 2, "learn.views must be 2 or more: the crop and its mirror image"),
             (self.classes.split not in ("sets", "images"), "classes.split must be sets or images"),
             (not 0 < learn.share < 1, "learn.share must lie between 0 and 1"),
