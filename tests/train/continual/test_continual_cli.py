@@ -117,7 +117,7 @@ def test_grad_cam_finds_the_part_that_decides(tmp_path: Path) -> None:
         ("continual FOLDER --data DATA", "is not a model bundle: it holds no card.json"),
         (
             "continual CHECKPOINT --recipe none --data DATA",
-            "no recipe at none; the packaged ones are cfee, compounds",
+            "no recipe at none; the packaged ones are compounds",
         ),
         (
             "continual CHECKPOINT --recipe RECIPE --compare --methods luck --data DATA",

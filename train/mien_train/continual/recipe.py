@@ -13,6 +13,10 @@ from mien_train.recipe import recipes_folder
 from mien_train.settings import apply_changes, build, plain, read_toml
 
 
+DEFAULT = "compounds"
+"""The packaged recipe that is used where none is named; messages name it first."""
+
+
 @dataclass(frozen=True)
 class ClassesRecipe:
     compounds: tuple[str, ...] = (
@@ -109,7 +113,9 @@ def load_continual(name: str, changes: tuple[str, ...] = ()) -> ContinualRecipe:
     packaged = folder / f"{name}.toml"
     path = packaged if packaged.is_file() else Path(name)
     if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
+        known = ", ".join(
+            sorted((file.stem for file in folder.glob("*.toml")), key=lambda stem: (stem != DEFAULT, stem))
+        )
         raise InputError(f"no recipe at {path}; the packaged ones are {known}")
     values = read_toml(path, "recipe")
     apply_changes(values, changes)
