@@ -12,7 +12,6 @@ from mien_train.continual.classes import class_names
 from mien_train.recipe import recipes_folder
 from mien_train.settings import apply_changes, build, plain, read_toml
 
-
 DEFAULT = "compounds"
 """The packaged recipe that is used where none is named; messages name it first."""
 
