@@ -62,6 +62,7 @@ def make_bank(
 ) -> Bank:
     """The features of some faces, set by set from ``folder`` if they are there."""
     trunk, tail = cutter
+    parts = [part for part in parts if len(part.label)]
     features = torch.cat([_features(trunk, part, spec, precision, views, folder) for part in parts], dim=1)
     taught = [_over(view, precision, lambda x: tail(x)[0]) for view in features]
     label = np.concatenate([part.label for part in parts])
