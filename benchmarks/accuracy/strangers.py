@@ -33,6 +33,7 @@ from mien_train.models.checkpoints import load_checkpoint
 from mien_train.teachers import load_teacher
 
 SETS = ("rafdb/test", "ferplus/test", "affectnet-subset/test", "affectnet-va/train", "cfee/test", "taiwan/test")
+FITTED_ON = "affectnet-va/train"
 RATED = "omi/test"
 HAPPINESS, FEAR, ANGER, CONTEMPT = (EXPRESSIONS.index(name) for name in ("happiness", "fear", "anger", "contempt"))
 REST = {"cfee/test": 0, "taiwan/test": 0}
@@ -82,9 +83,8 @@ def measure(model: str, root: Path) -> dict[str, Any]:
     sets = {name: expression_metrics(item.probabilities(), item.expression) for name, item in known.items()}
     for name, item in known.items():
         sets[name]["kept"] = kept_at(item.probabilities(every_class=True), item.expression)
-    for name, by_folds in fitted_on(model, sets).items():
-        sets[name] |= by_folds
-        sets[name]["intervals"].pop("calibration_error", None)
+    sets[FITTED_ON] |= by_folds(model)
+    sets[FITTED_ON]["intervals"].pop("calibration_error", None)
     rest = {
         name: interval_of(item.predicted_affect[item.expression == REST[name], 0])
         for name, item in made.items()
@@ -106,20 +106,15 @@ def measure(model: str, root: Path) -> dict[str, Any]:
     return {"summary": summary, "sets": sets, "valence at rest": rest, "portraits": portraits}
 
 
-def fitted_on(model: str, sets: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Sets that the temperature was fitted on, and what the card of the checkpoint or bundle tells of them.
-
-    A model cannot be judged on them. The card's figures are those of folds, and so its calibration error differs.
-    """
+def by_folds(model: str) -> dict[str, Any]:
+    """What the card of a checkpoint or bundle tells of the confidence on ``FITTED_ON``, where the temperature may have
+    been fitted on that set: a model cannot be judged on it, and the card's figures are those of folds."""
     if Path(model).suffix == ".toml":
         return {}
     is_checkpoint = Path(model).suffix == ".pt"
     card = card_from_dict(load_checkpoint(Path(model))["card"]) if is_checkpoint else find_bundle(model).card
-    return {
-        name: {"calibration_error": told["calibration_error"], "kept": told.get("kept", [])}
-        for name, told in card.metrics.items()
-        if name in sets and abs(told["calibration_error"] - sets[name]["calibration_error"]) > 0.01
-    }
+    told = card.metrics.get(FITTED_ON, {})
+    return {name: told[name] for name in ("calibration_error", "kept") if name in told}
 
 
 def smiles(item: Predictions, rated: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
