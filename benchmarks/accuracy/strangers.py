@@ -66,9 +66,10 @@ def write_card(portraits: dict[str, Any], folder: Path) -> None:
     card = read_card(folder)
     told = portraits["gap of happiness by gender"]
     low, high = (100 * bound for bound in told["interval"])
+    points, direction = abs(100 * told["mean"]), "more" if told["mean"] > 0 else "less"
     about = (
-        f"{FAIRNESS} Men are called happy {100 * told['mean']:+.1f} points [{low:+.1f}, {high:+.1f}] more often than "
-        f"women who smile as much."
+        f"{FAIRNESS} Men are called happy {points:.1f} points {direction} often than women who smile as much (men less "
+        f"women: {low:+.1f} to {high:+.1f})."
     )
     card = dataclasses.replace(card, fairness={"about": about, "by group": portraits["by group"]})
     (folder / CARD).write_text(card.to_json(), encoding="utf-8")
