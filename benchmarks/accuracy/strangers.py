@@ -115,7 +115,11 @@ def by_folds(model: str) -> dict[str, Any]:
     is_checkpoint = Path(model).suffix == ".pt"
     card = card_from_dict(load_checkpoint(Path(model))["card"]) if is_checkpoint else find_bundle(model).card
     told = card.metrics.get(FITTED_ON, {})
-    return {name: told[name] for name in ("calibration_error", "kept") if name in told}
+    return {
+        name: told[key]
+        for name, key in (("calibration_error", "calibration_error"), ("kept", "at_min_confidence"))
+        if key in told
+    }
 
 
 def smiles(item: Predictions, rated: dict[str, NDArray[np.float64]]) -> dict[str, Any]:

@@ -25,8 +25,8 @@ TRAINING = {
         "pipeline", "cli",
     ],
     "continual": [
-        "classes", "recipe", "folders", "sets", "network", "features", "memory", "learner", "figures", "compare",
-        "fewshot", "plot", "explain_plot", "explain", "commands", "cli",
+        "classes", "recipe", "folders", "sets", "network", "features", "folds", "memory", "learner", "variants",
+        "figures", "compare", "by_class", "fewshot", "plot", "explain_plot", "explain", "commands", "cli",
     ],
     "finish": [],
     "cli": [],

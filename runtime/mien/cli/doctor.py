@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 
-from mien.cli.options import add_threads
+from mien.cli.numbers import add_threads
 from mien.diagnostics.machine import Facts, Problems, libraries, machine
 from mien.engines import DEVICES, PRECISIONS
 from mien.terminal import say

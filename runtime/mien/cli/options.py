@@ -10,10 +10,10 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 from mien.bundle import FILES
+from mien.cli.numbers import add_threads, whole
 from mien.engines import DEVICES
 from mien.sources.privacy import without_secrets
 from mien.tracking.options import StreamOptions
-from mien.validation import MAX_THREADS
 
 EXAMPLES = """examples:
   fer-run --demo                                      try it: prints a table, writes demo.jpg
@@ -179,12 +179,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def add_threads(group: argparse._ActionsContainer) -> None:
-    """``--threads`` of every program that runs a model."""
-    words = "threads of the model (default: all cores but one)"
-    group.add_argument("--threads", metavar="N", type=_threads, help=words)
-
-
 def add_turning(group: argparse._ArgumentGroup) -> None:
     """The options ``--rotate`` and ``--flip``."""
     group.add_argument(
@@ -199,23 +193,11 @@ def add_turning(group: argparse._ArgumentGroup) -> None:
 
 
 def _camera(text: str) -> int:
-    return _whole(text, 0, 2**31 - 1, "a number from 0; for other sources use --source")
+    return whole(text, 0, 2**31 - 1, "a number from 0; for other sources use --source")
 
 
 def _positive(text: str) -> int:
-    return _whole(text, 1, 2**63 - 1, "a whole number of at least 1")
-
-
-def _threads(text: str) -> int:
-    return _whole(text, 1, MAX_THREADS, f"a whole number from 1 to {MAX_THREADS}")
-
-
-def _whole(text: str, least: int, most: int, what: str) -> int:
-    # isdigit alone also accepts characters such as ², which int does not.
-    plain = text.isascii() and text.isdigit() and len(text) < 20
-    if not plain or not least <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"{without_secrets(text)[:40]!r} is not {what}")
-    return int(text)
+    return whole(text, 1, 2**63 - 1, "a whole number of at least 1")
 
 
 def _seconds(text: str) -> float:
