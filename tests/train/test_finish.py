@@ -42,3 +42,15 @@ def test_contempt_gets_a_prior_which_can_be_taken_back(
 def test_what_cannot_be_chosen_any_more_is_refused(teacher: Path, data: Path, change: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
         finish(teacher, data, (change,))
+
+
+def test_a_set_that_the_temperature_was_fitted_on_is_judged_by_folds(
+    teacher: Path, data: Path, tmp_path: Path, few_resamples: None
+) -> None:
+    """What a least confidence leaves of it is told by finish, which alone knows the folds."""
+    path = Path(shutil.copy(teacher, tmp_path / "student.pt"))
+    figures = finish(path, data, ('data.calibration=["rafdb/test"]',)).figures
+    bounds = [row["min_confidence"] for row in figures["rafdb/test"]["at_min_confidence"]]
+    assert bounds == [0.5, 0.7, 0.9]
+    assert "at_min_confidence" not in figures["ferplus/test"]
+    assert load_checkpoint(path)["card"]["metrics"]["rafdb/test"] == figures["rafdb/test"]
