@@ -2,11 +2,13 @@
 # The chain: labels-s, labels-m and lite0 teach distill-s; broad-s goes on from it; both teach broad-distill-s.
 #   make weights FACES=...    teachers, their outputs and the student, in runs/: hours on a CPU
 #   make package FACES=...    the student as runtime/mien/models/student: INT8, exemplars, temporal encoder, model card
+#   make compound FACES=...   the same with CFEE's compound expressions, INT8 alone, as runtime/mien/models/compound
 #   make figures FACES=...    the figures of README and model card that belong to it
 FACES ?= $(MIEN_DATA)
 RUNS ?= runs
 NAME ?= broad-distill-s
 STUDENT := runtime/mien/models/student
+COMPOUND := runtime/mien/models/compound
 TRAIN = $(DEV)/bin/fer-train
 EXPORT = $(DEV)/bin/fer-export
 LABELED := ferplus/train rafdb/train affectnet-subset/train
@@ -14,7 +16,7 @@ TRAINED := $(LABELED) cfee/train taiwan/train
 HELD_OUT := rafdb/test ferplus/test affectnet-subset/test affectnet-va/train cfee/test taiwan/test
 CLIP = $(FACES)/clips/pexels_crying_to_smiling.mp4
 
-.PHONY: weights package figures
+.PHONY: weights package compound figures
 
 weights: $(RUNS)/$(NAME)/student.png
 
@@ -64,6 +66,19 @@ package: weights
 	$(EXPORT) default -o $(STUDENT) --temporal $(RUNS)/temporal/temporal.pt
 	cp $(STUDENT)/MODEL_CARD.md MODEL_CARD.md
 	cp $(RUNS)/$(NAME)/student.png benchmarks/results/evaluation.png
+
+# The people of cfee/validation are kept for the temperature and the exemplars, those of cfee/test for the figures.
+$(RUNS)/compound/continual.pt: $(RUNS)/$(NAME)/student.png
+	$(TRAIN) continual $(RUNS)/$(NAME)/student.pt --recipe cfee --set 'classes.train=["cfee/train"]' -o $(@D) \
+	    --data $(FACES)
+	$(TRAIN) finish $@ --data $(FACES)
+
+# All packaged models together stay under 24 MB, so there is no room for another fp32 file.
+compound: $(RUNS)/compound/continual.pt
+	$(EXPORT) $< -o $(RUNS)/compound-bundle --int8 --faces 2500 --data $(patsubst %,'$(FACES)/%-*.parquet',$(TRAINED))
+	$(EXPORT) $(RUNS)/compound-bundle -o $(COMPOUND) --int8-only --keep-ranges --faces 3000 \
+	    --data $(patsubst %,'$(FACES)/%-*.parquet',$(HELD_OUT)) \
+	    --exemplars $(patsubst %,'$(FACES)/%-*.parquet',ferplus/validation affectnet-subset/validation cfee/validation)
 
 figures: CARD := --card
 figures: benchmark-accuracy benchmark-encoder benchmark-personal benchmark-ceiling

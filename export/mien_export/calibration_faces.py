@@ -28,8 +28,8 @@ PORTRAIT_TURNS = (-25, -15, -8, 0, 8, 15, 25)
 
 @dataclass(frozen=True, eq=False)
 class FaceCrops:
-    """``crops`` uint8 RGB (N, S, S, 3). ``expression`` (N,) canonical class, -1 for none; ``affect`` (N, 2) valence and
-    arousal, NaN for none. ``origin``: where they come from, in words for the card."""
+    """``crops`` uint8 RGB (N, S, S, 3). ``expression`` (N,) index into the model's labels, -1 for none; ``affect``
+    (N, 2) valence and arousal, NaN for none. ``origin``: where they come from, in words for the card."""
 
     crops: Image
     expression: NDArray[np.int64]
@@ -48,13 +48,21 @@ Found = tuple[Image, int, tuple[float, float]]
 UNKNOWN = (float("nan"), float("nan"))
 
 
-def read_faces(sources: Sequence[str], spec: CropSpec, limit: int = LIMIT, *, clear: bool = False) -> FaceCrops:
+def read_faces(
+    sources: Sequence[str],
+    spec: CropSpec,
+    limit: int = LIMIT,
+    *,
+    labels: Sequence[str] = EXPRESSIONS,
+    clear: bool = False,
+) -> FaceCrops:
     """Crops of the faces in ``sources``, at most ``limit`` (0: all), evenly spread over each source.
 
     A source is a folder of pictures (subfolders named after expressions give labels), a parquet file or a glob of them
     with the columns that docs/reference/formats.md lists, a video, or a camera's number. Without a source, the faces
-    are views of the portrait that comes with scikit-image: mirrored, turned, and in other light. ``clear`` leaves out
-    rows whose votes are split between two expressions. Raises InputError where a source is missing or contains no face.
+    are views of the portrait that comes with scikit-image: mirrored, turned, and in other light. ``labels``: the
+    model's classes; a face of any other class has no label. ``clear`` leaves out rows without a label, and those whose
+    votes are split between two expressions. Raises InputError where a source is missing or contains no face.
     """
     if not sources:
         return _portrait(spec)
@@ -62,38 +70,41 @@ def read_faces(sources: Sequence[str], spec: CropSpec, limit: int = LIMIT, *, cl
     share = -(-limit // len(sources)) if limit else 0
     found: list[Found] = []
     for source in sources:
-        here = list(_read(source, spec, detector, share, clear))
+        here = list(_read(source, spec, detector, share, labels, clear))
         if not here:
             raise InputError(f"no face found in {source}; give pictures, parquet files or a video with faces in it")
         found += here
-    crops, labels, affect = zip(*found, strict=True)
+    crops, expression, affect = zip(*found, strict=True)
     return FaceCrops(
-        np.stack(crops), np.array(labels, np.int64), np.array(affect, np.float32), ", ".join(map(_short, sources))
+        np.stack(crops), np.array(expression, np.int64), np.array(affect, np.float32), ", ".join(map(_short, sources))
     )
 
 
-def _read(source: str, spec: CropSpec, detector: Detector, limit: int, clear: bool) -> Iterator[Found]:
+def _read(
+    source: str, spec: CropSpec, detector: Detector, limit: int, labels: Sequence[str], clear: bool
+) -> Iterator[Found]:
     paths = sorted(glob.glob(source, recursive=True)) if glob.has_magic(source) else [source]
     if paths and all(Path(path).suffix == ".parquet" for path in paths):
-        yield from _parquet(paths, spec, detector, limit, clear)
+        yield from _parquet(paths, spec, detector, limit, labels, clear)
     elif Path(source).is_dir():
-        yield from _folder(Path(source), spec, detector, limit)
+        yield from _folder(Path(source), spec, detector, limit, labels)
     else:
         yield from _frames(source, spec, detector, limit)
 
 
-def _folder(folder: Path, spec: CropSpec, detector: Detector, limit: int) -> Iterator[Found]:
+def _folder(folder: Path, spec: CropSpec, detector: Detector, limit: int, labels: Sequence[str]) -> Iterator[Found]:
     for path in _spread(sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES), limit):
-        name = path.parent.name.lower()
         try:
             patch = _cut(read_image(path), spec, detector)
         except SourceError:  # skip a damaged picture; the caller notices a folder without any face
             continue
         if patch is not None:
-            yield patch, EXPRESSIONS.index(name) if name in EXPRESSIONS else -1, UNKNOWN
+            yield patch, _place(path.parent.name.lower(), labels), UNKNOWN
 
 
-def _parquet(paths: Sequence[str], spec: CropSpec, detector: Detector, limit: int, clear: bool) -> Iterator[Found]:
+def _parquet(
+    paths: Sequence[str], spec: CropSpec, detector: Detector, limit: int, labels: Sequence[str], clear: bool
+) -> Iterator[Found]:
     try:
         import pyarrow.parquet as pq
     except ImportError as error:
@@ -105,14 +116,25 @@ def _parquet(paths: Sequence[str], spec: CropSpec, detector: Detector, limit: in
     if rows and not {"image", "expression"} <= set(rows[0]):
         raise InputError(f"{paths[0]} needs the columns image and expression; see docs/reference/formats.md")
     if clear:
-        rows = [row for row in rows if int(row["expression"]) >= 0 and not is_blend(row.get("votes"))]
+        rows = [row for row in rows if _place(_class_of(row), labels) >= 0 and not is_blend(row.get("votes"))]
     for row in _spread(rows, limit):
         image = cv2.imdecode(np.frombuffer(row["image"]["bytes"], np.uint8), cv2.IMREAD_COLOR)
         patch = None if image is None else _cut(np.asarray(image, np.uint8), spec, detector)
         if patch is not None:
             valence, arousal = row.get("valence"), row.get("arousal")
             affect = UNKNOWN if valence is None or arousal is None else (float(valence), float(arousal))
-            yield patch, int(row["expression"]), affect
+            yield patch, _place(_class_of(row), labels), affect
+
+
+def _class_of(row: dict[str, Any]) -> str:
+    """The name of a row's class, empty for none. A basic name in ``category`` is what somebody meant to show, which
+    counts only if ``expression`` says that it was seen."""
+    number, category = int(row["expression"]), row.get("category") or ""
+    return EXPRESSIONS[number] if number >= 0 else "" if category in EXPRESSIONS else category
+
+
+def _place(name: str, labels: Sequence[str]) -> int:
+    return labels.index(name) if name in labels else -1
 
 
 def is_blend(votes: Sequence[int] | None) -> bool:

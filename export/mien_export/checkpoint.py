@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from mien.bundle.card import ModelCard, card_from_dict
 from mien.errors import ModelInvalid
 from mien.types import EXPRESSIONS, Floats, Image
-from mien_train.models.checkpoints import load_student
+from mien_train.continual.network import grown_of
+from mien_train.models.checkpoints import load_checkpoint
 from mien_train.models.student import Student
 
 OPSET = 18
@@ -23,27 +24,39 @@ class Deployed(nn.Module):
     """A trained student as devices run it: calibrated probabilities, affect clipped to [-1, 1], embedding.
 
     It wraps the trained module, so that what is exported is what was evaluated. ``labels``: the classes that it
-    learned; the probabilities of these add up to 1, and there are no others.
+    learned; the probabilities of these add up to 1, and there are no others. ``compounds``: names and head of those
+    that it learned beside the basic ones.
     """
 
-    def __init__(self, student: Student, labels: tuple[str, ...] = EXPRESSIONS):
+    def __init__(
+        self,
+        student: Student,
+        labels: tuple[str, ...] = EXPRESSIONS,
+        compounds: tuple[tuple[str, ...], nn.Linear | None] = ((), None),
+    ):
         super().__init__()
         self.student = student
-        self.columns = [EXPRESSIONS.index(label) for label in labels] if labels != EXPRESSIONS else None
+        names, self.compounds = (*EXPRESSIONS, *compounds[0]), compounds[1]
+        self.columns = [names.index(label) for label in labels] if labels != names else None
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         output = self.student(crops)
-        logits = output.logits if self.columns is None else output.logits[:, self.columns]
+        logits = output.logits
+        if self.compounds is not None:
+            logits = torch.cat([logits, self.compounds(output.embedding)], dim=1)
+        if self.columns is not None:
+            logits = logits[:, self.columns]
         return (logits / output.temperature).softmax(1), output.affect.clamp(-1, 1), output.embedding
 
 
 def load_deployed(path: Path) -> tuple[Deployed, ModelCard]:
     """A finished checkpoint. Raises InputError or ModelInvalid where it is missing, foreign or not finished."""
-    student, _, state = load_student(path)
+    state = load_checkpoint(path)
     if "card" not in state:
         raise ModelInvalid(f"{path} has no card yet; run: fer-train finish {path}")
     card = card_from_dict(state["card"])
-    return Deployed(student, card.labels).eval(), card
+    student, _, compounds = grown_of(state)
+    return Deployed(student, card.labels, compounds).eval(), card
 
 
 def write_onnx(model: Deployed, card: ModelCard, path: Path, opset: int = OPSET) -> None:

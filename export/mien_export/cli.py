@@ -32,6 +32,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="the bundle's folder, made anew; EmoNet's .onnx")
     make = parser.add_argument_group("what to make beside fp32")
     make.add_argument("--int8", action="store_true", help="INT8 with explicit Q/DQ")
+    make.add_argument("--int8-only", action="store_true", help="--int8, and leave fp32 out: a quarter of the size")
     make.add_argument("--half", action="store_true", help="float16 weights and arithmetic, for GPUs")
     make.add_argument("--openvino", action="store_true", help="OpenVINO IR of fp32, and of INT8 where there is one")
     make.add_argument("--tensorrt", action="store_true", help="build this machine's TensorRT plans, in its cache")
@@ -65,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
         if Path(args.source).suffix == ".pth":
             return _emonet(args)
         wanted = Wanted(
-            int8=args.int8,
+            int8=args.int8 or args.int8_only,
+            int8_only=args.int8_only,
             half=args.half,
             openvino=args.openvino,
             tensorrt=args.device if args.tensorrt else "",

@@ -12,7 +12,6 @@ from mien.bundle.card import ModelCard
 from mien.engines import load_engine
 from mien.enrollment.reference_faces import EXEMPLARS, pack_exemplars
 from mien.errors import InputError
-from mien.types import EXPRESSIONS
 from mien_export.calibration_faces import read_faces
 
 LIMIT = 4000
@@ -23,15 +22,16 @@ BATCH = 32
 
 
 def write_exemplars(folder: Path, card: ModelCard, sources: Sequence[str]) -> int:
-    """Read faces with a clear basic expression from ``sources`` (calibration_faces.py), and write the outputs of the
-    fp32 model in ``folder`` on them. Returns their number. Raises InputError where there are too few.
+    """Read faces with a clear expression from ``sources`` (calibration_faces.py), one of the card's labels, and write
+    the outputs of the fp32 model in ``folder`` on them. Returns their number. Raises InputError where there are too
+    few.
 
     They should be images that the model was not trained on, because enrollment measures on them, for each source, what
-    the basic expressions lose.
+    the model's own expressions lose.
     """
-    read = [read_faces([source], card.crop, LIMIT // len(sources), clear=True) for source in sources]
-    own = np.array([EXPRESSIONS.index(label) for label in card.labels])  # the card's labels may be fewer
-    known = [faces.take(np.isin(faces.expression, own)) for faces in read]
+    limit = LIMIT // len(sources)
+    read = [read_faces([source], card.crop, limit, labels=card.labels, clear=True) for source in sources]
+    known = [faces.take(faces.expression >= 0) for faces in read]  # a folder may hold others
     if min(map(len, known)) < LEAST:
         raise InputError(
             f"{min(map(len, known))} faces with a known expression are too few exemplars; give sources of at least "
@@ -41,7 +41,7 @@ def write_exemplars(folder: Path, card: ModelCard, sources: Sequence[str]) -> in
     crops = np.concatenate([faces.crops for faces in known])
     outputs = [engine.run(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
     data = pack_exemplars(
-        np.searchsorted(own, np.concatenate([faces.expression for faces in known])),
+        np.concatenate([faces.expression for faces in known]),
         np.repeat(np.arange(len(known)), [len(faces) for faces in known]),
         np.concatenate([part["expression"] for part in outputs]),
         np.concatenate([part["embedding"] for part in outputs]),

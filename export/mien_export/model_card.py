@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from mien.bundle import FILES
 from mien.bundle.card import ModelCard
+from mien.types import EXPRESSIONS
 
 FILE = "MODEL_CARD.md"
 
@@ -47,9 +49,8 @@ def model_card(card: ModelCard) -> str:
         f"{card.parameters / 1e6:.1f} million parameters; mien {card.version}.",
         card.origin,
         "## Figures on faces that it was not trained on",
-        "Aligned crops of the official test splits, one forward pass; 95 % bootstrap intervals in brackets. Sets "
-        "without contempt are scored over their seven classes. The sets share their sources with the training data, "
-        "so expect less on other faces.",
+        "Aligned crops of the official test splits, one forward pass; 95 % bootstrap intervals in brackets. "
+        f"{_scored(card)} The sets share their sources with the training data, so expect less on other faces.",
         _expression_table(sets),
         "Recall by class (the share of the faces of a class that it finds):",
         _recall_table(card, sets),
@@ -67,6 +68,12 @@ def model_card(card: ModelCard) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _scored(card: ModelCard) -> str:
+    if set(card.labels) <= set(EXPRESSIONS):
+        return "Sets without contempt are scored over their seven classes."
+    return f"All {len(card.labels)} classes compete on every set; faces of any other class are left out."
+
+
 def _shown(values: dict[str, Any], key: str) -> str:
     interval = values.get("intervals", {}).get(key)
     return f"{values[key]:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
@@ -82,7 +89,7 @@ def _expression_table(sets: dict[str, Any]) -> str:
 
 def _temporal(card: ModelCard) -> str:
     if not card.temporal:
-        return ""
+        return "It has no temporal encoder: streams and videos are smoothed by filters."
     encoder = card.temporal
     return (
         "## Temporal encoder\n\n"
@@ -139,7 +146,8 @@ def _proof_table(card: ModelCard) -> str:
             f"| {name} | {proof['faces']}, {proof['origin']} | {proof['agreement']:.1%} | {accuracy} | "
             f"{proof['probability_max']:.4f} | {proof['size']:.0%} | {verdict} |"
         )
-    return "## Other forms of this model, against fp32\n\n" + "\n".join(rows)
+    alone = "" if FILES["fp32"] in card.files else "\n\nfp32 itself is not in this bundle."
+    return "## Other forms of this model, against fp32\n\n" + "\n".join(rows) + alone
 
 
 def _calibration(card: ModelCard) -> str:

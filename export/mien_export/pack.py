@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,9 +13,9 @@ from mien.bundle.card import CARD, ModelCard, read_card
 from mien.engines import Engine, load_engine
 from mien.engines.cores import int8_overflows, processor
 from mien.engines.golden import GOLDEN, golden_crops, golden_text
-from mien.errors import InputError, MienError, OutputError
+from mien.errors import InputError
 from mien.files import sha256
-from mien.types import EXPRESSIONS
+from mien_export.aside import aside
 from mien_export.calibration_faces import LIMIT, FaceCrops, read_faces
 from mien_export.exemplars import write_exemplars
 from mien_export.model_card import FILE, model_card
@@ -37,13 +33,15 @@ OVERFLOW = "This processor has no VNNI, so OpenVINO's int8 overflows on it: pack
 
 @dataclass(frozen=True)
 class Wanted:
-    """``tensorrt``: device to build plans for, tensorrt, dla:0 or dla:1. ``data``: sources of faces
+    """``int8_only``: INT8 (which ``int8`` asks for) without the fp32 file that it was made from and proven against.
+    ``tensorrt``: device to build plans for, tensorrt, dla:0 or dla:1. ``data``: sources of faces
     (calibration_faces.py), at most ``faces`` of them. ``keep_ranges``: quantize with the ranges of the bundle, so that
     all data are used for the proof. ``force``: also write artifacts that failed their proof; the card says so.
     ``exemplars``: sources of faces with known expressions, which enrollment compares with. ``temporal``: an encoder of
     ``fer-train temporal``."""
 
     int8: bool = False
+    int8_only: bool = False
     half: bool = False
     openvino: bool = False
     tensorrt: str = ""
@@ -66,13 +64,17 @@ def pack(source: str | Path, out: Path, wanted: Wanted) -> tuple[list[Proof], Pa
     """
     if wanted.keep_ranges and Path(source).suffix == ".pt":
         raise InputError("--keep-ranges: a checkpoint has no ranges yet; leave it out, or give a bundle")
-    with _aside(out) as folder:
+    if wanted.int8_only and not wanted.int8:
+        raise InputError("--int8-only keeps nothing but INT8: add --int8")
+    if wanted.int8_only and (wanted.half or wanted.openvino or wanted.tensorrt):
+        raise InputError("--int8-only keeps nothing but INT8: leave out --half, --openvino and --tensorrt")
+    with aside(out) as folder:
         parity = None
         if Path(source).suffix == ".pt":
             card, faces, parity = _from_checkpoint(Path(source), folder, wanted)
         else:
             card = _from_bundle(find_bundle(source), folder, wanted)
-            faces = read_faces(wanted.data, card.crop, wanted.faces)
+            faces = read_faces(wanted.data, card.crop, wanted.faces, labels=card.labels)
         faces = _ranges(folder, faces, wanted, fresh=parity is not None)
         golden = load_engine(folder / FILES["fp32"], device="cpu").run(golden_crops(card.crop.size))
         (folder / GOLDEN).write_text(golden_text(golden), encoding="utf-8")
@@ -82,7 +84,7 @@ def pack(source: str | Path, out: Path, wanted: Wanted) -> tuple[list[Proof], Pa
             from mien_export.temporal import add_temporal
 
             card = replace(card, temporal=add_temporal(wanted.temporal, folder, wanted.opset))
-        proofs = _artifacts(folder, faces, card, wanted)
+        proofs = _artifacts(folder, faces, wanted)
         failed = [f"{proof.artefact}: {reason}" for proof in proofs for reason in proof.failures]
         if failed and not wanted.force:
             openvino = any(reason.startswith("openvino int8") for reason in failed)
@@ -95,6 +97,9 @@ def pack(source: str | Path, out: Path, wanted: Wanted) -> tuple[list[Proof], Pa
             **card.proofs,
             **{proof.artefact: replace(proof, forced=not proof.passed).to_dict() for proof in proofs},
         }
+        if wanted.int8_only:
+            _leave_int8(folder)
+            all_proofs = {"int8": all_proofs["int8"]}
         files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name not in (CARD, FILE)}
         card = replace(card, files=files, proofs=all_proofs)
         (folder / CARD).write_text(card.to_json(), encoding="utf-8")
@@ -103,35 +108,11 @@ def pack(source: str | Path, out: Path, wanted: Wanted) -> tuple[list[Proof], Pa
     return proofs, parity
 
 
-@contextmanager
-def _aside(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that takes its place if all goes well, and is removed if not."""
-    if out.exists() and not (out / CARD).is_file() and any(out.iterdir() if out.is_dir() else [out]):
-        raise OutputError(f"{out} exists and is not a bundle; choose another folder, or remove it")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise OutputError(f"cannot write in {out.parent}: {error.strerror}; choose another folder with -o") from error
-    try:
-        yield aside
-        os.chmod(aside, 0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        aside.replace(out)
-    except MienError:  # some of these are OSErrors too
-        raise
-    except OSError as error:
-        raise OutputError(f"cannot write {out}: {error.strerror or error}; choose another folder with -o") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
 def _from_checkpoint(path: Path, folder: Path, wanted: Wanted) -> tuple[ModelCard, FaceCrops, Parity]:
     from mien_export.checkpoint import load_deployed, run_torch, write_onnx
 
     model, card = load_deployed(path)
-    faces = read_faces(wanted.data, card.crop, wanted.faces)
+    faces = read_faces(wanted.data, card.crop, wanted.faces, labels=card.labels)
     file = folder / FILES["fp32"]
     write_onnx(model, card, file, wanted.opset)
     crops = faces.crops[:MOST]
@@ -190,7 +171,16 @@ def _ranges(folder: Path, faces: FaceCrops, wanted: Wanted, *, fresh: bool) -> F
     return rest
 
 
-def _artifacts(folder: Path, faces: FaceCrops, card: ModelCard, wanted: Wanted) -> list[Proof]:
+def _leave_int8(folder: Path) -> None:
+    """Remove all other forms, and what only serves to quantize."""
+    from mien_export.ranges import RANGES
+
+    others = ("fp32", "fp16", "openvino fp32", "openvino int8")
+    for name in (RANGES, *(file for form in others for file in _files(form))):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _artifacts(folder: Path, faces: FaceCrops, wanted: Wanted) -> list[Proof]:
     fp32 = folder / FILES["fp32"]
     artifacts: list[tuple[str, Path, str]] = []
     if wanted.int8:
@@ -220,18 +210,17 @@ def _artifacts(folder: Path, faces: FaceCrops, card: ModelCard, wanted: Wanted) 
         artifacts += [
             (f"{wanted.tensorrt} {precision}", folder / FILES[precision], wanted.tensorrt) for precision in available
         ]
-    return [_proof(name, path, device, fp32, faces, card, wanted.limits) for name, path, device in artifacts]
+    return [_proof(name, path, device, fp32, faces, wanted.limits) for name, path, device in artifacts]
 
 
-def _proof(name: str, path: Path, device: str, fp32: Path, faces: FaceCrops, card: ModelCard, limits: Limits) -> Proof:
+def _proof(name: str, path: Path, device: str, fp32: Path, faces: FaceCrops, limits: Limits) -> Proof:
     def engines(threads: int) -> tuple[Engine, Engine]:
         precision = name.split()[-1]
         other = load_engine(path, device=device, threads=threads, precision=precision)
         return load_engine(fp32, device="cpu", threads=threads), other
 
     size = sum((path.parent / file).stat().st_size for file in _files(name)) / fp32.stat().st_size
-    scored = tuple(card.labels) == EXPRESSIONS
-    proof = prove(name, engines, faces, round(size, 4), limits, processor(), scored=scored)
+    proof = prove(name, engines, faces, round(size, 4), limits, processor())
     allowed = TOLERANCE.get(name)
     if allowed is not None and not proof.probability_max <= allowed:
         reason = f"a probability differs by {proof.probability_max:.4f}, more than {allowed:g}"

@@ -74,7 +74,7 @@ class Proof:
 
 
 def outputs(engine: Engine, crops: Image) -> tuple[Floats, Floats]:
-    """``expression`` (N, 8) and ``affect`` (N, 2) of N crops."""
+    """``expression`` (N, classes) and ``affect`` (N, 2) of N crops."""
     parts = [engine.run(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
     return np.concatenate([p["expression"] for p in parts]), np.concatenate([p["affect"] for p in parts])
 
@@ -92,14 +92,11 @@ def prove(
     size: float,
     limits: Limits,
     machine: str,
-    *,
-    scored: bool = True,
 ) -> Proof:
-    """Compare an artifact with fp32. ``engines``: fp32 on ONNX Runtime and the artifact, for a number of threads.
-    ``scored``: the model's labels are the canonical ones, so that the faces' labels can be used."""
+    """Compare an artifact with fp32. ``engines``: fp32 on ONNX Runtime and the artifact, for a number of threads."""
     reference, other = engines(1)
     (p, a), (q, b) = outputs(reference, faces.crops), outputs(other, faces.crops)
-    labeled = (faces.expression >= 0) if scored else np.zeros(len(faces), bool)
+    labeled = faces.expression >= 0
     truth = faces.expression[labeled]
     accuracy = None
     if len(truth):

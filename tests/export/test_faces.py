@@ -4,6 +4,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tiny_data import face_jpeg, write_split
 
@@ -44,6 +46,21 @@ def test_parquet_rows_keep_their_labels_and_may_be_fewer(portrait: np.ndarray, t
     assert 0 < len(some) <= 6
     assert len(set(some.expression.tolist())) > 2  # spread over the file, not its first rows
     assert len(read_faces([pattern, pattern], SPEC, 6)) <= 6
+
+
+def test_compounds_are_labels_where_the_model_knows_them(portrait: np.ndarray, tmp_path: Path) -> None:
+    labels = ("neutral", "fear", "sadly angry")
+    rows = [(0, "neutral"), (4, "fear"), (-1, "sadly angry"), (-1, "fear"), (-1, "awed"), (1, None)]
+    table = [
+        {"image": {"bytes": face_jpeg(portrait, 1, i), "path": None}, "expression": number, "category": name}
+        for i, (number, name) in enumerate(rows)
+    ]
+    pq.write_table(pa.Table.from_pylist(table), tmp_path / "a.parquet")
+    source = [str(tmp_path / "a.parquet")]
+    # What somebody meant to show ("fear") is no label where nobody saw it.
+    assert read_faces(source, SPEC, 0, labels=labels).expression.tolist() == [0, 1, 2, -1, -1, -1]
+    assert read_faces(source, SPEC, 0, labels=labels, clear=True).expression.tolist() == [0, 1, 2]
+    assert read_faces(source, SPEC, 0).expression.tolist() == [0, 4, -1, -1, -1, 1]
 
 
 def test_a_video_gives_frames_from_start_to_end(portrait: np.ndarray, tmp_path: Path) -> None:

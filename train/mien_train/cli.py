@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import InputError, MienError
-from mien_train.continual.cli import add_continual, run_explain, run_learning
+from mien_train.continual.cli import add_continual, finish_compounds, run_explain, run_learning
 from mien_train.semi.cli import add_semi, compare, pretrain
 from mien_train.temporal.cli import add_temporal, run_sequences, run_temporal
 
@@ -131,8 +131,10 @@ def _finish(args: argparse.Namespace) -> int:
     from mien_train.evaluation.plots import plot_evaluation
     from mien_train.evaluation.report import lines
     from mien_train.finish import finish
-    from mien_train.models.checkpoints import load_checkpoint
+    from mien_train.models.checkpoints import COMPOUNDS_KEY, load_checkpoint
 
+    if COMPOUNDS_KEY in load_checkpoint(args.checkpoint):
+        return finish_compounds(args)
     evaluation = finish(args.checkpoint, args.data, tuple(args.set) if args.command == "finish" else ())
     print("\n".join(lines(evaluation.figures)))
     picture = args.checkpoint.with_suffix(".png")

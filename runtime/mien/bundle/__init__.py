@@ -42,9 +42,8 @@ class Bundle:
             return self.verified(IR_FILES[precision])
         if FILES[precision] not in self.card.files:
             held = ", ".join(self.precisions) or "none"
-            raise EngineUnavailable(
-                f"bundle {self.folder} has no {precision} model; it holds {held}; make one with fer-export"
-            )
+            remedy = "export its checkpoint again" if precision == "fp32" else "make one with fer-export"
+            raise EngineUnavailable(f"bundle {self.folder} has no {precision} model; it holds {held}; {remedy}")
         return self.verified(FILES[precision])
 
     def verified(self, name: str) -> Path:

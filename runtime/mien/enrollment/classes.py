@@ -106,7 +106,8 @@ def logarithms(probabilities: Floats) -> NDArray[np.float64]:
 
 
 def model_of(card: ModelCard) -> str:
-    """The identity of a model: the sha256 of its fp32 file, from which all its precisions are made."""
+    """The identity of a model: the sha256 of its fp32 file, from which all its precisions are made, or else of
+    the first that it has."""
     files = [file for file in FILES.values() if file in card.files]
     return card.files[files[0]] if files else ""
 

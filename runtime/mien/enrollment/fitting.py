@@ -16,8 +16,6 @@ from mien.enrollment.classes import Examples, logarithms
 from mien.enrollment.reference_faces import Exemplars
 from mien.types import Floats
 
-CLASS_WEIGHT = 1 / 8
-"""Total weight of the examples of a class, where all basic faces together weigh 1: the same as one basic class."""
 EMBEDDING_RIDGE, CLASS_RIDGE, BIAS_RIDGE = 0.1, 0.01, 1e-6
 """Ridge penalties that hold the weights of the embedding near 0, those of the basic classes near the mixture that the
 examples show, and the bias. Chosen on validation faces, as was the number of directions (64)."""
@@ -58,13 +56,17 @@ class Fitter:
         """Weights (8 + W + 1,) of the class with the inputs ``mine``, next to other new classes, such that the class
         stays within the allowed loss, alone and with those that ``fit_all`` fitted last."""
         inputs = np.concatenate([mine, self._taught, *others])
-        weight = np.concatenate([_equal(mine), self._weight, *map(_equal, others)])
+        weight = np.concatenate([self._equal(mine), self._weight, *map(self._equal, others)])
         start, hold = np.zeros(inputs.shape[1]), np.full(inputs.shape[1], EMBEDDING_RIDGE)
         mixture = np.exp(mine[:, : self.basic]).mean(axis=0)
         start[: self.basic], hold[: self.basic], hold[-1] = mixture / mixture.sum(), CLASS_RIDGE, BIAS_RIDGE
         fitted = logistic(inputs, np.arange(len(inputs)) < len(mine), weight, start, hold)
         fitted[-1] -= self._over(self.lead(self.judged, fitted)) + self._lowered
         return fitted
+
+    def _equal(self, rows: Values) -> Values:
+        """Weights of a class's examples: together as much as one basic class, where all of these weigh 1."""
+        return np.full(len(rows), 1 / self.basic / len(rows))
 
     def fit_all(self, sides: Mapping[str, Values]) -> dict[str, Values]:
         """The weights of each class, from its inputs, such that all together stay within the allowed loss."""
@@ -134,7 +136,3 @@ def _every_other(exemplars: Exemplars) -> NDArray[np.bool_]:
 
 def _rows(probabilities: Floats, places: Floats) -> Values:
     return np.asarray(np.concatenate([logarithms(probabilities), places, np.ones((len(places), 1))], axis=1))
-
-
-def _equal(rows: Values) -> Values:
-    return np.full(len(rows), CLASS_WEIGHT / len(rows))

@@ -78,6 +78,19 @@ def run_learning(args: argparse.Namespace) -> int:
         return 0
     path = commands.learn_all(setup, recipe, args.out)
     print(f"wrote {path}; see what it looks at with: fer-train explain {path} PICTURE")
+    print(f"to run it, give it a card with: fer-train finish {path}")
+    return 0
+
+
+def finish_compounds(args: argparse.Namespace) -> int:
+    """``finish`` of a checkpoint that has learned compounds."""
+    from mien_train.continual.finish import finish_grown
+    from mien_train.evaluation.report import lines
+
+    if args.set:
+        raise InputError("--set is for students of basic expressions; those that learned compounds have no such values")
+    print("\n".join(lines(finish_grown(args.checkpoint, args.data))))
+    print(f"{args.checkpoint} is ready; pack it with: fer-export {args.checkpoint} -o DIR")
     return 0
 
 

@@ -18,6 +18,7 @@ from mien_train.continual.by_class import by_class
 from mien_train.continual.classes import class_names
 from mien_train.continual.compare import OURS
 from mien_train.continual.features import Bank, make_bank
+from mien_train.continual.finish import LEARNED
 from mien_train.continual.learner import METHODS, Learner
 from mien_train.continual.network import Tail, cut, grown_state
 from mien_train.continual.plot import plot_courses
@@ -38,6 +39,8 @@ class Setup:
     basic: Tail
     bank: Bank
     test: Bank
+    model: str
+    """What ``prepare`` was given for it."""
 
 
 def prepare(model: str, recipe: ContinualRecipe, root: Path | None, out: Path) -> Setup:
@@ -57,7 +60,7 @@ def prepare(model: str, recipe: ContinualRecipe, root: Path | None, out: Path) -
     folder, precision = out / "features", recipe.learn.precision
     bank = make_bank(cutter, parts, made_by.crop, precision, views=recipe.learn.views, folder=folder)
     test = make_bank(cutter, tests, made_by.crop, precision, views=1, folder=folder)
-    return Setup(student, state, cutter[1], bank, test)
+    return Setup(student, state, cutter[1], bank, test, str(model))
 
 
 def learn_all(setup: Setup, recipe: ContinualRecipe, out: Path) -> Path:
@@ -68,6 +71,7 @@ def learn_all(setup: Setup, recipe: ContinualRecipe, out: Path) -> Path:
     for label in order:
         learner.learn(names[label], label)
     state = grown_state(setup.state, setup.student, learner.tail, [names[c] for c in order], recipe.learn.caution)
+    state[LEARNED] = {"from": setup.model, "card": setup.state.get("card"), "recipe": recipe.to_dict()}
     state["origin"] = state.get("origin", "") + f" Then learned {', '.join(names[c] for c in order)} ({OURS})."
     path = out / "continual.pt"
     save_checkpoint(path, state)

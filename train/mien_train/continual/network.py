@@ -13,12 +13,10 @@ from mien.errors import InputError
 from mien.types import EXPRESSIONS
 from mien_train.continual.classes import class_names
 from mien_train.data.compounds import blend_of
-from mien_train.models.from_onnx import load_trained
+from mien_train.models.checkpoints import COMPOUNDS_KEY, student_of
+from mien_train.models.from_onnx import load_start
 from mien_train.models.student import Student
 from mien_train.recipe import Recipe
-
-COMPOUNDS_KEY = "compounds"
-"""Key in a checkpoint's state: the names of the compounds, and their rows of the head."""
 
 
 class Trunk(nn.Module):
@@ -114,15 +112,26 @@ def grown_state(
     return {**rest, "ema": grown.state_dict(), COMPOUNDS_KEY: beside}
 
 
+def grown_of(state: dict[str, Any]) -> tuple[Student, Recipe, tuple[tuple[str, ...], nn.Linear | None]]:
+    """The student of a checkpoint's state, its recipe, and the names and the head of the compounds that it has learned
+    (perhaps none)."""
+    student, recipe, _ = student_of(state)
+    if COMPOUNDS_KEY not in state:
+        return student, recipe, ((), None)
+    beside = state[COMPOUNDS_KEY]
+    head = nn.Linear(student.expression.in_features, len(beside["names"]))
+    head.load_state_dict({"weight": beside["weight"], "bias": beside["bias"]})
+    return student, recipe, (tuple(beside["names"]), head.eval())
+
+
 def load_grown(path: str | Path) -> tuple[Student, Recipe, nn.Linear, tuple[str, ...]]:
     """The student of a checkpoint or bundle, its recipe, its head with the compounds that it has learned (perhaps
     none), and the names of its classes."""
-    student, recipe, state = load_trained(path)
-    if COMPOUNDS_KEY not in state:
+    student, recipe, (compounds, beside) = grown_of(load_start(path))
+    if beside is None:
         return student, recipe, student.expression, EXPRESSIONS
-    beside = state[COMPOUNDS_KEY]
-    head = nn.Linear(student.expression.in_features, len(EXPRESSIONS) + len(beside["names"]))
+    head = nn.Linear(student.expression.in_features, len(EXPRESSIONS) + len(compounds))
     with torch.no_grad():
-        head.weight.copy_(torch.cat([student.expression.weight, beside["weight"]]))
-        head.bias.copy_(torch.cat([student.expression.bias, beside["bias"]]))
-    return student, recipe, head, class_names(tuple(beside["names"]))
+        head.weight.copy_(torch.cat([student.expression.weight, beside.weight]))
+        head.bias.copy_(torch.cat([student.expression.bias, beside.bias]))
+    return student, recipe, head, class_names(compounds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,35 +38,38 @@ def bootstrap(statistic: Callable[[Tensor], Tensor], count: int, resamples: int 
     return np.asarray(np.nanpercentile(torch.stack(draws).double().numpy(), [2.5, 97.5], axis=0))
 
 
-def expression_metrics(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> dict[str, Any]:
-    """``probabilities`` (N, 8), ``labels`` (N,) canonical ids -> accuracy, macro-F1, recalls, calibration error.
+def expression_metrics(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], names: Sequence[str] = EXPRESSIONS
+) -> dict[str, Any]:
+    """``probabilities`` (N, C), ``labels`` (N,) indices into ``names``, the C classes -> accuracy, macro-F1, recalls,
+    calibration error.
 
     Macro figures are over the classes that occur. ``intervals`` holds the 95 % interval of each figure.
     """
     predicted, truth = torch.from_numpy(probabilities), torch.from_numpy(labels)
-    present = torch.unique(truth)
+    present, count = torch.unique(truth), len(names)
 
     def figures(rows: Tensor) -> Tensor:
         p, y = predicted[rows], truth[rows]
         guess = p.argmax(1)
         # The recall of a class that does not occur in a resample is unknown, not 0.
-        lacking = torch.bincount(y, minlength=COUNT)[present] == 0
-        recall = multiclass_recall(guess, y, COUNT, average="none")[present].masked_fill(lacking, torch.nan)
-        f1 = multiclass_f1_score(guess, y, COUNT, average="none")[present].masked_fill(lacking, torch.nan)
-        accuracy = multiclass_accuracy(guess, y, COUNT, average="micro")
+        lacking = torch.bincount(y, minlength=count)[present] == 0
+        recall = multiclass_recall(guess, y, count, average="none")[present].masked_fill(lacking, torch.nan)
+        f1 = multiclass_f1_score(guess, y, count, average="none")[present].masked_fill(lacking, torch.nan)
+        accuracy = multiclass_accuracy(guess, y, count, average="micro")
         return torch.cat([torch.stack([accuracy, f1.nanmean(), _calibration(p, y)]), recall])
 
     whole = figures(torch.arange(len(truth))).tolist()
     ranges = [[round(float(v), 4) for v in pair] for pair in bootstrap(figures, len(truth)).T]
     values = [round(value, 4) for value in whole]
-    names = [EXPRESSIONS[c] for c in present]
+    shown = [names[c] for c in present]
     return {
         "images": len(labels),
         **dict(zip(("accuracy", "macro_f1", "calibration_error"), values, strict=False)),
-        "recall": dict(zip(names, values[3:], strict=True)),
+        "recall": dict(zip(shown, values[3:], strict=True)),
         "intervals": {
             **dict(zip(("accuracy", "macro_f1", "calibration_error"), ranges, strict=False)),
-            "recall": dict(zip(names, ranges[3:], strict=True)),
+            "recall": dict(zip(shown, ranges[3:], strict=True)),
         },
     }
 
@@ -108,7 +111,7 @@ def kept_at(
 
 
 def _calibration(probabilities: Tensor, labels: Tensor) -> Tensor:
-    return multiclass_calibration_error(probabilities, labels, num_classes=COUNT, n_bins=BINS)
+    return multiclass_calibration_error(probabilities, labels, num_classes=probabilities.shape[1], n_bins=BINS)
 
 
 def concordance(predicted: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[np.float64]:

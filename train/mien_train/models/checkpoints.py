@@ -14,6 +14,9 @@ from mien_train.models.student import Student
 from mien_train.recipe import Recipe
 from mien_train.settings import build
 
+COMPOUNDS_KEY = "compounds"
+"""Key in a checkpoint's state: the names of the compounds that it learned, and their rows of the head."""
+
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint of this project. Raises InputError where there is none, ModelInvalid for anything else."""

@@ -13,12 +13,15 @@ from torch import Tensor, nn
 from mien.bundle import find_bundle, packaged_names
 from mien.bundle.card import CARD
 from mien.errors import InputError, ModelInvalid
-from mien_train.models.checkpoints import load_checkpoint, student_of
+from mien.types import EXPRESSIONS
+from mien_train.models.checkpoints import COMPOUNDS_KEY, load_checkpoint, student_of
 from mien_train.models.student import Student
 from mien_train.recipe import DataRecipe, ModelRecipe, Recipe
 
 PREFIX = "student."
 """Of the weights' names in a file that fer-export wrote. The rest of the name is that of the checkpoint."""
+BESIDE = "compounds."
+"""Of the names of the weights of compounds that it learned beside the basic classes."""
 
 
 def is_bundle(model: str | Path) -> bool:
@@ -37,7 +40,8 @@ def load_trained(model: str | Path) -> tuple[Student, Recipe, dict[str, Any]]:
 
 
 def bundle_state(model: str | Path) -> dict[str, Any]:
-    """A bundle as the state of a finished checkpoint: ``recipe``, ``ema``, ``origin``, ``card``.
+    """A bundle as the state of a finished checkpoint: ``recipe``, ``ema``, ``origin``, ``card``, and ``compounds``
+    where it has learned any.
 
     The export folded every batch norm into the convolution before it. It comes back as a norm with mean 0, variance 1
     and scale 1, so a network that is to train with batch statistics must measure them first (``measure_norms``). The
@@ -70,11 +74,16 @@ def bundle_state(model: str | Path) -> dict[str, Any]:
     except (KeyError, RuntimeError) as error:
         raise _foreign(bundle.folder, str(error)) from error
     sets = ", ".join(names)
+    compounds = [label for label in card.labels if label not in EXPRESSIONS]
+    beside = {"names": compounds, "weight": weights.get(f"{BESIDE}weight"), "bias": weights.get(f"{BESIDE}bias")}
+    if compounds and (beside["weight"] is None or beside["bias"] is None):
+        raise _foreign(bundle.folder, "its labels are not those of its head")
     return {
         "recipe": recipe.to_dict(),
         "ema": student.state_dict(),
         "origin": f"{card.origin} The weights are those of the bundle {card.name}, trained on {sets}.".strip(),
         "card": json.loads(card.to_json()),
+        **({COMPOUNDS_KEY: beside} if compounds else {}),
     }
 
 
@@ -90,7 +99,7 @@ def _initializers(path: Path) -> dict[str, Tensor]:
     return {
         item.name.removeprefix(PREFIX): torch.from_numpy(onnx.numpy_helper.to_array(item).copy())
         for item in stored
-        if item.name.startswith(PREFIX)
+        if item.name.startswith((PREFIX, BESIDE))
     }
 
 

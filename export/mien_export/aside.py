@@ -1,0 +1,37 @@
+"""A bundle is made beside its place, and moved there when it is whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mien.bundle.card import CARD
+from mien.errors import MienError, OutputError
+
+
+@contextmanager
+def aside(out: Path) -> Iterator[Path]:
+    """A folder beside ``out`` that takes its place if all goes well, and is removed if not."""
+    if out.exists() and not (out / CARD).is_file() and any(out.iterdir() if out.is_dir() else [out]):
+        raise OutputError(f"{out} exists and is not a bundle; choose another folder, or remove it")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise OutputError(f"cannot write in {out.parent}: {error.strerror}; choose another folder with -o") from error
+    try:
+        yield beside
+        os.chmod(beside, 0o755)
+        if out.exists():
+            shutil.rmtree(out)
+        beside.replace(out)
+    except MienError:  # some of these are OSErrors too
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror or error}; choose another folder with -o") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

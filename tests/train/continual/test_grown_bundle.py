@@ -1,0 +1,198 @@
+"""Compounds learned in training, from the checkpoint to what the device says."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from tiny_compounds import COMPOUNDS, write_cfee, write_ferplus
+from tiny_exemplars import add_exemplars
+from tiny_teacher import write_checkpoint
+
+import mien_train.evaluation.metrics
+from mien import Recognizer
+from mien.align import CropSpec
+from mien.bundle.card import Calibration, ModelCard, TrainingSet, read_card
+from mien.cli import parse_args as parse_run
+from mien.cli import run as fer_run
+from mien.errors import EngineUnavailable, InputError, ModelInvalid
+from mien.types import EXPRESSIONS
+from mien_export.pack import Wanted, pack
+from mien_train.cli import parse_args, run
+from mien_train.continual.network import load_grown
+from mien_train.models.checkpoints import load_checkpoint
+from mien_train.models.student import Student
+from mien_train.recipe import Recipe
+from mien_train.settings import build
+
+SPEC = CropSpec(32, "landmarks", 0.9)
+LABELS = ("neutral", "fear", *COMPOUNDS)
+"""What somebody shows in the made-up CFEE: the other basic expressions are not told."""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, portrait: np.ndarray) -> Path:
+    folder = tmp_path_factory.mktemp("grown")
+    write_ferplus(folder, "test", portrait, 2, 9000)
+    write_cfee(folder / "CFEE", portrait)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(root: Path) -> Path:
+    """As ``fer-train continual`` and ``finish`` leave it, with a head that nobody trained."""
+    path = write_checkpoint(root / "basic.pt", SPEC)
+    state = load_checkpoint(path)
+    state["recipe"]["model"]["backbone"] = "test_efficientnet"
+    torch.manual_seed(0)
+    student = Student(build(Recipe, json.loads(json.dumps(state["recipe"]))).model)
+    for module in student.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # offsets of zero would be one constant of the graph
+            torch.nn.init.normal_(module.bias, std=0.1)
+    width = student.expression.in_features
+    card = ModelCard(
+        name="basic", version="0", labels=EXPRESSIONS, crop=SPEC, embedding=width, backbone="test_efficientnet",
+        macs=1, parameters=1, calibration=Calibration(1.0), limits="for tests only", files={},
+        metrics={
+            "affectnet-va/train, 5-fold": {"head": {"rmse_valence": 0.4, "rmse_arousal": 0.4}},
+            "ferplus/test": {"accuracy": 0.5}, "away/test": {"accuracy": 0.5},
+        },
+        training=(TrainingSet("ferplus/train", 80, "for research"),),
+    )  # fmt: skip
+    state |= {"ema": student.state_dict(), "card": json.loads(card.to_json()), "origin": "Nobody trained it."}
+    torch.save(state, path)
+    recipe = {
+        "classes": {
+            "compounds": list(COMPOUNDS),
+            "train": [f"{root}/CFEE/train"],
+            "test": [f"{root}/CFEE/test"],
+            "near_duplicates": -1,
+        }
+    }
+    # Learned in another order than the recipe's.
+    beside = {"names": list(reversed(COMPOUNDS)), "weight": torch.randn(2, width), "bias": torch.zeros(2)}
+    state["learned"] = {"from": str(path), "card": state.pop("card"), "recipe": recipe}
+    grown = root / "continual.pt"
+    torch.save({**state, "compounds": beside}, grown)
+    with pytest.MonkeyPatch.context() as patch:
+        real: Callable[..., Any] = mien_train.evaluation.metrics.bootstrap
+        patch.setattr(mien_train.evaluation.metrics, "bootstrap", lambda of, count: real(of, count, 20))
+        assert run(parse_args(["finish", str(grown), "--data", str(root)])) == 0
+    return grown
+
+
+@pytest.fixture(scope="module")
+def bundle(checkpoint: Path, root: Path) -> Path:
+    pack(checkpoint, root / "bundle", Wanted(int8=True, force=True))
+    return root / "bundle"
+
+
+def test_the_card_says_what_it_tells_and_how_well(checkpoint: Path, root: Path) -> None:
+    state = load_checkpoint(checkpoint)
+    card = state["card"]
+    assert tuple(card["labels"]) == ("neutral", "fear", *reversed(COMPOUNDS))
+    kept, posed, basic = card["metrics"]
+    assert kept == "agreement with basic, whose head was kept"
+    assert card["metrics"][kept]["kept"]["ccc_valence"] == 1
+    assert posed == f"{root}/CFEE/test"
+    assert set(card["metrics"][posed]["recall"]) == set(LABELS)
+    assert basic == "ferplus/test"
+    assert set(card["metrics"][basic]["recall"]) == {"neutral", "fear"}, "all classes compete, and those are its own"
+    assert [item["name"] for item in card["training"]] == ["ferplus/train", f"{root}/CFEE/train, compounds"]
+    assert "2 of its expressions are compounds" in card["limits"]
+    assert "It does not tell happiness, sadness, surprise, disgust, anger, contempt" in card["limits"]
+    assert f"temperature was fitted on {root}/CFEE/test" in card["origin"]
+    assert torch.equal(state["compounds"]["bias"], torch.zeros(2)), "only the temperature was fitted"
+
+
+def test_the_bundle_says_what_torch_says(checkpoint: Path, bundle: Path, portrait: np.ndarray) -> None:
+    recognizer = Recognizer(bundle, device="cpu", precision="fp32", threads=1)
+    assert recognizer.labels == read_card(bundle).labels
+    assert set(recognizer.labels) == set(LABELS)
+    (face,) = recognizer.predict(portrait)
+    assert face.affect is not None
+    student, _, head, names = load_grown(checkpoint)
+    logits = head(torch.from_numpy(face.embedding)[None])[0, [names.index(name) for name in recognizer.labels]]
+    temperature = student.log_temperature(torch.from_numpy(face.embedding)).clamp(-1.6, 1.6).exp()
+    wanted = (logits / temperature).softmax(0).tolist()
+    assert list(face.expression.probabilities.values()) == pytest.approx(wanted, abs=1e-4)
+    with pytest.raises(InputError, match="has no temporal encoder"):
+        recognizer.stream(temporal=True)
+    (face,) = recognizer.stream(baseline=0.01).update(portrait, 0.0)
+    assert tuple(face.expression.probabilities) == recognizer.labels
+    words = (bundle / "MODEL_CARD.md").read_text()
+    assert "All 4 classes compete on every set" in words
+    assert "It has no temporal encoder" in words
+
+
+def test_weights_come_back_from_the_bundle(checkpoint: Path, bundle: Path) -> None:
+    crops = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
+    (first, _, head, names), (second, _, again, same) = load_grown(checkpoint), load_grown(bundle)
+    assert same == names
+    with torch.no_grad():
+        assert torch.allclose(head(first(crops).embedding), again(second(crops).embedding), atol=1e-4)
+
+
+def test_fer_run_writes_and_leaves_out_compounds(bundle: Path, portrait: np.ndarray, tmp_path: Path) -> None:
+    picture = tmp_path / "face.png"
+    cv2.imwrite(str(picture), portrait)
+    arguments = [str(picture), "--model", str(bundle), "--device", "cpu", "--exclude", "sadly angry"]
+    arguments += ["--json", str(tmp_path / "f.jsonl"), "--csv", str(tmp_path / "f.csv")]
+    arguments += ["--summary", str(tmp_path / "s.json"), "--output", str(tmp_path / "o.png")]
+    assert fer_run(parse_run(arguments)) == 0
+    record = json.loads((tmp_path / "f.jsonl").read_text())
+    left = [label for label in read_card(bundle).labels if label != "sadly angry"]
+    assert list(record["probabilities"]) == left
+    assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+    (row,) = csv.DictReader((tmp_path / "f.csv").open())
+    assert [key for key in row if key.startswith("p_")] == [f"p_{label}" for label in left]
+    assert json.loads((tmp_path / "s.json").read_text())["readings"]["expressions"] == {record["expression"]: 1}
+    assert cv2.imread(str(tmp_path / "o.png")).shape == portrait.shape
+
+
+def test_a_device_learns_beside_compounds(bundle: Path, portrait: np.ndarray, tmp_path: Path) -> None:
+    own = add_exemplars(Path(shutil.copytree(bundle, tmp_path / "own")), 200)
+    recognizer = Recognizer(own, device="cpu", precision="fp32", threads=1)
+    with pytest.raises(InputError, match="'sadly angry' is an expression that the model knows already"):
+        recognizer.enroll("sadly angry", [portrait])
+    report = recognizer.enroll("wink", [portrait, portrait[:, ::-1]], max_loss=1.0)
+    assert set(report.losses) <= set(LABELS)
+    recognizer.save_personal(tmp_path / "me.npz")
+    again = Recognizer(own, device="cpu", precision="fp32", threads=1, personal=tmp_path / "me.npz")
+    assert again.labels == (*read_card(own).labels, "wink")
+    (face,) = again.predict(portrait)
+    assert sum(face.expression.probabilities.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_int8_alone_is_a_whole_bundle(bundle: Path, portrait: np.ndarray, tmp_path: Path) -> None:
+    assert read_card(bundle).proofs["int8"]["agreement"] > 0.9
+    out = tmp_path / "small"
+    pack(bundle, out, Wanted(int8=True, int8_only=True, force=True))
+    card = read_card(out)
+    assert sorted(card.files) == ["golden.json", "model.int8.onnx"]
+    assert list(card.proofs) == ["int8"]
+    assert "fp32 itself is not in this bundle" in (out / "MODEL_CARD.md").read_text()
+    recognizer = Recognizer(out, device="cpu", precision="int8", threads=1)
+    (face,) = recognizer.predict(portrait)
+    assert set(face.expression.probabilities) == set(LABELS)
+    with pytest.raises(EngineUnavailable, match="has no fp32 model; it holds int8; export its checkpoint again"):
+        pack(out, tmp_path / "more", Wanted(half=True))
+    with pytest.raises(InputError, match="leave out --half"):
+        pack(bundle, tmp_path / "more", Wanted(int8=True, int8_only=True, half=True))
+
+
+def test_a_student_without_a_card_cannot_say_what_it_learned_from(checkpoint: Path, tmp_path: Path) -> None:
+    state = load_checkpoint(checkpoint)
+    torch.save({**state, "learned": {**state["learned"], "card": None}}, tmp_path / "a.pt")
+    with pytest.raises(ModelInvalid, match="a student without a card"):
+        run(parse_args(["finish", str(tmp_path / "a.pt")]))
+    with pytest.raises(InputError, match="--set is for students of basic expressions"):
+        run(parse_args(["finish", str(checkpoint), "--set", "data.contempt=0.3"]))
