@@ -24,16 +24,16 @@ TRAINING = {
         "network", "render", "scenes", "sequences", "data", "video", "convert", "train", "filters", "evaluate",
         "pipeline", "cli",
     ],
+    "finish": [],
     "continual": [
-        "classes", "recipe", "folders", "sets", "network", "features", "folds", "memory", "learner", "variants",
+        "classes", "recipe", "folders", "sets", "network", "finish", "features", "folds", "memory", "learner", "variants",
         "figures", "compare", "by_class", "fewshot", "plot", "explain_plot", "explain", "commands", "cli",
     ],
-    "finish": [],
     "cli": [],
 }  # fmt: skip
 MODULES_OF_EXPORT = (
-    "calibration_faces", "correction", "ranges", "parity", "proof", "quantize", "fp16", "openvino_ir", "exemplars",
-    "model_card", "checkpoint", "emonet", "temporal", "pack", "cli",
+    "aside", "calibration_faces", "correction", "ranges", "parity", "proof", "quantize", "fp16", "openvino_ir",
+    "exemplars", "model_card", "checkpoint", "emonet", "temporal", "pack", "cli",
 )  # fmt: skip
 
 
