@@ -146,7 +146,7 @@ def test_fer_run_writes_and_leaves_out_compounds(bundle: Path, portrait: np.ndar
     cv2.imwrite(str(picture), portrait)
     arguments = [str(picture), "--model", str(bundle), "--device", "cpu", "--exclude", "sadly angry"]
     arguments += ["--json", str(tmp_path / "f.jsonl"), "--csv", str(tmp_path / "f.csv")]
-    arguments += ["--summary", str(tmp_path / "s.json"), "--output", str(tmp_path / "o.png")]
+    arguments += ["--summary", str(tmp_path / "s.json"), "--save", str(tmp_path / "o.png")]
     assert fer_run(parse_run(arguments)) == 0
     record = json.loads((tmp_path / "f.jsonl").read_text())
     left = [label for label in read_card(bundle).labels if label != "sadly angry"]
