@@ -26,8 +26,8 @@ TRAINING = {
     ],
     "finish": [],
     "continual": [
-        "classes", "recipe", "folders", "sets", "network", "finish", "features", "folds", "memory", "learner", "variants",
-        "figures", "compare", "by_class", "fewshot", "plot", "explain_plot", "explain", "commands", "cli",
+        "classes", "recipe", "folders", "sets", "network", "finish", "features", "memory", "learner", "folds",
+        "variants", "figures", "compare", "by_class", "fewshot", "plot", "explain_plot", "explain", "commands", "cli",
     ],
     "cli": [],
 }  # fmt: skip

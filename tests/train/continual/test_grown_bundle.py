@@ -23,15 +23,12 @@ from mien.align import CropSpec
 from mien.bundle.card import Calibration, ModelCard, TrainingSet, read_card
 from mien.cli import parse_args as parse_run
 from mien.cli import run as fer_run
-from mien.errors import EngineUnavailable, InputError, ModelInvalid
+from mien.errors import InputError, ModelInvalid
 from mien.types import EXPRESSIONS
 from mien_export.pack import Wanted, pack
 from mien_train.cli import parse_args, run
 from mien_train.continual.network import load_grown
-from mien_train.models.checkpoints import load_checkpoint
-from mien_train.models.student import Student
-from mien_train.recipe import Recipe
-from mien_train.settings import build
+from mien_train.models.checkpoints import load_checkpoint, load_student
 
 SPEC = CropSpec(32, "landmarks", 0.9)
 LABELS = ("neutral", "fear", *COMPOUNDS)
@@ -51,15 +48,10 @@ def checkpoint(root: Path) -> Path:
     """As ``fer-train continual`` and ``finish`` leave it, with a head that nobody trained."""
     path = write_checkpoint(root / "basic.pt", SPEC)
     state = load_checkpoint(path)
-    state["recipe"]["model"]["backbone"] = "test_efficientnet"
-    torch.manual_seed(0)
-    student = Student(build(Recipe, json.loads(json.dumps(state["recipe"]))).model)
-    for module in student.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):  # offsets of zero would be one constant of the graph
-            torch.nn.init.normal_(module.bias, std=0.1)
+    student = load_student(path)[0]
     width = student.expression.in_features
     card = ModelCard(
-        name="basic", version="0", labels=EXPRESSIONS, crop=SPEC, embedding=width, backbone="test_efficientnet",
+        name="basic", version="0", labels=EXPRESSIONS, crop=SPEC, embedding=width, backbone="mobilenetv3_small_050",
         macs=1, parameters=1, calibration=Calibration(1.0), limits="for tests only", files={},
         metrics={
             "affectnet-va/train, 5-fold": {"head": {"rmse_valence": 0.4, "rmse_arousal": 0.4}},
@@ -67,7 +59,7 @@ def checkpoint(root: Path) -> Path:
         },
         training=(TrainingSet("ferplus/train", 80, "for research"),),
     )  # fmt: skip
-    state |= {"ema": student.state_dict(), "card": json.loads(card.to_json()), "origin": "Nobody trained it."}
+    state |= {"card": json.loads(card.to_json()), "origin": "Nobody trained it."}
     torch.save(state, path)
     recipe = {
         "classes": {
@@ -78,7 +70,11 @@ def checkpoint(root: Path) -> Path:
         }
     }
     # Learned in another order than the recipe's.
-    beside = {"names": list(reversed(COMPOUNDS)), "weight": torch.randn(2, width), "bias": torch.zeros(2)}
+    beside = {
+        "names": list(reversed(COMPOUNDS)),
+        "weight": student.expression.weight.detach()[1:3] * 2,
+        "bias": torch.zeros(2),
+    }
     state["learned"] = {"from": str(path), "card": state.pop("card"), "recipe": recipe}
     grown = root / "continual.pt"
     torch.save({**state, "compounds": beside}, grown)
@@ -91,7 +87,7 @@ def checkpoint(root: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def bundle(checkpoint: Path, root: Path) -> Path:
-    pack(checkpoint, root / "bundle", Wanted(int8=True, force=True))
+    pack(checkpoint, root / "bundle", Wanted())
     return root / "bundle"
 
 
@@ -133,14 +129,6 @@ def test_the_bundle_says_what_torch_says(checkpoint: Path, bundle: Path, portrai
     assert "It has no temporal encoder" in words
 
 
-def test_weights_come_back_from_the_bundle(checkpoint: Path, bundle: Path) -> None:
-    crops = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
-    (first, _, head, names), (second, _, again, same) = load_grown(checkpoint), load_grown(bundle)
-    assert same == names
-    with torch.no_grad():
-        assert torch.allclose(head(first(crops).embedding), again(second(crops).embedding), atol=1e-4)
-
-
 def test_fer_run_writes_and_leaves_out_compounds(bundle: Path, portrait: np.ndarray, tmp_path: Path) -> None:
     picture = tmp_path / "face.png"
     cv2.imwrite(str(picture), portrait)
@@ -170,23 +158,6 @@ def test_a_device_learns_beside_compounds(bundle: Path, portrait: np.ndarray, tm
     assert again.labels == (*read_card(own).labels, "wink")
     (face,) = again.predict(portrait)
     assert sum(face.expression.probabilities.values()) == pytest.approx(1, abs=1e-5)
-
-
-def test_int8_alone_is_a_whole_bundle(bundle: Path, portrait: np.ndarray, tmp_path: Path) -> None:
-    assert read_card(bundle).proofs["int8"]["agreement"] > 0.9
-    out = tmp_path / "small"
-    pack(bundle, out, Wanted(int8=True, int8_only=True, force=True))
-    card = read_card(out)
-    assert sorted(card.files) == ["golden.json", "model.int8.onnx"]
-    assert list(card.proofs) == ["int8"]
-    assert "fp32 itself is not in this bundle" in (out / "MODEL_CARD.md").read_text()
-    recognizer = Recognizer(out, device="cpu", precision="int8", threads=1)
-    (face,) = recognizer.predict(portrait)
-    assert set(face.expression.probabilities) == set(LABELS)
-    with pytest.raises(EngineUnavailable, match="has no fp32 model; it holds int8; export its checkpoint again"):
-        pack(out, tmp_path / "more", Wanted(half=True))
-    with pytest.raises(InputError, match="leave out --half"):
-        pack(bundle, tmp_path / "more", Wanted(int8=True, int8_only=True, half=True))
 
 
 def test_a_student_without_a_card_cannot_say_what_it_learned_from(checkpoint: Path, tmp_path: Path) -> None:

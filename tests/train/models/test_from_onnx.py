@@ -16,12 +16,14 @@ import torch
 
 from mien.bundle import find_bundle
 from mien.errors import InputError, ModelInvalid
+from mien.types import EXPRESSIONS
 from mien_export.checkpoint import Deployed, run_torch
 from mien_export.cli import parse_args as export_args
 from mien_export.cli import run as export
 from mien_train.cli import parse_args, run
+from mien_train.continual.network import load_grown
 from mien_train.data.sets import load_sets
-from mien_train.models.from_onnx import is_bundle, load_trained
+from mien_train.models.from_onnx import is_bundle, load_start, load_trained
 from mien_train.models.start import start_student
 from mien_train.recipe import ModelRecipe, Recipe
 
@@ -57,6 +59,23 @@ def test_a_bundle_of_ones_own_goes_there_and_back(teacher: Path, crops: np.ndarr
     for a, b in zip(run_torch(Deployed(there).eval(), crops), run_torch(Deployed(back).eval(), crops), strict=True):
         np.testing.assert_allclose(a, b, atol=5e-5)
     assert state["card"]["backbone"] == "test_efficientnet"
+
+
+def test_compounds_come_back_too(crops: np.ndarray, tmp_path: Path) -> None:
+    names = ("sadly angry", "fearfully surprised")
+    state = load_start("default")
+    card = state["card"] | {"labels": [*state["card"]["labels"], *names], "files": {}, "proofs": {}, "temporal": {}}
+    weight = torch.from_numpy(np.random.default_rng(0).normal(0, 0.1, (2, card["embedding"])).astype(np.float32))
+    compounds = {"names": list(names), "weight": weight, "bias": torch.tensor([0.5, -0.5])}
+    torch.save(state | {"card": card, "compounds": compounds}, tmp_path / "continual.pt")
+    assert export(export_args([str(tmp_path / "continual.pt"), "-o", str(tmp_path / "bundle")])) == 0
+    (there, _, head, labels), (back, _, again, same) = (
+        load_grown(tmp_path / name) for name in ("continual.pt", "bundle")
+    )
+    assert same == labels == (*EXPRESSIONS, *names)
+    with torch.inference_mode():
+        first, second = head(there(torch.from_numpy(crops)).embedding), again(back(torch.from_numpy(crops)).embedding)
+    np.testing.assert_allclose(first, second, atol=5e-4)
 
 
 def test_training_starts_where_the_bundle_stands(data: Path, recipe: Recipe) -> None:
