@@ -87,6 +87,10 @@ def layers_of(model: Path) -> list[str]:
 
 def measure(model: Path, crops: Image, method: str) -> dict[str, tuple[float, float]]:
     """Lowest and highest value of each activation over ``crops``, by a method of METHODS."""
+    extremes: dict[str, tuple[float, float]] = {}
+    if method != "minmax":
+        flat = _flat_tensors(model)
+        extremes = {name: ends for name, ends in measure(model, crops, "minmax").items() if name in flat}
     options: dict[str, Any] = {"symmetric": True}
     if method == "percentile":
         options["percentile"] = PERCENTILE
@@ -98,11 +102,22 @@ def measure(model: Path, crops: Image, method: str) -> dict[str, tuple[float, fl
             calibrate_method=METHODS[method],
             extra_options=options,
         )
+        if extremes:
+            calibrator.tensors_to_calibrate -= set(extremes)
         # In parts, because the calibrator keeps all activations of what it is given at once.
         for start in range(0, len(crops), CHUNK):
             calibrator.collect_data(_Reader(crops[start : start + CHUNK]))
         collected = calibrator.compute_data()
-    return {name: (float(np.min(r.range_value[0])), float(np.max(r.range_value[1]))) for name, r in collected.items()}
+    made = {name: (float(np.min(r.range_value[0])), float(np.max(r.range_value[1]))) for name, r in collected.items()}
+    return extremes | made
+
+
+def _flat_tensors(model: Path) -> set[str]:
+    """Names of the tensors without height and width, which are those of the heads. They keep their extremes, because a
+    temperature that is nearly the same for all faces varies too little for a histogram."""
+    graph = onnx.shape_inference.infer_shapes(onnx.load(model)).graph
+    known = [item for item in (*graph.value_info, *graph.output) if item.type.tensor_type.HasField("shape")]
+    return {item.name for item in known if len(item.type.tensor_type.shape.dim) < 4}
 
 
 def quantize(model: Path, ranges: Ranges, out: Path) -> None:

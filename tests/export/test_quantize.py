@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from tiny_conv import write_conv_bundle
 
 import mien_export.quantize
 from mien.bundle import find_bundle
@@ -79,6 +80,24 @@ def test_other_methods_give_ranges_within_the_extremes(method: str, faces: FaceC
         widest = max(map(abs, everything[name]))
         assert -1.01 * widest - 1e-3 <= low <= high <= 1.01 * widest + 1e-3, name
     assert made != everything
+
+
+@pytest.mark.parametrize("method", ["percentile", "entropy"])
+def test_a_head_that_says_the_same_of_every_face_can_be_measured(method: str, faces: FaceCrops, tmp_path: Path) -> None:
+    model = onnx.load(write_conv_bundle(tmp_path / "bundle") / "model.onnx")
+    clip = next(node for node in model.graph.node if "affect" in node.output)
+    model.graph.initializer.append(numpy_helper.from_array(np.float32([1e-7]), "tiny"))
+    model.graph.initializer.append(numpy_helper.from_array(np.float32([0.7]), "middle"))
+    place = list(model.graph.node).index(clip)
+    model.graph.node.insert(place, onnx.helper.make_node("Mul", ["raw", "tiny"], ["less"]))
+    model.graph.node.insert(place + 1, onnx.helper.make_node("Add", ["less", "middle"], ["nearly one value"]))
+    clip.input[0] = "nearly one value"
+    onnx.save(model, tmp_path / "flat.onnx")
+    small = np.ascontiguousarray(faces.crops[:8, :32, :32])
+    made = measure(tmp_path / "flat.onnx", small, method)
+    assert made["nearly one value"] == pytest.approx((-0.7, 0.7), abs=1e-3)
+    quantize(tmp_path / "flat.onnx", Ranges(method, 8, "test", made), tmp_path / "int8.onnx")
+    assert load_engine(tmp_path / "int8.onnx").run(small)["affect"] == pytest.approx(0.7, abs=0.01)
 
 
 def test_ranges_decide_what_the_file_computes_and_travel_as_numbers(
