@@ -26,6 +26,7 @@ from benchmarks.common import TEST_SETS, add_data, add_out, command_parser, head
 from mien.align import CropSpec, crop, crop_matrix
 from mien.bundle import Bundle, find_bundle
 from mien.engines import Engine, has_library, load_engine
+from mien.engines.golden import agrees, check
 from mien.engines.selection import AUTOMATIC
 from mien.errors import EngineUnavailable, ModelInvalid
 from mien.types import EXPRESSIONS, Image
@@ -100,10 +101,14 @@ def engines_of(bundle: Bundle) -> tuple[dict[tuple[str, str], Engine], dict[str,
         for precision in bundle.precisions:
             try:
                 engine = load_engine(bundle.model_file(precision, device), device=device, precision=precision)
-                engine.run(np.zeros((1, bundle.card.crop.size, bundle.card.crop.size, 3), np.uint8))
-                opened[device, precision] = engine
+                differences = check(engine, bundle)  # runs it, too
             except (EngineUnavailable, ModelInvalid) as error:
                 refused[f"{device} {precision}"] = str(error)
+                continue
+            if differences is None or agrees(differences, precision):
+                opened[device, precision] = engine
+            else:  # device auto leaves it out as well
+                refused[f"{device} {precision}"] = f"differs from the golden outputs: {differences}"
     return opened, refused
 
 
