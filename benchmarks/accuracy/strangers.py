@@ -34,6 +34,7 @@ from mien_train.teachers import load_teacher
 
 SETS = ("rafdb/test", "ferplus/test", "affectnet-subset/test", "affectnet-va/train", "cfee/test", "taiwan/test")
 FITTED_ON = "affectnet-va/train"
+"""Strangers that a recipe may name in ``data.calibration``."""
 RATED = "omi/test"
 HAPPINESS, FEAR, ANGER, CONTEMPT = (EXPRESSIONS.index(name) for name in ("happiness", "fear", "anger", "contempt"))
 REST = {"cfee/test": 0, "taiwan/test": 0}
@@ -83,7 +84,7 @@ def measure(model: str, root: Path) -> dict[str, Any]:
     known = {name: item.labeled() for name, item in made.items()}
     sets = {name: expression_metrics(item.probabilities(), item.expression) for name, item in known.items()}
     for name, item in known.items():
-        sets[name]["kept"] = kept_at(item.probabilities(every_class=True), item.expression)
+        sets[name]["at_min_confidence"] = kept_at(item.probabilities(every_class=True), item.expression)
     sets[FITTED_ON] |= by_folds(model)
     sets[FITTED_ON]["intervals"].pop("calibration_error", None)
     rest = {
@@ -114,12 +115,10 @@ def by_folds(model: str) -> dict[str, Any]:
         return {}
     is_checkpoint = Path(model).suffix == ".pt"
     card = card_from_dict(load_checkpoint(Path(model))["card"]) if is_checkpoint else find_bundle(model).card
-    told = card.metrics.get(FITTED_ON, {})
-    return {
-        name: told[key]
-        for name, key in (("calibration_error", "calibration_error"), ("kept", "at_min_confidence"))
-        if key in told
-    }
+    told = card.metrics.get(FITTED_ON)
+    if not told:
+        return {}
+    return {"calibration_error": told["calibration_error"], "at_min_confidence": told.get("at_min_confidence", [])}
 
 
 def smiles(item: Predictions, rated: dict[str, NDArray[np.float64]]) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def test_other_names_are_refused_in_words(spec: str, tiny_bundle: Path) -> None:
 @pytest.mark.parametrize("device", ["cpu", "openvino"])
 def test_a_bundle_in_such_a_folder(odd: Path, tiny_bundle: Path, tmp_path: Path, device: str) -> None:
     if not has_library(device):
-        pytest.skip(f"no library of {device}")
+        pytest.skip(f"the library of the device {device} is not installed")
     shutil.copytree(tiny_bundle, odd / "bundle")
     done = fer_run(odd / "bundle", tmp_path / "a.png", "--device", device)
     assert (done.returncode, done.stderr) == (0, b"")

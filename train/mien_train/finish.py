@@ -63,7 +63,7 @@ def finish(path: Path, root: Path | None, changes: tuple[str, ...] = ()) -> Eval
     figures: dict[str, Any] = {}
     affect = None
     once = {item.faces.name: item for item in training}.values()
-    sets = [TrainingSet(item.faces.name, len(item.faces), _terms(item.faces.name)) for item in once]
+    sets = [TrainingSet(item.faces.name, len(item.faces), terms_of(item.faces.name)) for item in once]
     if recipe.data.affect:
         fit, plain = fit_affect_head(student, recipe, root, training)
         affect = plain.affect, fit.held_out
@@ -73,7 +73,7 @@ def finish(path: Path, root: Path | None, changes: tuple[str, ...] = ()) -> Eval
         count = int(fit.figures["head"]["images"])
         if recipe.data.affect_unseen:
             count -= int(fit.figures["last_fold"]["images"])
-        sets.append(TrainingSet(f"{recipe.data.affect}, affect head only", count, _terms(recipe.data.affect)))
+        sets.append(TrainingSet(f"{recipe.data.affect}, affect head only", count, terms_of(recipe.data.affect)))
     elif inherited := keep_affect(student, recipe, [item for item in [*training, *validation] if len(item.faces)]):
         figures[inherited[0]] = inherited[1]
     else:
@@ -102,7 +102,7 @@ def finish(path: Path, root: Path | None, changes: tuple[str, ...] = ()) -> Eval
         backbone=recipe.model.backbone,
         macs=count_macs(student, recipe.crop.size),
         parameters=sum(p.numel() for p in student.parameters()),
-        calibration=Calibration(temperature, _errors(tests, False), _errors(tests, True)),
+        calibration=Calibration(temperature, errors(tests, False), errors(tests, True)),
         metrics=figures,
         training=tuple(sets),
         limits=_limits(labels, affect=any("accuracy" not in values for values in figures.values())),
@@ -164,12 +164,12 @@ def _limits(labels: tuple[str, ...], *, affect: bool) -> str:
     return LIMITS + only + ("" if affect else NO_AFFECT)
 
 
-def _errors(tests: dict[str, Predictions], calibrated: bool) -> dict[str, float]:
-    return {
-        name: round(calibration_error(predictions.probabilities(calibrated=calibrated), predictions.expression), 4)
-        for name, predictions in tests.items()
-    }
+def errors(tests: dict[str, Predictions], calibrated: bool, *, every_class: bool = False) -> dict[str, float]:
+    """Calibration error by set, over the classes of the set or over all."""
+    made = {name: part.probabilities(calibrated=calibrated, every_class=every_class) for name, part in tests.items()}
+    return {name: round(calibration_error(made[name], part.expression), 4) for name, part in tests.items()}
 
 
-def _terms(name: str) -> str:
+def terms_of(name: str) -> str:
+    """Those of a data set, for the card."""
     return TERMS.get(name.split("/")[0], "the user's own")

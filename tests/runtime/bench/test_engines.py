@@ -42,7 +42,7 @@ def test_what_is_asked_for_and_cannot_be_had_is_2(
     bench: Bench, model_only: None, capsys: pytest.CaptureFixture[str], args: list[str], message: str
 ) -> None:
     if has_library("tensorrt") and "dla:1" in args:
-        pytest.skip("TensorRT is there")
+        pytest.skip("this asks for TensorRT where there is none, and it is installed")
     code, report = bench(*args)
     assert (code, report) == (2, None)
     error = next(line for line in capsys.readouterr().err.splitlines() if "error" in line)

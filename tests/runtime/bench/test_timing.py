@@ -101,7 +101,7 @@ def test_memory_is_the_processes_own(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     ballast = np.ones(400_000_000 // 8)
     held, peak = memory()
     if before is None or held is None:
-        pytest.skip("the system does not tell")
+        pytest.skip("this system does not tell how much memory a process holds")
     assert peak is not None
     assert held > before + 350
     code = "from mien.bench.timing import memory; print(memory()[1])"

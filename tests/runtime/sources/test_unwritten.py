@@ -46,7 +46,7 @@ def test_pictures_that_stand_still_are_read_as_they_are(tmp_path: Path, portrait
 @pytest.mark.parametrize("fills", [True, False], ids=["glibc", "another allocator"])
 def test_a_buffer_that_nobody_writes_to(fills: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if fills and not can_fill():
-        pytest.skip("this allocator cannot fill")
+        pytest.skip("only glibc's allocator can fill new memory with a pattern")
     monkeypatch.setattr("mien.sources.decoders.opencv.can_fill", lambda: fills)
     for works in (None, 1):
         if works is None or fills:
@@ -59,7 +59,7 @@ def test_a_buffer_that_nobody_writes_to(fills: bool, monkeypatch: pytest.MonkeyP
     assert levels == list(range(20))
 
 
-@pytest.mark.skipif(not can_fill(), reason="this allocator cannot fill")
+@pytest.mark.skipif(not can_fill(), reason="only glibc's allocator can fill new memory with a pattern")
 def test_new_memory_is_filled_and_zeros_stay_zeros() -> None:
     with filled_memory(0x33):
         assert is_filled(np.empty((300, 400, 3), np.uint8), 0x33)

@@ -21,14 +21,13 @@ from mien_train.continual.classes import class_names
 from mien_train.continual.network import grown_of
 from mien_train.continual.recipe import ClassesRecipe, ContinualRecipe
 from mien_train.continual.sets import Labeled, load_labeled, load_learning
-from mien_train.data.datasets import TERMS
 from mien_train.data.sets import load_with_landmarks
 from mien_train.evaluation.calibrate import fit_temperature, held_out_temperature
 from mien_train.evaluation.evaluate import count_macs
 from mien_train.evaluation.kept_affect import keep_affect
-from mien_train.evaluation.metrics import calibration_error, expression_metrics, kept_at
+from mien_train.evaluation.metrics import expression_metrics
 from mien_train.evaluation.predict import Predictions, predict
-from mien_train.finish import LIMITS, NO_AFFECT
+from mien_train.finish import LIMITS, NO_AFFECT, errors, terms_of
 from mien_train.models.checkpoints import load_checkpoint, save_checkpoint
 from mien_train.models.student import Student
 from mien_train.settings import build
@@ -99,9 +98,7 @@ def finish_grown(path: Path, root: Path | None) -> dict[str, Any]:
         nn.init.zeros_(student.affect.weight)
         nn.init.zeros_(student.affect.bias)
     for name, part in tests.items():
-        probabilities = part.probabilities(every_class=True)
-        figures[name] = expression_metrics(probabilities, part.expression, names)
-        figures[name]["kept"] = kept_at(probabilities, part.expression)
+        figures[name] = expression_metrics(part.probabilities(every_class=True), part.expression, names)
     labels = tuple(names[place] for place in shown)
     card = ModelCard(
         name=f"{before.name}-compound",
@@ -112,7 +109,9 @@ def finish_grown(path: Path, root: Path | None) -> dict[str, Any]:
         backbone=recipe.model.backbone,
         macs=count_macs(student, recipe.crop.size) + beside.weight.numel(),
         parameters=sum(p.numel() for p in (*student.parameters(), *beside.parameters())),
-        calibration=Calibration(temperature, _errors(tests, False), _errors(tests, True)),
+        calibration=Calibration(
+            temperature, *(errors(tests, calibrated, every_class=True) for calibrated in (False, True))
+        ),
         metrics=figures,
         training=(*before.training, *_training(parts)),
         limits=_limits(labels, learned.classes.train, affect=inherited is not None),
@@ -142,7 +141,7 @@ class _Grown:
     @torch.inference_mode()
     def temperature(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, D) -> (N, 1), as the exported graph computes it."""
-        return np.asarray(self.student.log_temperature(torch.from_numpy(embedding)).clamp(-1.6, 1.6).exp())
+        return np.asarray(self.student.temperature(torch.from_numpy(embedding)))
 
 
 def _unlearned(classes: ClassesRecipe, root: Path | None) -> list[Labeled]:
@@ -171,14 +170,8 @@ def _basic_sets(before: ModelCard, classes: ClassesRecipe, root: Path | None) ->
 
 
 def _training(parts: list[Labeled]) -> list[TrainingSet]:
-    return [
-        TrainingSet(
-            f"{part.item.faces.name}, compounds",
-            len(part.label),
-            TERMS.get(part.item.faces.name.split("/")[0], "the user's own"),
-        )
-        for part in parts
-    ]
+    named = [(part.item.faces.name, len(part.label)) for part in parts]
+    return [TrainingSet(f"{name}, compounds", count, terms_of(name)) for name, count in named]
 
 
 def _limits(labels: tuple[str, ...], sets: tuple[str, ...], *, affect: bool) -> str:
@@ -186,10 +179,3 @@ def _limits(labels: tuple[str, ...], sets: tuple[str, ...], *, affect: bool) -> 
     missing = ", ".join(label for label in EXPRESSIONS if label not in labels)
     text = LIMITS + POSED.format(count=count, sets=", ".join(sets))
     return text + (MISSING.format(labels=missing) if missing else "") + ("" if affect else NO_AFFECT)
-
-
-def _errors(tests: dict[str, Predictions], calibrated: bool) -> dict[str, float]:
-    return {
-        name: round(calibration_error(part.probabilities(calibrated=calibrated, every_class=True), part.expression), 4)
-        for name, part in tests.items()
-    }

@@ -73,8 +73,11 @@ class Student(nn.Module):
         embedding = self.backbone(x)
         logits = self.expression(self.dropout(embedding))
         affect = self.affect(torch.cat([embedding, logits.softmax(1)], dim=1))
-        temperature = self.log_temperature(embedding).clamp(-1.6, 1.6).exp()  # 0.2 to 5
-        return StudentOutput(logits, affect, embedding, temperature)
+        return StudentOutput(logits, affect, embedding, self.temperature(embedding))
+
+    def temperature(self, embedding: Tensor) -> Tensor:
+        """(N, D) -> (N, 1), from 0.2 to 5."""
+        return self.log_temperature(embedding).clamp(-1.6, 1.6).exp()
 
 
 def _first_blocks(backbone: nn.Module, count: int) -> list[nn.Module]:
