@@ -6,5 +6,11 @@ from pathlib import Path
 
 
 def everything(folder: Path) -> list[object]:
-    names = {"--json": "a.jsonl", "--csv": "a.csv", "--save": "a.mp4", "--summary": "sum.json"}
+    names = {
+        "--json": "a.jsonl",
+        "--csv": "a.csv",
+        "--parquet": "a.parquet",
+        "--save": "a.mp4",
+        "--summary": "sum.json",
+    }
     return [word for name, file in names.items() for word in (name, folder / file)]

@@ -37,7 +37,7 @@ PACKAGES = {
         "pipelines", "web_files", "snapshots", "addresses", "rotation", "factory", "demo",
     ],
     "drawing": ["sprites", "faces", "plot"],
-    "sinks": ["paths", "records", "mp4_boxes", "fragmented_mp4", "encoder", "media", "summary"],
+    "sinks": ["paths", "records", "parquet", "mp4_boxes", "fragmented_mp4", "encoder", "media", "summary"],
     "web": ["address", "counters", "broadcaster", "guard", "app", "server"],
     "diagnostics": ["machine", "selftest", "checkup"],
     "bench": ["timing", "scene", "engines", "worker", "clip", "table", "report"],

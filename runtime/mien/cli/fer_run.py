@@ -154,7 +154,7 @@ class Run:
         args, source = self._args, job.source
         still = source.kind in STILLS
         silent = args.quiet or "-" in (args.json, args.csv)
-        writes = args.save or args.json or args.csv or args.summary
+        writes = args.save or args.json or args.csv or args.parquet or args.summary
         tables = not silent and still and (source.kind == "image" or not writes)
         total = min(filter(None, (source.count, args.max_frames)), default=None)
         # tqdm's None: no bar unless stderr is a terminal.

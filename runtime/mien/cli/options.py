@@ -74,6 +74,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     out.add_argument("--json", metavar="PATH", help="JSON lines, one per face; - for stdout")
     out.add_argument("--csv", metavar="PATH", help="CSV, one row per face; - for stdout")
     out.add_argument(
+        "--parquet",
+        metavar="PATH",
+        help="Parquet, one row per face: a file that is complete at the end, or a folder/ to which one is added every "
+        "minute",
+    )
+    out.add_argument(
         "--summary",
         metavar="PATH",
         help="JSON with the time that each person spent in each expression, and a plot beside it; for several sources "
@@ -163,7 +169,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("sources, --camera and --demo exclude each other; give only one of them")
     if not (args.camera is not None or args.demo or args.sources):
         parser.error("say what to read: sources, or --camera N, or --demo")
-    for name in ("save", "json", "csv", "summary", "serve", "token", "personal"):
+    for name in ("save", "json", "csv", "parquet", "summary", "serve", "token", "personal"):
         if getattr(args, name) == "":
             parser.error(f"--{name} is empty; leave it out, or say where")
     if args.json and args.json == args.csv:

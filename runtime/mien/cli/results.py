@@ -16,6 +16,7 @@ from mien.errors import InputError, OutputError
 from mien.paths import for_system
 from mien.recognizer import Recognizer
 from mien.sinks.media import PictureSink, Window, save_to
+from mien.sinks.parquet import Parquet, check_parquet
 from mien.sinks.paths import (
     Inputs,
     check_distinct,
@@ -86,8 +87,8 @@ class Results:
 class Outputs:
     """The requested outputs of a run, for all of its sources.
 
-    JSON lines and CSV are one file for all sources, because each record names its source. With several sources,
-    ``--save`` and ``--summary`` are folders with a file for each.
+    JSON lines, CSV and Parquet are one file for all sources, because each record names its source. With several
+    sources, ``--save`` and ``--summary`` are folders with a file for each.
     """
 
     def __init__(self, args: argparse.Namespace, read: Sequence[Path], *, several: bool):
@@ -105,6 +106,8 @@ class Outputs:
             raise InputError(f"--{'serve' if args.serve else 'offline'} is for one source; give it one")
         for path in filter(None, (args.json, args.csv)):
             check_output(path, self._inputs)
+        if args.parquet:
+            check_parquet(args.parquet, self._inputs)
         for option, path in (("save", args.save), ("summary", args.summary)):
             if path and self._is_folder(path):
                 if Path(path).is_file() or (Path(path).suffix and not names_folder(path)):
@@ -143,6 +146,7 @@ class Outputs:
         if self._shared is None:
             self._shared = [Deferred(partial(JsonLines, args.json))] if args.json else []
             self._shared += [Deferred(partial(Csv, args.csv, recognizer.labels))] if args.csv else []
+            self._shared += [Deferred(partial(Parquet, args.parquet, recognizer.labels))] if args.parquet else []
             for sink in self._shared:
                 all_.callback(sink.close)
         path = self._summary
@@ -169,7 +173,7 @@ class Outputs:
             folder = self._is_folder(args.summary)
             summary = [args.summary] if folder else [str(path) for path in summary_paths(args.summary)]
         same = args.save and summary and os.path.realpath(args.save) == os.path.realpath(summary[0])
-        named = (args.save, args.json, args.csv, *summary)
+        named = (args.save, args.json, args.csv, args.parquet, *summary)
         return [
             path for path in (named[1:] if same and self._is_folder(args.save) else named) if path not in (None, "-")
         ]

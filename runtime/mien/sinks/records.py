@@ -1,4 +1,4 @@
-"""Faces as JSON lines or CSV: complete records, written as they come."""
+"""Faces as records and rows; JSON lines and CSV: complete records, written as they come."""
 
 from __future__ import annotations
 
@@ -49,6 +49,35 @@ def record(frame: Frame, number: int, face: Face) -> dict[str, Any]:
     }
 
 
+def columns(labels: Sequence[str]) -> list[str]:
+    """The columns of a table of faces, one value each: those of CSV and Parquet. ``labels``: the classes of the model,
+    in order, whose probabilities are the columns ``p_<class>``."""
+    points = [f"{name}_{axis}" for name in LANDMARKS for axis in "xy"]
+    head = ["source", "frame", "time", "face", "track", "x1", "y1", "x2", "y2", *points, "score", "expression"]
+    return [*head, "confidence", *(f"p_{label}" for label in labels), "valence", "arousal"]
+
+
+def row(frame: Frame, number: int, face: Face, labels: Sequence[str]) -> list[str | int | float | None]:
+    """The values of ``columns`` for a face, with the meaning that they have in ``record``. Unknown landmarks are None,
+    and so are valence and arousal for a model without them."""
+    found, affect = face.expression, face.affect
+    points = [None] * 10 if face.landmarks is None else [_px(value) for value in face.landmarks.flat]
+    return [
+        frame.name,
+        frame.index,
+        round(frame.time, 4),
+        number,
+        face.track_id,
+        *map(_px, face.box),
+        *points,
+        round(face.score, 4),
+        found.label,
+        round(found.confidence, 6),
+        *(round(found.probabilities[label], 6) for label in labels),
+        *((None, None) if affect is None else (round(affect.valence, 4), round(affect.arousal, 4))),
+    ]
+
+
 class JsonLines:
     """Writes one line with a JSON object per face, as ``record`` makes it, to ``path``; ``-`` is stdout. OutputError if
     that fails."""
@@ -64,36 +93,15 @@ class JsonLines:
 
 
 class Csv:
-    """Writes a header and one row per face; ``p_<class>`` are the probabilities. Unknown landmarks stay empty, and so
-    do valence and arousal for a model without them."""
+    """Writes a header and one row per face, with the columns of ``columns``. What is unknown stays empty."""
 
     def __init__(self, path: str, labels: Sequence[str]):
         self._out = _Lines(path)
         self._labels = labels
-        points = [f"{name}_{axis}" for name in LANDMARKS for axis in "xy"]
-        head = ["source", "frame", "time", "face", "track", "x1", "y1", "x2", "y2", *points, "score", "expression"]
-        self._rows([[*head, "confidence", *(f"p_{label}" for label in labels), "valence", "arousal"]])
+        self._rows([columns(labels)])
 
     def write(self, frame: Frame, faces: Sequence[Face]) -> None:
-        self._rows([self._row(frame, number, face) for number, face in enumerate(faces)])
-
-    def _row(self, frame: Frame, number: int, face: Face) -> list[object]:
-        found, affect = face.expression, face.affect
-        points = [""] * 10 if face.landmarks is None else [_px(value) for value in face.landmarks.flat]
-        return [
-            frame.name,
-            frame.index,
-            round(frame.time, 4),
-            number,
-            "" if face.track_id is None else face.track_id,
-            *map(_px, face.box),
-            *points,
-            round(face.score, 4),
-            found.label,
-            round(found.confidence, 6),
-            *(round(found.probabilities[label], 6) for label in self._labels),
-            *(("", "") if affect is None else (round(affect.valence, 4), round(affect.arousal, 4))),
-        ]
+        self._rows([row(frame, number, face, self._labels) for number, face in enumerate(faces)])
 
     def _rows(self, rows: Sequence[Sequence[object]]) -> None:
         text = io.StringIO()

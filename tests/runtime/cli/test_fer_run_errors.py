@@ -63,6 +63,8 @@ def test_bad_input_is_2_and_bad_output_too(
         (["--camera", 63], "cannot open camera 63"),
         (["--source", clip, "--json", tmp_path / "none" / "a.jsonl"], "mkdir -p"),
         (["--source", clip, "--csv", clip], "would be overwritten"),
+        (["--source", clip, "--parquet", clip], "would be overwritten"),
+        (["--source", clip, "--parquet", "-"], "give it the name of a file"),
         (["--source", clip, "--save", tmp_path / "a.gif"], "end the name with one of .mp4"),
         (["--source", clip, "--min-face", -3], "min_face"),
         (["--source", clip, "--json", earlier, "--precision", "int8"], "has no int8 model"),

@@ -80,7 +80,7 @@ def test_two_outputs_of_one_name_are_refused(fer_run: Run, tmp_path: Path, make_
     assert not (tmp_path / "o.json").exists()
 
 
-@pytest.mark.parametrize("option", ["--json", "--csv", "--save", "--summary", "--source", "--model"])
+@pytest.mark.parametrize("option", ["--json", "--csv", "--parquet", "--save", "--summary", "--source", "--model"])
 def test_names_that_no_file_can_have_are_refused(
     option: str, tmp_path: Path, make_clip: MakeClip, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from mien.sources.factory import open_source
@@ -44,6 +45,8 @@ def test_a_video_with_everything(
             tmp_path / "out.mp4",
             "--csv",
             tmp_path / "out.csv",
+            "--parquet",
+            tmp_path / "out.parquet",
             "--json",
             "-",
             "--max-frames",
@@ -60,6 +63,9 @@ def test_a_video_with_everything(
     with (tmp_path / "out.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["expression"] for row in rows] == [record["expression"] for record in records]
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert (table.column_names, table.num_rows) == (list(rows[0]), 8)
+    assert str(tmp_path / "out.parquet") in captured.err
     with open_source(tmp_path / "out.mp4") as source:
         assert (source.fps, source.size, len(list(source))) == (25.0, (320, 180), 8)
 
