@@ -24,6 +24,7 @@ from mien.errors import (
 
 if _TYPE_CHECKING:
     from mien.recognizer import Recognizer
+    from mien.streams import run_streams
     from mien.types import Affect, Expression, Face
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "OutputError",
     "Recognizer",
     "SourceError",
+    "run_streams",
 ]
 
 
@@ -47,11 +49,13 @@ def __getattr__(name: str) -> object:
     """What is imported when it is asked for: fer-doctor has to start where OpenCV is broken, and programs heed Ctrl-C
     only once they run."""
     value: object
-    if name == "Recognizer":
+    if name in ("Recognizer", "run_streams"):
+        from importlib import import_module
+
         from mien.packages import check_opencv
 
         check_opencv()
-        from mien.recognizer import Recognizer as value
+        value = getattr(import_module("mien.recognizer" if name == "Recognizer" else "mien.streams"), name)
     elif name == "__version__":
         from importlib.metadata import version
 

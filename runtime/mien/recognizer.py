@@ -117,6 +117,12 @@ class Recognizer(EnrollmentMixin):
         other._learning = threading.Lock()
         return other
 
+    def sharing_calls(self) -> Recognizer:
+        """A copy for several threads, with the same model: faces that wait at the same moment share one engine call."""
+        other = copy.copy(self)
+        other._model = self._model.sharing_calls()
+        return other
+
     def __deepcopy__(self, _: object) -> Recognizer:
         return copy.copy(self)
 

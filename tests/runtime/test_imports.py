@@ -22,7 +22,7 @@ PACKAGES = {
     "schema": [],
     "align": [],
     "bundle": ["card"],
-    "engines": ["cores", "ort", "ov", "trt_plan", "trt", "golden", "selection", "graph"],
+    "engines": ["cores", "ort", "ov", "trt_plan", "trt", "golden", "selection", "graph", "shared"],
     "enrollment": ["votes", "neutral", "reference_faces", "classes", "storage", "fitting", "judging", "learn"],
     "vision": ["frames", "orientation", "detector", "expression", "examples"],
     "tracking": ["options", "tracker", "smoothing", "face_state", "temporal", "offline", "stream"],
@@ -34,8 +34,9 @@ PACKAGES = {
         "stills.bmp", "stills.heif", "stills.decoder", "stills.motion", "images", "folders", "timestamps",
         "base", "animation", "pixels", "decoders.geometry", "decoders.unwritten", "decoders.opencv",
         "decoders.pyav", "decoders", "mp4_index", "completeness", "video", "live_reader", "live", "connections",
-        "pipelines", "web_files", "snapshots", "addresses", "rotation", "factory", "demo",
+        "pipelines", "web_files", "snapshots", "addresses", "rotation", "factory", "several", "demo",
     ],
+    "streams": [],
     "drawing": ["sprites", "faces", "plot"],
     "sinks": ["paths", "records", "parquet", "mp4_boxes", "fragmented_mp4", "encoder", "media", "summary"],
     "web": ["address", "counters", "broadcaster", "guard", "app", "server"],
@@ -102,7 +103,7 @@ def test_a_recognizer_loads_no_application() -> None:
 
 def test_an_engine_never_imports_its_parent() -> None:
     for path in (ROOT / "runtime/mien/engines").glob("*.py"):
-        if path.stem not in ("__init__", "golden", "selection"):
+        if path.stem not in ("__init__", "golden", "selection", "shared"):
             assert "mien.engines" not in imports(path)
     at_once = imports(ROOT / "runtime/mien/engines/__init__.py", True)
     assert not {name for name in at_once if name.startswith("mien.engines.") and ".cores" not in name}

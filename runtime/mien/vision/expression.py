@@ -11,6 +11,7 @@ import numpy as np
 
 from mien.bundle.card import ModelCard
 from mien.engines import Engine
+from mien.engines.shared import SharedEngine
 from mien.enrollment.classes import Personal, model_of
 from mien.errors import InputError, ModelInvalid
 from mien.types import UNCERTAIN, Affect, Expression, Floats, Image
@@ -86,6 +87,12 @@ class ExpressionModel:
             )
         other = copy.copy(self)
         other.personal = personal
+        return other
+
+    def sharing_calls(self) -> ExpressionModel:
+        """A copy for several threads, on the same engine: crops that wait for it at the same moment share one call."""
+        other = copy.copy(self)
+        other.engine = SharedEngine(self.engine)
         return other
 
     def predict(self, crops: Image) -> list[Prediction]:
