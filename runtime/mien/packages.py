@@ -11,6 +11,8 @@ from mien.errors import LibraryBroken
 
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
+CUDA = ("cuda-bindings", "pycuda")
+"""Packages that give TensorRT the GPU's memory; the first that is installed does."""
 REMEDIES = {
     OPENCV: "pip install opencv-python-headless (or opencv-python, for windows on a screen)",
     ONNXRUNTIME: 'pip install "mien[cpu]" (or "mien[gpu]")',

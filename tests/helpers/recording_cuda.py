@@ -9,7 +9,13 @@ import ctypes
 import enum
 import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
+
+
+FORBIDDEN = ("cudaMalloc", "cudaHostAlloc", "cudaFree", "cudaFreeHost", "cudaStreamSynchronize")
+"""Calls that a capture does not allow."""
+WORDS = {2: b"out of memory", 100: b"no device", 900: b"operation not permitted when stream is capturing"}
 
 
 class Double:
@@ -17,6 +23,7 @@ class Double:
 
     def __init__(self) -> None:
         self.capability, self.processors, self.version, self.dla_cores = (8, 7), 8, "10.9.0.34", 2
+        self.library = "cuda-bindings"  # or pycuda, which is there in its place
         self.kind = "uint8"
         self.input, self.shape = "crops", (-1, 6, 6, 3)
         self.outputs = {"expression": 8, "affect": 2, "embedding": 16}
@@ -28,6 +35,16 @@ class Double:
         self.count: Counter[str] = Counter()
         self.held: dict[int, Any] = {}
         self.at_work = threading.Lock()
+        self.capturing: list[Callable[[], None]] | None = None  # what a stream that is captured was given
+        self.context_is_current: Callable[[], bool] = lambda: True
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Work on the stream: done at once, or recorded."""
+        assert self.context_is_current(), "no context is current in this thread"
+        if self.capturing is None:
+            work()
+        else:
+            self.capturing.append(work)
 
     def record(self, name: str, *what: Any) -> None:
         self.calls.append((name, what[0] if len(what) == 1 else what))
@@ -44,10 +61,14 @@ def cuda_runtime(double: Double) -> dict[str, Any]:
         cudaSuccess = 0
         cudaErrorMemoryAllocation = 2
         cudaErrorNoDevice = 100
+        cudaErrorStreamCaptureUnsupported = 900
 
     class Kind(enum.IntEnum):
         cudaMemcpyHostToDevice = 1
         cudaMemcpyDeviceToHost = 2
+
+    class Mode(enum.IntEnum):
+        cudaStreamCaptureModeThreadLocal = 1
 
     class Attribute(enum.IntEnum):
         cudaDevAttrMultiProcessorCount = 16
@@ -63,6 +84,8 @@ def cuda_runtime(double: Double) -> dict[str, Any]:
         if double.fail.get(name, 0) > 0:
             double.fail[name] -= 1
             return Error.cudaErrorNoDevice if name == "cudaGetDevice" else Error.cudaErrorMemoryAllocation
+        if double.capturing is not None and name in FORBIDDEN:
+            return Error.cudaErrorStreamCaptureUnsupported
         return Error.cudaSuccess
 
     def allocate(name: str, size: int) -> tuple[Any, ...]:
@@ -82,7 +105,23 @@ def cuda_runtime(double: Double) -> dict[str, Any]:
         if status == Error.cudaSuccess:
             for address in (target, source):
                 assert size <= len(double.held[address]), "the copy is larger than the memory"
-            ctypes.memmove(target, source, size)
+            double.do(lambda: (double.held[target], double.held[source], ctypes.memmove(target, source, size)))
+        return (status,)
+
+    def begin(stream: Stream, mode: Mode) -> tuple[Any, ...]:
+        status = call("cudaStreamBeginCapture", mode.name)
+        double.capturing = [] if status == Error.cudaSuccess else None
+        return (status,)
+
+    def end(stream: Stream) -> tuple[Any, ...]:
+        status, graph = call("cudaStreamEndCapture"), double.capturing
+        double.capturing = None
+        return (status, graph)
+
+    def launch(graph: list[Callable[[], None]], stream: Stream) -> tuple[Any, ...]:
+        status = call("cudaGraphLaunch")
+        for work in graph:
+            work()
         return (status,)
 
     def attribute(which: Attribute, device: int) -> tuple[Any, ...]:
@@ -96,8 +135,8 @@ def cuda_runtime(double: Double) -> dict[str, Any]:
     functions = {
         "cudaGetDevice": lambda: (call("cudaGetDevice"), 0),
         "cudaDeviceGetAttribute": attribute,
-        "cudaGetErrorString": lambda status: (Error.cudaSuccess, {2: b"out of memory", 100: b"no device"}[status]),
-        "cudaStreamCreate": lambda: (call("cudaStreamCreate"), Stream()),
+        "cudaGetErrorString": lambda status: (Error.cudaSuccess, WORDS[status]),
+        "cudaStreamCreateWithFlags": lambda flags: (call("cudaStreamCreateWithFlags", flags), Stream()),
         "cudaStreamSynchronize": lambda stream: (call("cudaStreamSynchronize"),),
         "cudaStreamDestroy": lambda stream: (call("cudaStreamDestroy"),),
         "cudaMalloc": lambda size: allocate("cudaMalloc", size),
@@ -105,6 +144,14 @@ def cuda_runtime(double: Double) -> dict[str, Any]:
         "cudaFree": lambda address: release("cudaFree", address),
         "cudaFreeHost": lambda address: release("cudaFreeHost", address),
         "cudaMemcpyAsync": copy,
+        "cudaStreamBeginCapture": begin,
+        "cudaStreamEndCapture": end,
+        "cudaGraphInstantiate": lambda graph, flags: (call("cudaGraphInstantiate", flags), graph),
+        "cudaGraphLaunch": launch,
+        "cudaGraphDestroy": lambda graph: (call("cudaGraphDestroy"),),
+        "cudaGraphExecDestroy": lambda graph: (call("cudaGraphExecDestroy"),),
     }
-    names = {"cudaError_t": Error, "cudaMemcpyKind": Kind, "cudaDeviceAttr": Attribute, "cudaHostAllocDefault": 0}
+    flags = {"cudaHostAllocDefault": 0, "cudaStreamNonBlocking": 1}
+    types = {"cudaMemcpyKind": Kind, "cudaDeviceAttr": Attribute, "cudaStreamCaptureMode": Mode}
+    names = {"cudaError_t": Error, **types, **flags}
     return {**names, **{name: named(name, answer) for name, answer in functions.items()}}

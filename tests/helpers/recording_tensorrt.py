@@ -10,11 +10,13 @@ import ctypes
 import enum
 import json
 import time
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from recording_cuda import Double, cuda_runtime
+from recording_pycuda import pycuda_driver
 
 
 class Memory(bytes):
@@ -28,12 +30,17 @@ class Memory(bytes):
         return self
 
 
-def modules(double: Double) -> dict[str, ModuleType]:
-    """What is imported as ``tensorrt`` and ``cuda.bindings.runtime`` on that machine."""
+def modules(double: Double) -> dict[str, ModuleType | None]:
+    """What is imported as ``tensorrt``, ``cuda.bindings.runtime`` and ``pycuda.driver`` on that machine."""
+    trt = _module("tensorrt", _tensorrt(double))
+    if double.library == "pycuda":
+        driver, pycuda = _module("pycuda.driver", pycuda_driver(double)), ModuleType("pycuda")
+        pycuda.driver = driver  # type: ignore[attr-defined]
+        missing = dict.fromkeys(("cuda", "cuda.bindings", "cuda.bindings.runtime"))
+        return {"tensorrt": trt, "pycuda": pycuda, "pycuda.driver": driver, **missing}
     runtime = _module("cuda.bindings.runtime", cuda_runtime(double))
     bindings, cuda = _module("cuda.bindings", {"runtime": runtime}), ModuleType("cuda")
     cuda.bindings = bindings  # type: ignore[attr-defined]
-    trt = _module("tensorrt", _tensorrt(double))
     return {"tensorrt": trt, "cuda": cuda, "cuda.bindings": bindings, "cuda.bindings.runtime": runtime}
 
 
@@ -190,17 +197,21 @@ def _tensorrt(double: Double) -> dict[str, Any]:
             if double.fail.get("execute_async_v3", 0) > 0:
                 double.fail["execute_async_v3"] -= 1
                 return False
+            double.do(partial(self.work, self.shape, dict(self.addresses)))
+            return True
+
+        def work(self, shape: tuple[int, ...], addresses: dict[str, int]) -> None:
             assert double.at_work.acquire(blocking=False), "two threads in one execution context"
             try:
-                crops = np.array(double.held[self.addresses[double.input]][: int(np.prod(self.shape))])
+                assert shape == self.shape, "the context changed since its graph was captured"
+                crops = np.array(double.held[addresses[double.input]][: int(np.prod(shape))])
                 time.sleep(0.0005)  # others run now, if nothing stops them
-                sums = crops.reshape(self.shape[0], -1).sum(axis=1)
+                sums = crops.reshape(shape[0], -1).sum(axis=1)
                 for name, width in double.outputs.items():
                     values = (sums[:, None] + np.arange(width)).astype(np.float32)
-                    ctypes.memmove(self.addresses[name], values.tobytes(), values.nbytes)
+                    ctypes.memmove(addresses[name], values.tobytes(), values.nbytes)
             finally:
                 double.at_work.release()
-            return True
 
     class Engine:
         def __init__(self, plan: bytes):

@@ -22,7 +22,10 @@ PACKAGES = {
     "schema": [],
     "align": [],
     "bundle": ["card"],
-    "engines": ["cores", "ort", "ov", "trt_plan", "trt", "golden", "selection", "graph", "shared"],
+    "engines": [
+        "cores", "ort", "ov", "memory_bindings", "memory_pycuda", "device_memory", "trt_plan", "trt_execution", "trt",
+        "golden", "selection", "graph", "shared",
+    ],
     "enrollment": ["votes", "neutral", "reference_faces", "classes", "storage", "fitting", "judging", "learn"],
     "vision": ["frames", "orientation", "detector", "expression", "examples"],
     "tracking": ["options", "tracker", "smoothing", "face_state", "temporal", "offline", "stream"],

@@ -18,7 +18,7 @@ import numpy as np
 from mien.engines import cores, has_library
 from mien.engines.cores import features, processor, read, usable_cores
 from mien.errors import LibraryBroken
-from mien.packages import ONNXRUNTIME, OPENCV, broken, check_opencv, clashes, installed
+from mien.packages import CUDA, ONNXRUNTIME, OPENCV, broken, check_opencv, clashes, installed
 
 FEATURES = {
     **{name: name for name in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")},
@@ -63,7 +63,7 @@ def libraries() -> tuple[Facts, Problems]:
     for device, name, look in (
         ("cpu", "onnxruntime", _onnxruntime),
         ("openvino", "openvino", _openvino),
-        ("tensorrt", "tensorrt", lambda _: {}),
+        ("tensorrt", "tensorrt", lambda _: {"cuda_memory": (installed(CUDA) or [None])[0]}),
     ):
         facts[name] = None
         if not has_library(device):

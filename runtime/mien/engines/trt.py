@@ -2,61 +2,30 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorrt as trt
-from cuda.bindings import runtime as cudart
-from numpy.typing import DTypeLike, NDArray
 
-from mien.engines.trt_plan import LOG, core_of, cuda, load_plan
+from mien.engines.device_memory import memory_type
+from mien.engines.trt_execution import Execution, GraphExecution
+from mien.engines.trt_plan import core_of, load_plan
 from mien.errors import EngineUnavailable, InputError, ModelInvalid
 from mien.per_process import NO_FORK
 from mien.types import Floats, Image
 
-TO_GPU = cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
-TO_HOST = cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost
-
-
-class Buffer:
-    """Memory for one tensor, on the GPU and pinned on the host. It grows for a larger batch and never shrinks."""
-
-    def __init__(self) -> None:
-        self.size = self.gpu = self.host = 0
-
-    def grow(self, size: int) -> bool:
-        """Grow to at least ``size`` bytes. Returns whether the addresses changed."""
-        if size <= self.size:
-            return False
-        self.free()
-        self.gpu = cuda(cudart.cudaMalloc, size)
-        self.host = cuda(cudart.cudaHostAlloc, size, cudart.cudaHostAllocDefault)
-        self.size = size
-        return True
-
-    def view(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
-        """The host memory as an array, without a copy."""
-        count = int(np.prod(shape)) * np.dtype(kind).itemsize
-        memory = (ctypes.c_ubyte * count).from_address(self.host)
-        return np.ctypeslib.as_array(memory).view(kind).reshape(shape)
-
-    def free(self) -> None:
-        if self.gpu:
-            cudart.cudaFree(self.gpu)
-        if self.host:
-            cudart.cudaFreeHost(self.host)
-        self.size = self.gpu = self.host = 0
+GRAPHS = 4
+"""Largest batch that gets a context and a CUDA graph of its own: more faces than this are seldom in one picture, and a
+context takes memory."""
 
 
 class TrtEngine:
-    """One plan with one execution context. Its ``run`` may be called from several threads: they take turns."""
+    """One plan with its execution contexts. Its ``run`` may be called from several threads: they take turns."""
 
     def __init__(self, path: Path, *, device: str = "tensorrt", threads: int | None = None):
         """``path``: a plan that ``trt_plan.plan_for`` returned on this machine. ``device``: tensorrt, dla:0 or dla:1.
@@ -66,9 +35,11 @@ class TrtEngine:
         """
         core, self._process = core_of(device), os.getpid()
         self._path, self._device = path, device
-        self._runtime, self._engine, key = load_plan(path, core)
+        kind = memory_type()
+        with kind.active():
+            self._runtime, self._engine, key = load_plan(path, core)
         version = ".".join(key.tensorrt.split(".")[:2])
-        self.name = f"tensorrt/{version}/{key.gpu}" + ("" if core is None else f"/{device}")
+        self.name = f"tensorrt/{version}/{key.gpu}" + ("" if core is None else f"/{device}") + f"/{kind.name}"
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         inputs = [name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
         self._outputs = [name for name in names if name not in inputs]
@@ -77,14 +48,14 @@ class TrtEngine:
             raise ModelInvalid(f"{path} does not take one uint8 input and give float32 outputs; export the model again")
         self._input = inputs[0]
         self._least, _, self._most = (tuple(s) for s in self._engine.get_tensor_profile_shape(self._input, 0))
-        context = self._engine.create_execution_context()
-        if context is None:
-            raise EngineUnavailable(f"no GPU memory to run {path}: {LOG.take()}; end other programs, or use 'cpu'")
-        self._context: Any = context
-        self._stream = cuda(cudart.cudaStreamCreate)
-        self._buffers = {name: Buffer() for name in names}
+        # Not for pictures of any size, each of which would want its own graph, nor for a DLA, which is not the GPU.
+        self._largest_graph = GRAPHS if core is None and self._least[1:] == self._most[1:] else 0
+        self._memory = kind()
+        weakref.finalize(self, self._memory.close)
+        with kind.active():
+            self._execution = Execution(self._engine, self._memory, self._input, self._outputs)
+        self._graphs: dict[int, GraphExecution] = {}
         self._lock = threading.Lock()
-        weakref.finalize(self, _release, self._buffers, self._stream)
 
     def run(self, batch: Image) -> dict[str, Floats]:
         """uint8 (N, H, W, 3) -> outputs by name, each float32. A batch larger than the plan takes is split.
@@ -100,7 +71,7 @@ class TrtEngine:
             low, high = ("x".join(map(str, shape[1:])) for shape in (self._least, self._most))
             wanted = low if low == high else f"{low} to {high}"
             raise InputError(f"the batch is {batch.dtype} {batch.shape}; the plan takes uint8, one or more of {wanted}")
-        with self._lock:
+        with self._lock, self._memory.active():
             parts = [self._turn(batch[i : i + self._most[0]]) for i in range(0, len(batch), self._most[0])]
         if len(parts) == 1:
             return parts[0]
@@ -114,33 +85,14 @@ class TrtEngine:
 
     def _turn(self, batch: Image) -> dict[str, Floats]:
         """Run at most as many crops as the plan takes. The caller holds the lock."""
-        context, source = self._context, self._buffers[self._input]
-        if not context.set_input_shape(self._input, batch.shape):
-            raise InputError(f"the plan does not take a batch of {batch.shape}: {LOG.take()}")
-        self._reserve(self._input, batch.nbytes)
-        np.copyto(source.view(batch.shape, np.uint8), batch)
-        cuda(cudart.cudaMemcpyAsync, source.gpu, source.host, batch.nbytes, TO_GPU, self._stream)
-        shapes = {name: tuple(context.get_tensor_shape(name)) for name in self._outputs}
-        sizes = {name: 4 * int(np.prod(shape)) for name, shape in shapes.items()}
-        for name, size in sizes.items():
-            self._reserve(name, size)
-        if not context.execute_async_v3(int(self._stream)):
-            cuda(cudart.cudaStreamSynchronize, self._stream)
-            raise EngineUnavailable(f"TensorRT could not run: {LOG.take()}; try again, or use device 'cpu'")
-        for name, size in sizes.items():
-            target = self._buffers[name]
-            cuda(cudart.cudaMemcpyAsync, target.host, target.gpu, size, TO_HOST, self._stream)
-        cuda(cudart.cudaStreamSynchronize, self._stream)
-        # Copies, because the next batch overwrites the pinned memory.
-        return {name: self._buffers[name].view(shape, np.float32).copy() for name, shape in shapes.items()}
-
-    def _reserve(self, name: str, size: int) -> None:
-        buffer = self._buffers[name]
-        if buffer.grow(size) and not self._context.set_tensor_address(name, buffer.gpu):
-            raise ModelInvalid(f"TensorRT refuses the memory of {name}: {LOG.take()}")
-
-
-def _release(buffers: dict[str, Buffer], stream: Any) -> None:
-    for buffer in buffers.values():
-        buffer.free()
-    cudart.cudaStreamDestroy(stream)
+        count = len(batch)
+        if count > self._largest_graph:
+            return self._execution.run(batch)
+        if count not in self._graphs:
+            self._graphs[count] = GraphExecution(self._engine, self._memory, self._input, self._outputs)
+        outputs = self._graphs[count].run(batch)
+        if not self._graphs[count].possible:
+            self._largest_graph = 0
+            while self._graphs:
+                self._graphs.popitem()[1].free()
+        return outputs

@@ -11,17 +11,12 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import tensorrt as trt
 
-# NVIDIA's own bindings have wheels for x86 and ARM and share TensorRT's CUDA context in every thread. PyCUDA must be
-# compiled on the device and creates its own context, which each thread must push and pop.
-from cuda.bindings import runtime as cudart
-
+from mien.engines.device_memory import memory_type
 from mien.errors import EngineUnavailable, ModelInvalid, OutputError
 from mien.files import cache_folder, write_whole
 
@@ -95,15 +90,6 @@ class PlanKey:
         return cls(precision, model, gpu, int(processors), version, None if dla is None else int(dla), int(build))
 
 
-def cuda(call: Callable[..., Any], *arguments: object) -> Any:
-    """Call a function of the CUDA runtime. Raises EngineUnavailable with CUDA's message if it fails."""
-    status, *values = call(*arguments)
-    if status != cudart.cudaError_t.cudaSuccess:
-        words = cudart.cudaGetErrorString(status)[1].decode()
-        raise EngineUnavailable(f"CUDA: {words} ({call.__name__}); check the GPU and its driver, or use device 'cpu'")
-    return values[0] if values else None
-
-
 def core_of(device: str) -> int | None:
     """``tensorrt`` -> None, ``dla:1`` -> 1. Raises EngineUnavailable for other names."""
     found = re.fullmatch(r"tensorrt|dla:(\d)", device)
@@ -114,11 +100,8 @@ def core_of(device: str) -> int | None:
 
 def key_here(precision: str, model: str, dla: int | None = None) -> PlanKey:
     """The key of a plan for this machine: CUDA's first GPU and the installed TensorRT."""
-    device, of = cuda(cudart.cudaGetDevice), cudart.cudaDeviceAttr
-    major = cuda(cudart.cudaDeviceGetAttribute, of.cudaDevAttrComputeCapabilityMajor, device)
-    minor = cuda(cudart.cudaDeviceGetAttribute, of.cudaDevAttrComputeCapabilityMinor, device)
-    processors = cuda(cudart.cudaDeviceGetAttribute, of.cudaDevAttrMultiProcessorCount, device)
-    return PlanKey(precision, model, f"sm_{major}{minor}", processors, trt.__version__, dla)
+    gpu, processors = memory_type().gpu()
+    return PlanKey(precision, model, gpu, processors, trt.__version__, dla)
 
 
 def plan_for(onnx: Path, *, precision: str, cache: Path | None = None, dla: int | None = None) -> Path:
@@ -140,7 +123,8 @@ def plan_for(onnx: Path, *, precision: str, cache: Path | None = None, dla: int 
     with _BUSY:
         if not plan.is_file():
             _LOGGER.warning("building the TensorRT plan of %s for %s: once, for some minutes", onnx, key.target)
-            built, timed = build(model, str(onnx), dla, timing.read_bytes() if timing.is_file() else b"")
+            with memory_type().active():
+                built, timed = build(model, str(onnx), dla, timing.read_bytes() if timing.is_file() else b"")
             _write(timing, bytes(timed))
             _write(plan, bytes(built))
     return plan

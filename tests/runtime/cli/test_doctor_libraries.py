@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from doctor_runs import Doctor, fresh, texts
 
 import mien.packages
+from mien.diagnostics.machine import libraries
 from mien.engines import has_library
 
 pytest.importorskip("onnxruntime")
@@ -75,3 +78,24 @@ def test_two_packages_of_one_module_are_a_warning(
     assert f"run: pip uninstall -y {remedy}" in text
     monkeypatch.setattr(mien.packages, "version", lambda name: only(name) if name == packages[0] else only(""))
     assert texts(doctor()[1], False) == []
+
+
+@pytest.mark.parametrize(
+    ("packages", "used"),
+    [(("cuda-bindings", "pycuda"), "cuda-bindings 1.0"), (("pycuda",), "pycuda 1.0"), ((), None)],
+)
+def test_what_gives_tensorrt_its_memory(
+    monkeypatch: pytest.MonkeyPatch, packages: tuple[str, ...], used: str | None
+) -> None:
+    def only(name: str) -> str:
+        if name not in packages:
+            raise PackageNotFoundError(name)
+        return "1.0"
+
+    tensorrt = ModuleType("tensorrt")
+    tensorrt.__version__ = "10.3.0"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tensorrt", tensorrt)
+    monkeypatch.setattr("mien.diagnostics.machine.has_library", lambda device: device == "tensorrt")
+    monkeypatch.setattr(mien.packages, "version", only)
+    facts, _ = libraries()
+    assert (facts["tensorrt"], facts["cuda_memory"]) == ("10.3.0", used)

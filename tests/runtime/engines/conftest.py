@@ -19,7 +19,10 @@ from tiny_card import change
 import mien.engines.selection
 from mien.bundle import FILES, Bundle, find_bundle
 
-ENGINES = ("mien.engines.trt", "mien.engines.trt_plan")
+ENGINES = tuple(
+    f"mien.engines.{name}"
+    for name in ("trt", "trt_execution", "trt_plan", "device_memory", "memory_bindings", "memory_pycuda")
+)
 Use = Callable[..., Any]
 
 

@@ -16,7 +16,7 @@ Use = Callable[..., Any]
 
 def test_dla(make: Use, double: Double) -> None:
     engine = make("dla:1")
-    assert engine.name == "tensorrt/10.9/sm_87/dla:1"
+    assert engine.name == "tensorrt/10.9/sm_87/dla:1/cuda-bindings"
     assert double.what("build") == [("DLA", 1)]
     assert double.what("set_flag") == ["GPU_FALLBACK"]
     assert double.what("deserialize") == [1]
