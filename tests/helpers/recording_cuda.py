@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-
 FORBIDDEN = ("cudaMalloc", "cudaHostAlloc", "cudaFree", "cudaFreeHost", "cudaStreamSynchronize")
 """Calls that a capture does not allow."""
 WORDS = {2: b"out of memory", 100: b"no device", 900: b"operation not permitted when stream is capturing"}

@@ -63,7 +63,7 @@ def libraries() -> tuple[Facts, Problems]:
     for device, name, look in (
         ("cpu", "onnxruntime", _onnxruntime),
         ("openvino", "openvino", _openvino),
-        ("tensorrt", "tensorrt", lambda _: {"cuda_memory": (installed(CUDA) or [None])[0]}),
+        ("tensorrt", "tensorrt", lambda _: {"cuda_memory": next(iter(installed(CUDA)), None)}),
     ):
         facts[name] = None
         if not has_library(device):

@@ -71,7 +71,9 @@ def load_engine(path: Path, *, device: str = "cpu", threads: int | None = None, 
             raise EngineUnavailable(broken(library, f"{type(error).__name__}: {error}")) from error
         extra = EXTRAS.get(device, "gpu")
         # The extra would install another TensorRT over JetPack's.
-        jetson = '; on a Jetson, whose TensorRT is JetPack\'s: pip install "mien[jetson]"' if extra == "tensorrt" else ""
+        jetson = (
+            '; on a Jetson, whose TensorRT is JetPack\'s: pip install "mien[jetson]"' if extra == "tensorrt" else ""
+        )
         raise EngineUnavailable(
             f'the engine of device {device!r} is not installed ({error}); run: pip install "mien[{extra}]"{jetson}'
         ) from error

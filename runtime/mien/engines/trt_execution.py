@@ -1,4 +1,4 @@
-"""Batches through a TensorRT engine: an execution context, its memory on both sides, and CUDA graphs of small batches."""
+"""Batches through a TensorRT engine: an execution context, its memory on both sides, and CUDA graphs."""
 
 from __future__ import annotations
 

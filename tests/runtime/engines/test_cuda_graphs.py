@@ -94,9 +94,7 @@ def test_work_that_fails_while_it_is_captured_leaves_the_stream_usable(make: Use
     assert double.capturing is None
 
 
-def test_a_graph_with_other_outputs_is_not_used(
-    make: Use, double: Double, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_graph_with_other_outputs_is_not_used(make: Use, double: Double, caplog: pytest.LogCaptureFixture) -> None:
     engine, batch = make(), crops(1)
     launch = engine._memory.capture
 
