@@ -44,6 +44,12 @@ def clashes() -> list[str]:
     return wrong
 
 
+def windows_remedy() -> str:
+    """What to run for an OpenCV with windows, given the one that is installed."""
+    names = " ".join(found.split()[0] for found in installed(OPENCV))
+    return (f"pip uninstall -y {names} && " if names else "") + "pip install opencv-python"
+
+
 def broken(name: str, why: str) -> str:
     """The message about the module ``name``, which is installed but does not work, because of ``why``."""
     remedy = f'pip install --force-reinstall "mien[{name}]"'

@@ -1,5 +1,6 @@
 """The sdist and the wheel built from it hold what a device needs, and nothing of training."""
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
+
+from mien.packages import ONNXRUNTIME, OPENCV
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,10 +44,23 @@ def test_wheel_holds_the_default_model_and_is_typed(wheel: zipfile.ZipFile) -> N
     assert packed == exemplars, "numbers for enrollment, and nothing else of data sets"
 
 
-def test_lean_install_names_no_framework_and_never_two_onnxruntimes(wheel: zipfile.ZipFile) -> None:
+def test_lean_install_names_no_framework_and_never_two_of_a_module(wheel: zipfile.ZipFile) -> None:
     metadata = wheel.read(next(n for n in wheel.namelist() if n.endswith("METADATA"))).decode()
     requires = [line.removeprefix("Requires-Dist: ") for line in metadata.splitlines() if line.startswith("Requires")]
     base = [line for line in requires if "extra ==" not in line and not line.startswith("Requires")]
-    assert sorted(line.split(">")[0] for line in base) == ["numpy", "opencv-python-headless", "tqdm"]
-    runtimes = {line.split(">")[0]: line.split("extra == ")[1] for line in requires if line.startswith("onnxruntime")}
-    assert runtimes == {"onnxruntime": "'cpu'", "onnxruntime-gpu": "'gpu'"}
+    assert sorted(line.split(">")[0] for line in base) == ["numpy", "tqdm"]
+    extras: dict[str, set[str]] = {}
+    for package, extra in re.findall(r"^([\w-]+).*; extra == '([\w-]+)'$", "\n".join(requires), re.MULTILINE):
+        extras.setdefault(extra, set()).add(package)
+    for extra, runtime, opencv in (
+        ("cpu", "onnxruntime", "opencv-python-headless"),
+        ("gpu", "onnxruntime-gpu", "opencv-python-headless"),
+        ("openvino", "openvino", "opencv-python-headless"),
+        ("tensorrt", "tensorrt", "opencv-python-headless"),
+        ("gui", "onnxruntime", "opencv-python"),
+    ):
+        assert {runtime, opencv} <= extras[extra]
+    for packages in extras.values():
+        assert len(packages & set(ONNXRUNTIME)) <= 1
+        assert len(packages & set(OPENCV)) <= 1
+    assert not extras["jetson"] & {*OPENCV, *ONNXRUNTIME, "tensorrt", "numpy"}  # which are JetPack's

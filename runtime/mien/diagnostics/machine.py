@@ -142,6 +142,7 @@ def _opencv(module: ModuleType) -> Facts:
     return {
         "opencv": module.__version__,
         "video_backends": _known(backends),
+        "windows": _known(lambda: module.currentUIFramework() or None),
         "gstreamer": _known(lambda: registry.hasBackend(module.CAP_GSTREAMER)),
     }
 

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from mien.errors import OutputError
+from mien.packages import OPENCV, installed, windows_remedy
 from mien.paths import for_native, for_system, readable
 from mien.sinks.encoder import CODECS, Encoder, open_encoder
 from mien.sinks.paths import check_into, check_name, check_output, free_name, make_folder, names_folder
@@ -193,8 +194,8 @@ class Window:
         self.closed = False
         if not cv2.currentUIFramework():
             raise OutputError(
-                "a window needs an OpenCV with windows; run: "
-                "pip uninstall -y opencv-python-headless && pip install opencv-python"
+                f"a window needs an OpenCV with windows, which {' and '.join(installed(OPENCV)) or 'this one'} is not; "
+                f"run: {windows_remedy()} (never have both: they overwrite each other)"
             )
         # Qt ends the whole program if it finds no display.
         if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):

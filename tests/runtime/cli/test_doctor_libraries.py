@@ -61,6 +61,10 @@ def test_what_remains_of_two_onnxruntimes(tmp_path: Path, bundle: Path) -> None:
             ("opencv-python", "opencv-contrib-python-headless"),
             "opencv-python opencv-contrib-python-headless && pip install opencv-python-headless",
         ),
+        (
+            ("opencv-python", "opencv-python-headless"),
+            "opencv-python opencv-python-headless && pip install opencv-python-headless (or opencv-python, for windows",
+        ),
     ],
 )
 def test_two_packages_of_one_module_are_a_warning(
@@ -75,9 +79,16 @@ def test_two_packages_of_one_module_are_a_warning(
     code, report = doctor()
     assert code == 0
     (text,) = texts(report, False)
+    assert "overwrite each other" in text
     assert f"run: pip uninstall -y {remedy}" in text
     monkeypatch.setattr(mien.packages, "version", lambda name: only(name) if name == packages[0] else only(""))
     assert texts(doctor()[1], False) == []
+
+
+@pytest.mark.parametrize(("framework", "shown"), [("QT", "QT"), ("", None)])
+def test_whether_opencv_has_windows(monkeypatch: pytest.MonkeyPatch, framework: str, shown: str | None) -> None:
+    monkeypatch.setattr("cv2.currentUIFramework", lambda: framework)
+    assert libraries()[0]["windows"] == shown
 
 
 @pytest.mark.parametrize(

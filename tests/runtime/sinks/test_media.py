@@ -10,6 +10,7 @@ import pytest
 from tiny_frame import frame
 
 from mien.errors import OutputError
+from mien.packages import OPENCV, installed
 from mien.sinks.media import SaveVideo, Window, save_to
 from mien.sources.base import Source
 from mien.sources.factory import open_source
@@ -60,7 +61,8 @@ def test_one_picture_into_a_folder(tmp_path: Path, picture: Source) -> None:
 
 @pytest.mark.skipif(bool(cv2.currentUIFramework()), reason="this OpenCV has windows")
 def test_a_window_without_gui_names_the_remedy() -> None:
-    with pytest.raises(OutputError, match="pip uninstall -y opencv-python-headless && pip install opencv-python"):
+    names = " ".join(found.split()[0] for found in installed(OPENCV))
+    with pytest.raises(OutputError, match=f"run: pip uninstall -y {names} && pip install opencv-python "):
         Window("mien", wait=False)
 
 
