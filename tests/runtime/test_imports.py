@@ -46,8 +46,8 @@ PACKAGES = {
     "diagnostics": ["machine", "selftest", "checkup"],
     "bench": ["timing", "scene", "engines", "worker", "clip", "table", "report"],
     "cli": [
-        "console", "numbers", "options", "signals", "inputs", "results", "fer_run", "enroll", "doctor", "programs",
-        "__main__",
+        "console", "numbers", "options", "signals", "inputs", "results", "fer_run", "together", "enroll", "doctor",
+        "programs", "__main__",
     ],
 }  # fmt: skip
 FRAMEWORKS = {"torch", "torchvision", "timm", "onnx", "datasets", "matplotlib", "mien_train", "mien_export", "skimage"}

@@ -24,9 +24,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Process the sources to their end, or until stopped. Returns the exit code; errors are printed on stderr."""
-    from mien.cli import fer_run
+    from mien.cli import fer_run, together
 
-    return fer_run.run(args)
+    return fer_run.run(args, together.Together if args.at_once else None)
 
 
 def work() -> int:

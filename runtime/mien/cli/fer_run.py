@@ -22,6 +22,7 @@ from mien.recognizer import Recognizer
 from mien.sources.base import Source
 from mien.sources.demo import demo_picture
 from mien.sources.factory import open_source
+from mien.streams import stream_for
 from mien.terminal import failed, say, tell
 from mien.tracking.offline import Item, Offline
 from mien.tracking.options import StreamOptions
@@ -42,12 +43,15 @@ class Job:
     results: Results
 
 
-def run(args: argparse.Namespace) -> int:
-    """Process the sources to their end, or until stopped. Returns the exit code; errors are printed on stderr."""
+def run(args: argparse.Namespace, way: type[Run] | None = None) -> int:
+    """Process the sources to their end, or until stopped. Returns the exit code; errors are printed on stderr.
+
+    ``way``: how; by default one after the other.
+    """
     work = None
     try:
         with messages(), stoppable() as stop, ExitStack() as stack:
-            work = Run(args, stop)
+            work = (way or Run)(args, stop)
             work.read_all(stack)
     except Stopped:
         pass
@@ -77,9 +81,8 @@ class Run:
         if args.demo:
             args.sources, args.save = [demo_picture()], args.save or "demo.jpg"
         with self._stop.at_once():
-            named = args.sources if args.camera is None else [args.camera]
             open_one = partial(open_source, loop=args.loop, rotate=args.rotate, flip=args.flip, every=args.every)
-            queue = wanted(named, open_one, stack, recursive=args.recursive)
+            queue = wanted(args.sources, open_one, stack, recursive=args.recursive)
             self._count = len(queue)
             paths = [path for item in queue for path in item.paths]
             self._outputs = Outputs(args, paths, several=self._count > 1)
@@ -126,24 +129,20 @@ class Run:
         args, outputs = self._args, self._outputs
         assert outputs is not None
         with self._stop.at_once():
-            source = aside(item.open, Source.close)
+            source = aside(item.open, lambda late: late.close())
             own.enter_context(source)
+            source.name = args.name or source.name
             if source.kind == "live" and self._count > 1:
                 raise InputError(f"{source.name} has no end, so the sources after it would wait forever; skipped")
-            outputs.prepare(source)
-            self._recognizer = recognizer = self._recognizer or aside(partial(_load, args), lambda _: None)
+            prepared = outputs.prepare(source)
+            self._recognizer = recognizer = self._recognizer or aside(partial(load, args), lambda _: None)
             stream = None
             if source.kind not in STILLS:
-                stream = own.enter_context(
-                    recognizer.stream(
-                        temporal=False if args.offline else args.temporal,
-                        smoothing=args.smoothing,
-                        max_gap=max(StreamOptions.max_gap, 2.5 / (source.fps or 25)),
-                        baseline=0.0 if args.offline else args.baseline,
-                    )
-                )
+                options = StreamOptions(smoothing=args.smoothing, baseline=0.0 if args.offline else args.baseline)
+                temporal = False if args.offline else args.temporal
+                stream = own.enter_context(stream_for(recognizer, source, options, temporal=temporal))
             offline = recognizer.offline(temporal=args.temporal, baseline=args.baseline) if args.offline else None
-            results = outputs.begin(source, recognizer, own, stack)
+            results = outputs.begin(source, prepared, recognizer, own, stack)
         if not self.begun:
             self._tally = Tally()  # so that its time excludes the preparation
         self.begun, self._endless = True, source.kind == "live"
@@ -164,8 +163,8 @@ class Run:
                 started = time.perf_counter()
                 for item in _done(job, frame, faces):
                     self._write(job, item)
-                if job.results.page and job.stream:
-                    job.results.page.note(sum(job.stream.timings.values()) + time.perf_counter() - started)
+                if job.stream:
+                    job.results.note(sum(job.stream.timings.values()) + time.perf_counter() - started)
                 if tables:
                     say(table(frame, faces))
                 bar.set_postfix_str(self._tally.status(faces, source.dropped), refresh=False)
@@ -194,7 +193,8 @@ class Run:
         self._tally.add(item[1])
 
 
-def _load(args: argparse.Namespace) -> Recognizer:
+def load(args: argparse.Namespace) -> Recognizer:
+    """The recognizer that the options ask for."""
     return Recognizer(
         args.model,
         device=args.device,

@@ -54,8 +54,8 @@ def wanted(
                 continue
             if is_camera(text) or is_pipeline(text) or text.lower().startswith("rtsp"):
                 raise InputError(
-                    f"{without_secrets(text)} has no end, so the sources after it would wait forever; use a separate "
-                    "fer-run for each camera or stream"
+                    f"{without_secrets(text)} has no end, so the sources after it would wait forever; to read several "
+                    "at once, name each with --source"
                 )
         if sum(str(spec) in STDIN for spec in named) > 1:
             raise InputError("standard input (-) can be read only once; name it once")

@@ -12,7 +12,9 @@ from typing import Any, NoReturn
 from mien.bundle import FILES
 from mien.cli.numbers import add_threads, whole
 from mien.engines import DEVICES
+from mien.errors import InputError
 from mien.sources.privacy import without_secrets
+from mien.sources.several import by_name, default_name, split_name
 from mien.tracking.options import StreamOptions
 
 EXAMPLES = """examples:
@@ -24,6 +26,7 @@ EXAMPLES = """examples:
   curl -s https://example.org/a.jpg | fer-run -       standard input
   fer-run --camera 0 --show                           the first camera, in a window (q closes it)
   fer-run --camera 0 --serve 8080                     a live page at http://127.0.0.1:8080
+  fer-run --source front=0 --source door=rtsp://10.0.0.5/stream --json -   two cameras at once
   fer-run talk.mp4 --summary talk.json                who showed which expression for how long, and a plot
   fer-run rtsp://user:pass@10.0.0.5/stream --json faces.jsonl
 
@@ -63,9 +66,25 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="picture, video, folder, 'glob*', - for standard input, rtsp:// or http:// address, camera number, or "
         "GStreamer pipeline; several are read one after the other",
     )
-    what.add_argument("--source", metavar="SOURCE", action="append", default=[], help="another way to name a source")
+    what.add_argument(
+        "--source",
+        metavar="[NAME=]SOURCE",
+        dest="at_once",
+        action="append",
+        type=_source,
+        default=[],
+        help="a source; several videos, cameras and streams that are given so are read at once, and NAME stands for "
+        "the source in all results",
+    )
     what.add_argument("--recursive", action="store_true", help="include the subfolders of folders")
-    what.add_argument("--camera", metavar="N", type=_camera, help="number of a camera; the first is 0")
+    what.add_argument(
+        "--camera",
+        metavar="N",
+        dest="at_once",
+        action="append",
+        type=_camera,
+        help="number of a camera; the first is 0. Several are read at once",
+    )
     what.add_argument("--demo", action="store_true", help="read a portrait that comes with scikit-image")
     out = parser.add_argument_group("what to write (without any: a table, or a summary)")
     out.add_argument(
@@ -164,11 +183,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     words = list(sys.argv[1:] if argv is None else argv)
     end = words.index("--") if "--" in words else len(words)  # argparse does not support it between options
     args = parser.parse_intermixed_args(words[:end])
-    args.sources = [*args.sources, *args.source, *words[end + 1 :]]
-    if (args.camera is not None) + args.demo + bool(args.sources) > 1:
-        parser.error("sources, --camera and --demo exclude each other; give only one of them")
-    if not (args.camera is not None or args.demo or args.sources):
-        parser.error("say what to read: sources, or --camera N, or --demo")
+    args.sources = [*args.sources, *words[end + 1 :]]
+    _check_sources(parser, args)
     for name in ("save", "json", "csv", "parquet", "summary", "serve", "token", "personal"):
         if getattr(args, name) == "":
             parser.error(f"--{name} is empty; leave it out, or say where")
@@ -178,7 +194,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--save needs a path; only --json and --csv can write to stdout")
     if args.offline and args.loop:
         parser.error("--offline is for recorded video; leave out --loop")
-    if args.recursive and not args.sources:
+    if args.recursive and (args.demo or args.at_once):
         parser.error("--recursive is for folders; leave it out")
     if args.token and not args.serve:
         parser.error("--token is for --serve")
@@ -198,8 +214,36 @@ def add_turning(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--flip", action="store_true", help="mirror all pictures left to right, after --rotate")
 
 
-def _camera(text: str) -> int:
-    return whole(text, 0, 2**31 - 1, "a number from 0; for other sources use --source")
+def _check_sources(parser: Parser, args: argparse.Namespace) -> None:
+    """Set ``sources``, what is read one after the other; ``at_once``, what is read at once, by its names, or empty; and
+    ``name``, that of a single source, or None."""
+    given: list[tuple[str | None, str | int]] = args.at_once
+    if bool(given) + args.demo + bool(args.sources) > 1:
+        parser.error(
+            "sources are read one after the other, those of --source and --camera at once, --demo alone; give only one "
+            "of these kinds"
+        )
+    if not (given or args.demo or args.sources):
+        parser.error("say what to read: sources, or --camera N, or --demo")
+    args.at_once, args.name = {}, None
+    if len(given) == 1:
+        args.name, args.sources = given[0][0], [given[0][1]]
+        return
+    try:
+        args.at_once = by_name((name or default_name(source), source) for name, source in given)
+    except InputError as error:
+        parser.error(f"{error}: --source NAME=SOURCE")
+
+
+def _source(text: str) -> tuple[str | None, str]:
+    try:
+        return split_name(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _camera(text: str) -> tuple[None, int]:
+    return None, whole(text, 0, 2**31 - 1, "a number from 0; for other sources use --source")
 
 
 def _positive(text: str) -> int:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 from mien.drawing.faces import blur_faces, draw_faces
 from mien.errors import InputError, OutputError
@@ -39,19 +40,31 @@ STILLS = ("image", "images")
 
 
 class Deferred:
-    """A sink that ``make`` creates when the first frame comes, so that files of an earlier run survive until then."""
+    """A sink that ``make`` creates when the first frame comes, so that files of an earlier run survive until then.
+    Threads may share it."""
 
     def __init__(self, make: Callable[[], Sink]):
         self._make = make
         self._sink: Sink | None = None
+        self._lock = Lock()
 
     def write(self, frame: Frame, faces: Sequence[Face]) -> None:
-        self._sink = self._sink or self._make()
-        self._sink.write(frame, faces)
+        with self._lock:
+            self._sink = self._sink or self._make()
+            self._sink.write(frame, faces)
 
     def close(self) -> None:
         if self._sink:
             self._sink.close()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The outputs of one source alone, which are checked and not begun. ``summary``: the path of its file."""
+
+    pictures: list[PictureSink]
+    window: Window | None
+    summary: str | None
 
 
 @dataclass
@@ -68,6 +81,11 @@ class Results:
     def drawn(self) -> bool:
         """Whether any output needs the picture."""
         return bool(self.pictures or self.window or self.page)
+
+    def note(self, seconds: float) -> None:
+        """Tell the live page the seconds from the arrival of a frame to its written results."""
+        if self.page:
+            self.page.note(seconds)
 
     def write(self, frame: Frame, faces: Sequence[Face], hidden: Sequence[Face]) -> None:
         """Pass a frame and its faces to all requested outputs."""
@@ -92,18 +110,17 @@ class Outputs:
     """
 
     def __init__(self, args: argparse.Namespace, read: Sequence[Path], *, several: bool):
-        """``read``: the files of all sources. Raises OutputError or InputError for everything that can be rejected
-        before a source is opened, and before any result of an earlier run is touched."""
+        """``read``: the files of all sources. ``several``: whether there are several sources. Raises OutputError or
+        InputError for everything that can be rejected before a source is opened, and before any result of an earlier
+        run is touched."""
         self._args, self._several = args, several
         self._inputs = Inputs(read)
         self._taken: defaultdict[str, set[str]] = defaultdict(set)
         """Names that are in use already, by folder."""
         self._shared: list[Sink] | None = None
-        self._pictures: list[PictureSink] = []
-        self._window: Window | None = None
-        self._summary: str | None = None
-        if several and (args.serve or args.offline):
-            raise InputError(f"--{'serve' if args.serve else 'offline'} is for one source; give it one")
+        for option in ("serve", "offline", *(["show"] if args.at_once else [])):
+            if several and getattr(args, option):
+                raise InputError(f"--{option} is for one source; give it one")
         for path in filter(None, (args.json, args.csv)):
             check_output(path, self._inputs)
         if args.parquet:
@@ -119,7 +136,7 @@ class Outputs:
         if args.serve:
             listen(args.serve).close()
 
-    def prepare(self, source: Source) -> None:
+    def prepare(self, source: Source) -> Prepared:
         """Check the outputs for ``source``, which is open. Raises OutputError or InputError."""
         args = self._args
         if args.offline and source.kind != "video":
@@ -129,16 +146,19 @@ class Outputs:
         for path in filter(None, (args.save, args.summary)):
             if self._is_folder(path):
                 make_folder(Path(path))
-        self._summary = args.summary
-        if args.summary and self._is_folder(args.summary):
-            name = free_name(
-                Path(for_system(source.name)).stem or "source", [".json", ".png"], self._names_in(args.summary)
-            )
-            self._summary = str(Path(args.summary) / f"{name}.json")
-        self._pictures = [save_to(args.save, source, self._names_in(args.save))] if args.save else []
-        self._window = Window(f"mien: {source.name}", wait=source.kind in STILLS) if args.show else None
+        stem = for_system(source.name) if args.at_once else None  # a name, of which nothing is to be cut off
+        summary = args.summary
+        if summary and self._is_folder(summary):
+            base = stem or Path(for_system(source.name)).stem or "source"
+            name = free_name(base, [".json", ".png"], self._names_in(summary))
+            summary = str(Path(summary) / f"{name}.json")
+        pictures = [save_to(args.save, source, self._names_in(args.save), stem)] if args.save else []
+        window = Window(f"mien: {source.name}", wait=source.kind in STILLS) if args.show else None
+        return Prepared(pictures, window, summary)
 
-    def begin(self, source: Source, recognizer: Recognizer, own: ExitStack, all_: ExitStack) -> Results:
+    def begin(
+        self, source: Source, prepared: Prepared, recognizer: Recognizer, own: ExitStack, all_: ExitStack
+    ) -> Results:
         """Create the outputs that ``prepare`` checked. ``own`` closes those of this source, ``all_`` the shared
         ones."""
         args = self._args
@@ -149,12 +169,12 @@ class Outputs:
             self._shared += [Deferred(partial(Parquet, args.parquet, recognizer.labels))] if args.parquet else []
             for sink in self._shared:
                 all_.callback(sink.close)
-        path = self._summary
+        path = prepared.summary
         summary: list[Sink] = [Deferred(partial(Summary, path, source.name, source.fps))] if path else []
-        for opened in (page, *summary, *self._pictures, self._window):
+        for opened in (page, *summary, *prepared.pictures, prepared.window):
             if opened:
                 own.callback(opened.close)
-        return Results([*self._shared, *summary], self._pictures, self._window, page, args.blur)
+        return Results([*self._shared, *summary], prepared.pictures, prepared.window, page, args.blur)
 
     def written(self) -> list[str]:
         """All requested files and folders."""

@@ -9,14 +9,19 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from types import FrameType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from mien.sources.base import Source
 from mien.sources.video import quiet_opencv
 from mien.terminal import ABANDONED, tell
 from mien.types import Frame
 
 T = TypeVar("T")
+
+
+class Stoppable(Protocol):
+    """A source, or several of them."""
+
+    def stop(self) -> None: ...
 
 
 class Stopped(KeyboardInterrupt):
@@ -30,7 +35,7 @@ class Stop:
     """
 
     signal = 0
-    source: Source | None = None
+    source: Stoppable | None = None
     _now = False
 
     def __call__(self, number: int, _: FrameType | None) -> None:

@@ -35,11 +35,12 @@ class PictureSink(Protocol):
     def close(self) -> None: ...
 
 
-def save_to(path: str, source: Source, taken: set[str] | None = None) -> PictureSink:
+def save_to(path: str, source: Source, taken: set[str] | None = None, stem: str | None = None) -> PictureSink:
     """A sink that saves frames of ``source`` at ``path``, a file or a folder. OutputError if that cannot work, before
     anything is written.
 
-    ``taken``: names that are in use in the folder already; the names of new files are added.
+    ``taken``: names that are in use in the folder already; the names of new files are added. ``stem``: name without
+    suffix of a video in a folder; by default that of the source.
     """
     check_name(path)
     target, suffix = Path(path), Path(path).suffix.lower()
@@ -53,7 +54,7 @@ def save_to(path: str, source: Source, taken: set[str] | None = None) -> Picture
             return SavePictures(target, folder=True, taken=taken)
         name = Path(for_system(source.name))
         suffix = name.suffix.lower() if name.suffix.lower() in CODECS else ".mp4"
-        target = target / (free_name(name.stem or "video", [suffix], taken) + suffix)
+        target = target / (free_name(stem or name.stem or "video", [suffix], taken) + suffix)
         check_output(str(target), source)
         return SaveVideo(target, fps=source.fps, live=source.kind == "live")
     check_output(path, source)

@@ -20,7 +20,7 @@ Run = Callable[..., int]
     "args",
     [
         [],
-        ["--source", "a", "--camera", "0"],
+        ["a", "--camera", "0"],
         ["--demo", "--source", "a"],
         ["--camera", "-1"],
         ["--camera", "front"],

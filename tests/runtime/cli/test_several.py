@@ -47,8 +47,8 @@ def test_a_picture_by_position(
 
 
 def test_options_may_stand_between_sources() -> None:
-    args = parse_args(["a.jpg", "--csv", "x.csv", "b.jpg", "--source", "c.jpg", "-"])
-    assert args.sources == ["a.jpg", "b.jpg", "-", "c.jpg"]
+    args = parse_args(["a.jpg", "--csv", "x.csv", "b.jpg", "--flip", "c.jpg", "-"])
+    assert args.sources == ["a.jpg", "b.jpg", "c.jpg", "-"]
     assert parse_args(["a.jpg", "--csv", "x.csv", "--", "-b.jpg", "--c.jpg"]).sources == ["a.jpg", "-b.jpg", "--c.jpg"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from played_videos import played
 
 MakeClip = Callable[..., Path]
 
@@ -83,7 +85,7 @@ def test_a_stop_while_standard_input_says_nothing(tiny_bundle: Path, tmp_path: P
     patch = f"import tempfile; tempfile.tempdir = {str(folder)!r}; "
     with fer_run(tiny_bundle, "-", patch=patch, stdin=subprocess.PIPE) as process:
         deadline = time.monotonic() + 30
-        while not list(folder.glob("mien-*/*")) and time.monotonic() < deadline:
+        while not list(folder.glob("mien-*")) and time.monotonic() < deadline:
             time.sleep(0.02)
         seconds, _ = stop(process)
     assert seconds < 3
@@ -103,6 +105,29 @@ def test_a_stop_between_two_sources_keeps_what_was_read(tiny_bundle: Path, tmp_p
     assert err == ""
     assert out.read_text().endswith("\n")
     assert 5 < out.read_text().count("\n") < 3000
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_while_several_are_read_leaves_every_file_whole(
+    tiny_bundle: Path, tmp_path: Path, make_clip: MakeClip, number: int
+) -> None:
+    sources = [f"--source={name}={make_clip(tmp_path / f'{name}.avi', frames=50)}" for name in ("front", "back")]
+    out, table = tmp_path / "out", tmp_path / "o.csv"
+    files = ("--json", tmp_path / "o.jsonl", "--csv", table, "--save", out, "--summary", out)
+    with fer_run(tiny_bundle, *sources, "--loop", *files) as process:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and not (table.exists() and table.read_text().count("\n") > 30):
+            time.sleep(0.02)
+        seconds, err = stop(process, number)
+    assert seconds < 5
+    assert (process.returncode, err) == (0, "")
+    rows = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
+    assert len(table.read_text().splitlines()) == len(rows) + 1
+    for name in ("front", "back"):
+        times = played(out / f"{name}.mp4")
+        assert len(times) == len({row["frame"] for row in rows if row["source"] == name}) > 5
+        assert json.loads((out / f"{name}.json").read_text())["frames"] == len(times)
+        assert (out / f"{name}.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize("module", ["mien.terminal", "tqdm", "cv2", "mien.cli.options", "onnxruntime"])
