@@ -20,12 +20,13 @@
 #   make benchmark-pipeline FACES=...       where the time of a frame goes
 #   make benchmark-install                  size and import time in an empty environment, beside others
 #   make benchmark-training-speed FACES=... what a training loses to reading and augmenting
-#   make benchmark-reliability FACES=...    all of the next five
+#   make benchmark-reliability FACES=...    all of the next six
 #   make benchmark-fuzz SEED=...            10,000 broken and strange inputs
 #   make benchmark-kills FACES=...          SIGKILL while results are written
 #   make benchmark-soak FACES=...           half an hour as on a camera
 #   make benchmark-decoders                 the second decoder against the first
 #   make benchmark-turned FACES=...         faces that lie or stand on their heads
+#   make benchmark-triton                   the model repository on a real Triton server
 #   make benchmark-regression COMMIT=... FACES=...  whether this tree is slower than an earlier commit
 BUNDLES ?= default
 SEED ?= 0
@@ -41,7 +42,7 @@ benchmark-accuracy: benchmark-held-out benchmark-strangers benchmark-uncertain b
 benchmark-enrollment: benchmark-personal benchmark-ceiling benchmark-cfee benchmark-action-units benchmark-enroll-time
 benchmark-temporal: benchmark-encoder benchmark-temporal-speed
 benchmark-speed: benchmark-latency benchmark-sizes benchmark-overhead benchmark-realtime benchmark-pipeline benchmark-install
-benchmark-reliability: benchmark-fuzz benchmark-kills benchmark-soak benchmark-decoders benchmark-turned
+benchmark-reliability: benchmark-fuzz benchmark-kills benchmark-soak benchmark-decoders benchmark-turned benchmark-triton
 
 benchmark-held-out: $(DEV)/installed
 	$(BENCHMARK).accuracy.held_out $(BUNDLES) --data $(FACES)
@@ -136,6 +137,9 @@ benchmark-decoders: $(DEV)/installed
 
 benchmark-turned: $(DEV)/installed
 	$(BENCHMARK).reliability.turned --data $(FACES)
+
+benchmark-triton: $(DEV)/installed
+	$(BENCHMARK).reliability.triton
 
 benchmark-regression: $(DEV)/installed
 	$(BENCHMARK).reliability.regression $(COMMIT) $(CLIP)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import get_args
 
-from mien.errors import MienError
+from mien.errors import InputError, MienError
 from mien_export.calibration_faces import LIMIT
 from mien_export.pack import Wanted, default_out, pack
 from mien_export.parity import ParityError
 from mien_export.proof import Limits, ProofError, remarks, table
+from mien_export.triton import Backend, Precision
 
 EXAMPLES = """examples:
   fer-export --int8                                     the packaged model in INT8, without torch
   fer-export runs/student/student.pt -o my-bundle       a trained checkpoint (wants torch)
   fer-export my-bundle -o quick --int8 --data faces/    INT8, calibrated and proven on your own faces
   fer-export my-bundle -o ov --int8 --openvino          OpenVINO's form of both precisions too
+  fer-export my-bundle --triton models                  a model repository for Triton Inference Server
 
 exit codes: 0 written, 2 bad usage or input, 3 the proof failed and nothing was written"""
 
@@ -58,6 +61,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     limits.add_argument("--max-ccc-drop", type=float, default=0.02, metavar="X", help="(default: 0.02)")
     limits.add_argument("--min-speedup", type=float, default=0.0, metavar="X", help="refuse what is slower here")
     limits.add_argument("--force", action="store_true", help="write what failed its proof too; the card says so")
+    triton = parser.add_argument_group("a model repository for NVIDIA Triton Inference Server, of a bundle as it is")
+    triton.add_argument(
+        "--triton", type=Path, metavar="DIR", help="write it into DIR, which must be empty or not exist"
+    )
+    triton.add_argument(
+        "--backend", choices=get_args(Backend), help="what runs both networks; tensorrt comes with a script that "
+        "builds plans on the server's machine (default: onnxruntime)",
+    )  # fmt: skip
+    triton.add_argument("--precision", choices=get_args(Precision), help="which file of the bundle (default: fp32)")
     return parser.parse_args(argv)
 
 
@@ -65,6 +77,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         if Path(args.source).suffix == ".pth":
             return _emonet(args)
+        if args.triton:
+            return _triton(args)
+        if args.backend or args.precision:
+            raise InputError("--backend and --precision belong to --triton DIR; add it, or leave them out")
         wanted = Wanted(
             int8=args.int8 or args.int8_only,
             int8_only=args.int8_only,
@@ -109,6 +125,29 @@ def _emonet(args: argparse.Namespace) -> int:
     out = args.out or Path(args.source).with_suffix(".onnx")
     gap = export_emonet(Path(args.source), out, args.opset)
     print(f"{out}: EmoNet. ONNX Runtime against torch: at most {gap:.1e} of the largest output")
+    return 0
+
+
+def _triton(args: argparse.Namespace) -> int:
+    from mien_export.triton.plans import SCRIPT
+    from mien_export.triton.repository import write_repository
+
+    own = {"source", "triton", "backend", "precision"}
+    defaults = vars(parse_args([]))
+    others = [name for name, value in vars(args).items() if name not in own and value != defaults[name]]
+    if others:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in others)
+        raise InputError(f"--triton serves a bundle as it is: leave out {named}, or pack the bundle with them first")
+    if Path(args.source).suffix == ".pt":
+        raise InputError(f"--triton serves a bundle: pack {args.source} first (fer-export {args.source} -o DIR)")
+    backend: Backend = args.backend or "onnxruntime"
+    precision: Precision = args.precision or "fp32"
+    bundle = write_repository(args.source, args.triton, backend=backend, precision=precision)
+    print(f"wrote {args.triton}: {bundle.card.name} in {precision} for {backend}")
+    if backend == "tensorrt":
+        print(
+            f"next, on the server's machine: {args.triton / SCRIPT} builds the plans, which Triton needs to load them"
+        )
     return 0
 
 
