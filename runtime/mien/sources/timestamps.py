@@ -32,6 +32,11 @@ class FileClock:
         """Let the next stamp start from a new origin, one frame after the last."""
         self._offset = None
 
+    def leap(self, stamp: float) -> None:
+        """Take the next stamp, which is ``stamp``, for what it says, however far ahead: frames before were left out."""
+        if self._offset is not None:
+            self._last = stamp + self._offset - self._step
+
     def __call__(self, stamp: float | None) -> float:
         """The time in s of the next frame, from its stamp in s. The first is 0."""
         last, time = self._last, self._last + self._step

@@ -57,6 +57,7 @@ class Video(Threaded):
         self.paths = [path] if path else []
         self._frames = decoder
         self._thread: threading.Thread | None = None
+        self._origin: float | None = None
         try:
             self._first = decoder.read()
             if self._first is None:
@@ -69,12 +70,28 @@ class Video(Threaded):
         self.count, self.fps, self.decoder = decoder.count, decoder.fps, decoder.name
         self.size = self._first.image.shape[1], self._first.image.shape[0]
 
+    def seek(self, time: float) -> bool:
+        """Let the iteration, which must not have begun, start with the frames from about ``time`` s on.
+
+        Their times are those that they have in the whole video; their index is estimated from these. False, and nothing
+        changes, if the decoder cannot do that.
+        """
+        origin = self._first.stamp if self._first else None
+        if self._thread or origin is None or not self._frames.seek(origin + time):
+            return False
+        self._origin, self._first = origin, self._frames.read()
+        return True
+
     def __iter__(self) -> Iterator[Frame]:
         self._check_process()
         if self._thread:
             raise InputError(f"{self.name} was iterated over already; open it again")
         index, end, step = 0, 0.0, 1 / (self.fps or 25)
         clock = FileClock(step)
+        if self._origin is not None and self._first and self._first.stamp is not None:
+            clock(self._origin)
+            clock.leap(self._first.stamp)
+            index = round((self._first.stamp - self._origin) / step)
         ahead: queue.Queue[_Item] = queue.Queue(FRAMES_AHEAD)
         leave = threading.Event()
         if not self._stopped:

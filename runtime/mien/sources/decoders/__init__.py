@@ -99,6 +99,11 @@ class Decoder:
         self._read += decoded is not None
         return decoded
 
+    def seek(self, stamp: float) -> bool:
+        """Go on with the frames from about ``stamp`` s on. False, and nothing changes, if the decoder cannot do that; PyAV
+        is not asked to."""
+        return isinstance(self._now, CvDecoder) and self._now.seek(stamp)
+
     def release(self) -> None:
         self._now.release()
 

@@ -94,6 +94,17 @@ class CvDecoder:
                 self._waiting.clear()
         return self._ready.popleft()
 
+    def seek(self, stamp: float) -> bool:
+        """Go on with the frames from about ``stamp`` s on. False, and nothing changes, if this is not FFmpeg, or if it
+        cannot."""
+        if self._again is None or self._live or not self._capture.set(cv2.CAP_PROP_POS_MSEC, 1000 * stamp):
+            return False
+        self._ready.clear()
+        self._waiting.clear()
+        self._still = Standstill(self._live)
+        self._read = max(1, int(self._capture.get(cv2.CAP_PROP_POS_FRAMES)))
+        return True
+
     def release(self) -> None:
         self._capture.release()
 
