@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 COMMANDS = {
     "fer-run": "mien.cli.options",
+    "fer-batch": "mien.cli.fer_batch",
     "fer-enroll": "mien.cli.enroll",
     "fer-doctor": "mien.cli.doctor",
     "fer-bench": "mien.bench",

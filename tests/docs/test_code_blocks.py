@@ -55,7 +55,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, portrait: Image) -> Path:
     for name, module, start in SCRIPT.findall((ROOT / "pyproject.toml").read_text(encoding="utf-8")):
         program, more = here / "bin" / name, MORE.get(name, [])
         program.write_text(
-            f"#!{sys.executable}\nimport sys\nfrom {module} import {start}\nsys.argv += {more}\n{start}()\n"
+            f"#!{sys.executable}\nimport sys\nfrom {module} import {start}\n"
+            f"if __name__ == '__main__':\n    sys.argv += {more}\n    {start}()\n"
         )
         program.chmod(0o755)
     return here

@@ -45,9 +45,13 @@ PACKAGES = {
     "web": ["address", "counters", "broadcaster", "guard", "app", "server"],
     "diagnostics": ["machine", "selftest", "checkup"],
     "bench": ["timing", "scene", "engines", "worker", "clip", "table", "report"],
+    "batch": [
+        "inputs", "stores", "listing", "settings", "rows", "tables", "pieces", "segments", "reader", "folder",
+        "processes", "run", "report",
+    ],
     "cli": [
-        "console", "numbers", "options", "signals", "inputs", "results", "fer_run", "together", "enroll", "doctor",
-        "programs", "__main__",
+        "console", "numbers", "options", "signals", "inputs", "results", "fer_run", "together", "fer_batch", "enroll",
+        "doctor", "programs", "__main__",
     ],
 }  # fmt: skip
 FRAMEWORKS = {"torch", "torchvision", "timm", "onnx", "datasets", "matplotlib", "mien_train", "mien_export", "skimage"}

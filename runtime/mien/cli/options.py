@@ -134,7 +134,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     how.add_argument(
         "--min-confidence",
         metavar="P",
-        type=_probability,
+        type=probability,
         default=0.0,
         help="label expressions that are less likely than this 'uncertain' (default: 0)",
     )
@@ -148,14 +148,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     how.add_argument(
         "--smoothing",
         metavar="S",
-        type=_seconds,
+        type=seconds,
         default=StreamOptions.smoothing,
         help="smooth the results of videos and cameras over about S seconds; 0 turns it off (default: %(default)s)",
     )
     how.add_argument(
         "--baseline",
         metavar="S",
-        type=_seconds,
+        type=seconds,
         default=0.0,
         help="subtract what each face shows in its first S seconds, when it should be at rest (default: 0)",
     )
@@ -174,7 +174,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     how.add_argument(
         "--every",
         metavar="SECONDS",
-        type=_seconds,
+        type=seconds,
         help="seconds from one fetch of the http address of a single picture to the next (default: 1)",
     )
     how.add_argument("--loop", action="store_true", help="repeat a video file forever, as if it were a camera")
@@ -250,11 +250,13 @@ def _positive(text: str) -> int:
     return whole(text, 1, 2**63 - 1, "a whole number of at least 1")
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """A number of seconds as an option."""
     return _number(text, 3600.0, "a number of seconds from 0 to 3600")
 
 
-def _probability(text: str) -> float:
+def probability(text: str) -> float:
+    """A probability below 1 as an option."""
     return _number(text, math.nextafter(1.0, 0.0), "a probability from 0 to below 1")
 
 

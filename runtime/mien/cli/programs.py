@@ -9,6 +9,11 @@ def fer_run() -> None:
     _start("fer-run", "mien.cli")
 
 
+def fer_batch() -> None:
+    """``fer-batch``."""
+    _start("fer-batch", "mien.cli.fer_batch")
+
+
 def fer_enroll() -> None:
     """``fer-enroll``."""
     _start("fer-enroll", "mien.cli.enroll")

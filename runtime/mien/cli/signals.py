@@ -91,18 +91,22 @@ def aside(work: Callable[[], T], undo: Callable[[T], object]) -> T:
 
 
 class _Warnings(logging.Handler):
-    """Prints warnings on stderr, above the progress bar."""
+    """Prints warnings of a program on stderr, above the progress bar."""
+
+    def __init__(self, program: str):
+        super().__init__(logging.WARNING)
+        self._program = program
 
     def emit(self, record: logging.LogRecord) -> None:
-        tell(f"fer-run: warning: {record.getMessage()}")
+        tell(f"{self._program}: warning: {record.getMessage()}")
 
 
 @contextmanager
-def messages() -> Iterator[None]:
+def messages(program: str = "fer-run") -> Iterator[None]:
     """Within the context, print mien's warnings instead of those of OpenCV, FFmpeg and the codecs, which name no
     remedy."""
     quiet_opencv()
-    handler, logger = _Warnings(logging.WARNING), logging.getLogger("mien")
+    handler, logger = _Warnings(program), logging.getLogger("mien")
     logger.addHandler(handler)
     try:
         yield

@@ -100,8 +100,8 @@ class Decoder:
         return decoded
 
     def seek(self, stamp: float) -> bool:
-        """Go on with the frames from about ``stamp`` s on. False, and nothing changes, if the decoder cannot do that; PyAV
-        is not asked to."""
+        """Go on with the frames from about ``stamp`` s on. False, and nothing changes, if the decoder cannot do that,
+        as PyAV."""
         return isinstance(self._now, CvDecoder) and self._now.seek(stamp)
 
     def release(self) -> None:
