@@ -47,7 +47,7 @@ PACKAGES = {
     "bench": ["timing", "scene", "engines", "worker", "clip", "table", "report"],
     "batch": [
         "inputs", "stores", "listing", "settings", "rows", "tables", "pieces", "segments", "reader", "folder",
-        "processes", "run", "report",
+        "processes", "cluster", "run", "report",
     ],
     "cli": [
         "console", "numbers", "options", "signals", "inputs", "results", "fer_run", "together", "fer_batch", "enroll",

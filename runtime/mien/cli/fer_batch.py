@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import version
 from typing import Any
 
 from tqdm import tqdm
 
+from mien.batch.cluster import HERE, check_address
 from mien.batch.folder import Folder, check_options, known_options
 from mien.batch.listing import find_inputs
 from mien.batch.processes import Processes
@@ -35,6 +36,7 @@ EXAMPLES = """examples:
   find /data -name '*.jpg' | fer-batch - -o results/
   fer-batch s3://bucket/2026/ -o results/           a store (pip install s3fs; gs:// wants gcsfs)
   fer-batch archive/ -o results/ --retry-failed     read once more what failed
+  fer-batch archive/ -o results/ --ray=auto         on the Ray cluster of this machine (pip install "mien[ray]")
 
 The folder holds index.parquet (a row an input), faces/ (their faces, a file a video or group of pictures), summary.json
 and summary.png. Started again with the same options it goes on: what is done is not read again.
@@ -59,7 +61,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         ".lst, .list), or - for such lines on standard input",
     )
     parser.add_argument("-o", "--out", metavar="RESULTS", required=True, help="folder for the results")
-    parser.add_argument("--workers", metavar="N", type=_workers, help="processes that read (default: one a core)")
+    parser.add_argument("--workers", metavar="N", type=_workers, help="workers that read (default: one a core)")
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        nargs="?",
+        const=HERE,
+        help="read on a Ray cluster: auto joins the running one, host:port or ray://host:port another; without an "
+        "address, which then must come last, one is started on this machine",
+    )
+    parser.add_argument(
+        "--gpus-per-worker", metavar="G", type=_gpus, default=0.0, help="GPUs of each worker of --ray, such as 0.5"
+    )
     parser.add_argument("--retry-failed", action="store_true", help="read inputs that failed in earlier runs once more")
     parser.add_argument("--quiet", action="store_true", help="print only warnings and errors")
     how = parser.add_argument_group("how")
@@ -111,6 +124,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"mien {version('mien')}")
     args = parser.parse_args(argv)
+    if args.gpus_per_worker and not args.ray:
+        parser.error("--gpus-per-worker is for --ray")
     if "" in (args.out, args.personal):
         parser.error("--out and --personal need a name, but one is empty")
     return args
@@ -133,13 +148,13 @@ def run(args: argparse.Namespace) -> int:
                 if known is not None:
                     check_options(args.out, known, model.told)
                 inputs = find_inputs(args.sources, args.out)
-                folder = Folder(args.out, model.told)
-                try:
+                with ExitStack() as stack:
+                    cluster = _cluster(args, model, stack) if args.ray else None
+                    folder = Folder(args.out, model.told)
+                    stack.callback(folder.close)
                     task = Run(folder, model, inputs, retry=args.retry_failed)
                     begun = True
-                    return _work(args, task, folder, model)
-                finally:
-                    folder.close()
+                    return _work(args, task, folder, model, cluster)
         except Stopped:
             if begun:
                 tell("fer-batch: stopped; start the same command again to go on")
@@ -150,7 +165,7 @@ def run(args: argparse.Namespace) -> int:
             return 2 if not begun or isinstance(error, usage) else 1
 
 
-def _work(args: argparse.Namespace, task: Run, folder: Folder, model: Model) -> int:
+def _work(args: argparse.Namespace, task: Run, folder: Folder, model: Model, cluster: Workers | None) -> int:
     out = (lambda _: None) if args.quiet else say
     if task.changed:
         tell(
@@ -161,7 +176,8 @@ def _work(args: argparse.Namespace, task: Run, folder: Folder, model: Model) -> 
         out(f"{task.skipped:,} inputs were read before")
     if task.pieces:
         start = time.monotonic()
-        with _workers_of(args, task, model) as workers, _bar(args, task) as tell_progress:
+        workers: Workers = cluster or Processes(model, min(_count(args), task.progress.inputs))
+        with closing(workers), _bar(args, task) as tell_progress:
             out(f"{task.progress.inputs:,} inputs to read, by {workers.told}, with {_engine(model)}")
             task.work(workers, tell_progress)
         out(f"read {task.progress.done:,} inputs in {time.monotonic() - start:.1f} s")
@@ -179,13 +195,17 @@ def _work(args: argparse.Namespace, task: Run, folder: Folder, model: Model) -> 
     return 0
 
 
-@contextmanager
-def _workers_of(args: argparse.Namespace, task: Run, model: Model) -> Iterator[Workers]:
-    workers = Processes(model, min(args.workers or max(1, int(usable_cores())), task.progress.inputs))
-    try:
-        yield workers
-    finally:
-        workers.close()
+def _cluster(args: argparse.Namespace, model: Model, stack: ExitStack) -> Workers:
+    from mien.batch.cluster import Cluster
+
+    cluster = Cluster(model, check_address(args.ray), args.workers, args.gpus_per_worker)
+    stack.callback(cluster.close)
+    return cluster
+
+
+def _count(args: argparse.Namespace) -> int:
+    count: int = args.workers or max(1, int(usable_cores()))
+    return count
 
 
 @contextmanager
@@ -223,6 +243,16 @@ def _engine(model: Model) -> str:
 
 def _workers(text: str) -> int:
     return whole(text, 1, MAX_WORKERS, f"a whole number from 1 to {MAX_WORKERS}")
+
+
+def _gpus(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of GPUs from 0 to 64")
+    return value
 
 
 def _minutes(text: str) -> float:
