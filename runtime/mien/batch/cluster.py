@@ -163,7 +163,7 @@ class _Actor:
 
 
 class _Begun:
-    """An actor that knows which pieces were begun. Ray gives that of a worker that died to another, again and again, but
+    """An actor that knows which pieces were begun. When a worker dies, Ray gives its piece to another, for ever; here
     the driver decides what becomes of it."""
 
     def __init__(self) -> None:

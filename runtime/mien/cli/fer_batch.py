@@ -175,10 +175,11 @@ def _work(args: argparse.Namespace, task: Run, folder: Folder, model: Model, clu
     if task.skipped:
         out(f"{task.skipped:,} inputs were read before")
     if task.pieces:
-        start = time.monotonic()
-        workers: Workers = cluster or Processes(model, min(_count(args), task.progress.inputs))
+        start, engine = time.monotonic(), f"{model.told['device']} {model.told['precision']}"
+        count = args.workers or max(1, int(usable_cores()))
+        workers: Workers = cluster or Processes(model, min(count, task.progress.inputs))
         with closing(workers), _bar(args, task) as tell_progress:
-            out(f"{task.progress.inputs:,} inputs to read, by {workers.told}, with {_engine(model)}")
+            out(f"{task.progress.inputs:,} inputs to read, by {workers.told}, with {engine}")
             task.work(workers, tell_progress)
         out(f"read {task.progress.done:,} inputs in {time.monotonic() - start:.1f} s")
     else:
@@ -201,11 +202,6 @@ def _cluster(args: argparse.Namespace, model: Model, stack: ExitStack) -> Worker
     cluster = Cluster(model, check_address(args.ray), args.workers, args.gpus_per_worker)
     stack.callback(cluster.close)
     return cluster
-
-
-def _count(args: argparse.Namespace) -> int:
-    count: int = args.workers or max(1, int(usable_cores()))
-    return count
 
 
 @contextmanager
@@ -235,10 +231,6 @@ def _settings(args: argparse.Namespace) -> Settings:
         args.temporal,
         60 * args.segment,
     )
-
-
-def _engine(model: Model) -> str:
-    return f"{model.told['device']} {model.told['precision']}"
 
 
 def _workers(text: str) -> int:
