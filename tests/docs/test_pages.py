@@ -92,6 +92,9 @@ def test_tests_that_the_table_of_faults_names_are_there() -> None:
     named = set(re.findall(r"(test_\w+\.py::test_\w+)", table))
     assert named
     assert not named - there
+    files = {path.as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
+    for file in set(re.findall(r"`([\w/]*test_\w+\.py)", table)):
+        assert any(path.endswith(f"/{file}") for path in files), file
 
 
 def test_options_of_all_commands_are_in_the_reference() -> None:

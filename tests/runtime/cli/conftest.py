@@ -1,9 +1,8 @@
-"""fer-run and fer-doctor as functions of their arguments."""
+"""fer-doctor as a function of its arguments."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,6 @@ from tiny_card import add_golden
 import mien.diagnostics.selftest
 import mien.engines.selection
 from mien.cli import doctor as fer_doctor
-from mien.cli import parse_args, run
-
-Run = Callable[..., int]
-
-
-@pytest.fixture
-def fer_run(tiny_bundle: Path) -> Run:
-    """``fer_run("--demo")`` -> exit code, with the tiny bundle."""
-
-    def call(*args: object) -> int:
-        return run(parse_args([*map(str, args), "--model", str(tiny_bundle), "--threads", "1"]))
-
-    return call
 
 
 @pytest.fixture

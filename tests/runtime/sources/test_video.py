@@ -14,20 +14,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from waiting import wait_for
+from whole_sources import read
 
 from mien.errors import InputError, SourceError
-from mien.sources.base import Source
 from mien.sources.decoders import Decoder
 from mien.sources.factory import open_source
 from mien.sources.video import FRAMES_AHEAD, Video
-from mien.types import Frame, Image
+from mien.types import Image
 
 MakeClip = Callable[..., Path]
-
-
-def read(spec: str | int | Path) -> tuple[Source, list[Frame]]:
-    with open_source(spec) as source:
-        return source, list(source)
 
 
 def boxes(data: bytes, path: Sequence[bytes], start: int = 0) -> list[int]:
@@ -117,13 +113,6 @@ def film(after: int, error: Exception | None = None) -> tuple[Video, Film]:
 
 def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "mien video"]
-
-
-def wait_for(true: Callable[[], object]) -> None:
-    until = time.monotonic() + 3
-    while not true():
-        assert time.monotonic() < until, "it never came"
-        time.sleep(0.002)
 
 
 def test_frames_are_decoded_ahead_but_not_far() -> None:
