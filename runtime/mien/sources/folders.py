@@ -54,16 +54,19 @@ def list_folder(folder: Path, *, recursive: bool = False) -> Listing:
     SourceError if it cannot be read, or holds no pictures and videos.
     """
     try:
-        with os.scandir(folder):  # os.walk silently skips folders that it may not read
-            pass
+        with os.scandir(folder) as items:  # os.walk silently skips folders that it may not read
+            empty = next(items, None) is None
         found = list(_walk(folder) if recursive else (item for item in folder.iterdir() if os.path.isfile(item)))
     except OSError as error:
         raise SourceError(f"cannot read folder {folder}: {error.strerror}; check its permissions") from error
     listing = _classified(str(folder), (path for path in found if not path.name.startswith(".")), by_content=False)
     if not listing.pictures and not listing.videos:
+        if empty:
+            raise SourceError(f"folder {folder} is empty; put pictures into it, or give another one")
         held = f"; it has {listing.left_out()}" if listing.others else ""
         deeper = not recursive and any(os.path.isdir(folder / item) for item in os.listdir(folder))
-        remedy = "read its subfolders too (recursive)" if deeper else "give other files by their names"
+        pattern = str(folder / "**" / "*")
+        remedy = f"read its subfolders too (recursive, or {pattern!r})" if deeper else "give other files by their names"
         raise SourceError(f"folder {folder} holds no pictures ({', '.join(SUFFIXES)}) and no videos{held}; {remedy}")
     return listing
 

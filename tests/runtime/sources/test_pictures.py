@@ -123,7 +123,11 @@ def test_a_folder_is_in_natural_order_and_passes_over_bad_pictures(
 
 
 def test_where_nothing_can_be_read_it_is_an_error(tmp_path: Path, portrait: Image) -> None:
-    with pytest.raises(SourceError, match="holds no pictures"):
+    with pytest.raises(SourceError, match="is empty; put pictures into it"):
+        open_source(tmp_path)
+    (tmp_path / "below").mkdir()
+    (tmp_path / "notes.txt").write_text("not a picture")
+    with pytest.raises(SourceError, match=r"holds no pictures .* it has 1 .txt; read its subfolders .*\*\*"):
         open_source(tmp_path)
     with pytest.raises(SourceError, match="no file matches"):
         open_source(str(tmp_path / "*.jpg"))
@@ -134,6 +138,15 @@ def test_where_nothing_can_be_read_it_is_an_error(tmp_path: Path, portrait: Imag
     bad_files(tmp_path, portrait)
     with pytest.raises(SourceError, match="none of the 6"):
         read(tmp_path)
+
+
+def test_the_pattern_that_is_advised_reads_the_pictures_below(tmp_path: Path, portrait: Image) -> None:
+    (tmp_path / "shots" / "monday").mkdir(parents=True)
+    encode(tmp_path / "shots" / "monday" / "a.png", portrait[:20, :20])
+    with pytest.raises(SourceError, match="subfolders") as refused:
+        open_source(tmp_path)
+    pattern = str(refused.value).rpartition("recursive, or '")[2].rstrip("')")
+    assert len(read(pattern)[1]) == 1
 
 
 def test_pictures_can_be_stopped(tmp_path: Path, portrait: Image) -> None:
