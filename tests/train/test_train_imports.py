@@ -8,7 +8,9 @@ ROOT = Path(__file__).parents[2]
 TRAINING = {
     "settings": [],
     "recipe": [],
-    "data": ["compounds", "datasets", "landmarks", "pixels", "augment", "batches", "duplicates", "sets"],
+    "data": [
+        "class_folders", "compounds", "datasets", "landmarks", "pixels", "augment", "batches", "duplicates", "sets",
+    ],
     "models": ["dlib_resnet", "emonet", "npm_weights", "student", "checkpoints", "from_onnx", "pretrained", "start"],
     "losses": ["labels", "bound", "features", "concordance", "distillation", "continual"],
     "loop": ["precision", "threads", "schedule", "loader", "history", "run_folder"],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.errors import InputError, MienError
 from mien_train.continual.cli import add_continual, finish_compounds, run_explain, run_learning
+from mien_train.data.class_folders import WANTED
 from mien_train.semi.cli import add_semi, compare, pretrain
 from mien_train.temporal.cli import add_temporal, run_sequences, run_temporal
 
@@ -119,6 +120,8 @@ def _train(args: argparse.Namespace) -> int:
 
     recipe = _recipe(args)
     if args.faces:
+        if not args.faces.is_dir():
+            raise InputError(f"--faces {args.faces}: there is no such folder; it must hold {WANTED}")
         own = replace(recipe.data, train=(str(args.faces),), validation=(), test=(), affect="", holdout=0.15)
         recipe = replace(recipe, data=own)
     if args.command == "distill" and not recipe.distill.teacher:

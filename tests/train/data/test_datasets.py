@@ -26,17 +26,47 @@ def test_parquet_columns(data: Path) -> None:
     assert not np.isnan(load_faces("affectnet-va/train", data).affect).any()
 
 
+def put(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), image)
+
+
 def test_folder_of_classes(tmp_path: Path, portrait: np.ndarray) -> None:
-    for name in ("Happiness", "anger"):
-        (tmp_path / name).mkdir()
-        cv2.imwrite(str(tmp_path / name / "face.jpg"), portrait)
+    for name in ("Happiness/face.jpg", "anger/monday/face.jpg", ".hidden/face.jpg", "anger/.face.jpg"):
+        put(tmp_path / name, portrait)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "anger" / "notes.txt").write_text("no picture, by its name")
     faces = load_faces(str(tmp_path))
-    assert sorted(faces.expression.tolist()) == [1, 6]
+    assert faces.expression.tolist() == [1, 6]
     assert cv2.imdecode(np.frombuffer(faces.encoded(0), np.uint8), 1).shape == portrait.shape
-    (tmp_path / "boredom").mkdir()
-    cv2.imwrite(str(tmp_path / "boredom" / "face.jpg"), portrait)
-    with pytest.raises(InputError, match="boredom is not a class"):
+    assert faces.people() is None
+
+
+@pytest.mark.parametrize(
+    ("pictures", "message"),
+    [
+        ([], "holds no pictures; it must hold one folder per class, named neutral"),
+        (["face.jpg"], "face.jpg lies outside of the classes' folders"),
+        (["happiness/a.jpg", "joy/a.jpg"], "joy is not a class; use folders named neutral"),
+        (["train/happiness/a.jpg", "test/happiness/a.jpg"], r"test is not a class; name \S*test instead"),
+    ],
+)
+def test_folders_of_another_kind_say_what_is_wanted(
+    pictures: list[str], message: str, tmp_path: Path, portrait: np.ndarray
+) -> None:
+    (tmp_path / "sadness").mkdir()
+    for name in pictures:
+        put(tmp_path / name, portrait)
+    with pytest.raises(InputError, match=message):
         load_faces(str(tmp_path))
+
+
+@pytest.mark.parametrize("content", ["hello", ""])
+def test_a_text_that_is_named_as_a_picture_is_named(content: str, tmp_path: Path, portrait: np.ndarray) -> None:
+    put(tmp_path / "anger" / "a.jpg", portrait)
+    (tmp_path / "anger" / "b.jpg").write_text(content)
+    with pytest.raises(InputError, match=r"anger/b\.jpg cannot be decoded as a picture"):
+        find_landmarks(load_faces(str(tmp_path)), progress=False)
 
 
 def test_missing_data_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

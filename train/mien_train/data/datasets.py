@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mien.errors import InputError
 from mien.types import EXPRESSIONS
+from mien_train.data.class_folders import pictures_by_class
 from mien_train.data.compounds import blend_of
 
 TERMS = {
@@ -54,6 +55,10 @@ class FaceSet:
         image = self.rows[int(self.index[i])]["image"]
         return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
 
+    def place(self, i: int) -> str:
+        """Where row ``i`` is, for messages."""
+        return self.rows[int(self.index[i])]["image"]["path"] or f"row {int(self.index[i])} of {self.name}"
+
     def people(self) -> NDArray[np.int64] | None:
         """(N,) numbers of the people who are seen; None where the set does not say."""
         if "person" not in self.rows.column_names:
@@ -82,7 +87,7 @@ def data_root(given: Path | None) -> Path:
 def load_faces(name: str, root: Path | None = None) -> FaceSet:
     """A split such as ``rafdb/train`` (parquet shards under ``root``), or a folder of ``<class>/*.jpg``.
 
-    Raises InputError where neither exists, a folder names a class that is not canonical, or columns are missing.
+    Raises InputError where neither exists, a folder is not as class_folders.py wants it, or columns are missing.
     """
     if Path(name).is_dir():
         return _load_folder(Path(name))
@@ -101,21 +106,13 @@ def load_faces(name: str, root: Path | None = None) -> FaceSet:
 
 
 def _load_folder(folder: Path) -> FaceSet:
-    rows = datasets.load_dataset("imagefolder", data_dir=str(folder), split="train", drop_labels=False)
-    if "label" not in rows.column_names:
-        raise InputError(f"{folder} must hold one folder per class, named {', '.join(EXPRESSIONS)}")
-    names = rows.features["label"].names
-    unknown = [name for name in names if name.lower() not in EXPRESSIONS]
-    if unknown:
-        raise InputError(f"{folder}/{unknown[0]} is not a class; use folders named {', '.join(EXPRESSIONS)}")
-    canonical = np.array([EXPRESSIONS.index(name.lower()) for name in names])
-    rows = rows.cast_column("image", datasets.Image(decode=False))
-    count = len(rows)
+    paths, labels = pictures_by_class(folder)
+    count = len(paths)
     return FaceSet(
         str(folder),
-        rows,
+        datasets.Dataset.from_dict({"image": [{"bytes": None, "path": str(path)} for path in paths]}),
         np.arange(count),
-        canonical[np.array(rows["label"])],
+        np.array(labels),
         np.full((count, len(EXPRESSIONS)), np.nan, np.float32),
         np.full((count, 2), np.nan, np.float32),
     )

@@ -36,11 +36,11 @@ class Landmarks:
         return Landmarks(self.box[chosen], self.points[chosen], self.found[chosen])
 
 
-def decode_image(data: bytes) -> Image:
-    """Encoded bytes -> uint8 BGR (H, W, 3)."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+def decode_image(data: bytes, name: str = "a picture of the data set") -> Image:
+    """Encoded bytes -> uint8 BGR (H, W, 3). Raises InputError, which names ``name``, where it cannot be decoded."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if image is None:
-        raise InputError("an image of the data set cannot be decoded")
+        raise InputError(f"{name} cannot be decoded as a picture; remove it, or save it as JPEG or PNG")
     return np.asarray(image, dtype=np.uint8)
 
 
@@ -59,7 +59,7 @@ def find_landmarks(faces: FaceSet, *, progress: bool = True) -> Landmarks:
     box, points = np.zeros((count, 4), np.float32), np.zeros((count, 5, 2), np.float32)
     found, sizes = np.zeros(count, bool), np.zeros((count, 2), np.float32)
     for i in tqdm(range(count), f"faces of {faces.name}", unit="face", disable=not progress, mininterval=1.0):
-        image = decode_image(faces.encoded(i))
+        image = decode_image(faces.encoded(i), faces.place(i))
         sizes[i] = image.shape[1], image.shape[0]
         best = find_in_crop(detector, image)
         if best is not None and best.landmarks is not None:
