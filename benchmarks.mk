@@ -12,13 +12,15 @@
 #   make benchmark-gradcam FACES=...        whether a compound looks where its two basic expressions do
 #   make benchmark-temporal FACES=...       the temporal encoder against filters, and what it costs
 #   make benchmark-training FACES=...       comparisons of continual, few-shot and semi-supervised training
-#   make benchmark-speed FACES=...          all of the next six
+#   make benchmark-rivals FACES=...         other programs with their own weights, and mien on the same faces
+#   make benchmark-speed FACES=...          all of the next seven
 #   make benchmark-latency                  one face, beside the networks that others run; their multiply-accumulates
 #   make benchmark-sizes                    BUNDLES against each other
 #   make benchmark-overhead                 predict against its bare engine calls
 #   make benchmark-realtime FACES=...       a clip against its bare engine calls and a naive loop
 #   make benchmark-pipeline FACES=...       where the time of a frame goes
 #   make benchmark-install                  size and import time in an empty environment, beside others
+#   make benchmark-rivals-speed             other programs from a frame to its faces, in turn with mien
 #   make benchmark-training-speed FACES=... what a training loses to reading and augmenting
 #   make benchmark-reliability FACES=...    all of the next six
 #   make benchmark-fuzz SEED=...            10,000 broken and strange inputs
@@ -41,7 +43,8 @@ RESULTS := benchmarks/results
 benchmark-accuracy: benchmark-held-out benchmark-strangers benchmark-uncertain benchmark-robustness benchmark-clip
 benchmark-enrollment: benchmark-personal benchmark-ceiling benchmark-cfee benchmark-action-units benchmark-enroll-time
 benchmark-temporal: benchmark-encoder benchmark-temporal-speed
-benchmark-speed: benchmark-latency benchmark-sizes benchmark-overhead benchmark-realtime benchmark-pipeline benchmark-install
+benchmark-speed: benchmark-latency benchmark-sizes benchmark-overhead benchmark-realtime benchmark-pipeline \
+    benchmark-install benchmark-rivals-speed
 benchmark-reliability: benchmark-fuzz benchmark-kills benchmark-soak benchmark-decoders benchmark-turned benchmark-triton
 
 benchmark-held-out: $(DEV)/installed
@@ -57,6 +60,10 @@ benchmark-robustness: $(DEV)/installed
 
 benchmark-uncertain: $(DEV)/installed
 	$(BENCHMARK).accuracy.uncertain --data $(FACES)
+
+# IMAGES=300 draws so many of each set. Installs other programs into the cache folder; some are large.
+benchmark-rivals: $(DEV)/installed
+	$(BENCHMARK).accuracy.rivals $(if $(IMAGES),--images $(IMAGES)) --data $(FACES)
 
 benchmark-clip: $(DEV)/installed
 	$(BENCHMARK).accuracy.clip $(CLIP)
@@ -119,6 +126,9 @@ benchmark-pipeline: $(DEV)/installed
 
 benchmark-install: $(DEV)/installed
 	$(BENCHMARK).speed.install
+
+benchmark-rivals-speed: $(DEV)/installed
+	$(BENCHMARK).speed.rivals
 
 benchmark-training-speed: $(DEV)/installed
 	$(BENCHMARK).speed.training labels-s --data $(FACES)
