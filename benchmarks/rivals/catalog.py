@@ -49,7 +49,7 @@ RIVALS = {
         "pip",
         (
             "tensorflow-cpu",
-            "opencv-contrib-python-headless",
+            "opencv-contrib-python-headless<5",
             "matplotlib",
             "pandas",
             "requests",
@@ -63,11 +63,11 @@ RIVALS = {
         ),
         "use_fer.py",
         FER2013,
-        "FER().detect_emotions with its defaults (Haar cascade, TFLite), which need no facenet-pytorch",
+        "FER().detect_emotions with its defaults (Haar cascade, TFLite); OpenCV 4, as 5 lacks the cascade",
     ),
     "facex": Rival(
         "pip",
-        ("tensorflow-cpu", "opencv-contrib-python-headless", "scikit-image", "--no-deps", "facex==1.1.0"),
+        ("tensorflow-cpu", "opencv-contrib-python-headless<5", "scikit-image", "--no-deps", "facex==1.1.0"),
         "use_facex.py",
         FER2013 | {"sadness": "sadness", "surprise": "surprised", "anger": "anger"},
         "PoolManager(pool_size=1).predict (Haar cascade, TFLite)",

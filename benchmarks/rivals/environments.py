@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.common import ROOT
 from benchmarks.rivals.catalog import OURS, RIVALS, Rival
 from mien.files import cache_folder
 
@@ -43,9 +45,8 @@ def environment(name: str, cache: Path) -> Environment:
     rival = RIVALS[name]
     folder = cache / name.strip("@").replace("/", "-")
     done = folder / "installed.json"
-    wanted = list(rival.installs)
-    # What the tree holds changes without changing its name.
-    if name == OURS or not done.is_file() or json.loads(done.read_text()) != wanted:
+    wanted = [*rival.installs, *([_state()] if name == OURS else [])]
+    if not done.is_file() or json.loads(done.read_text()) != wanted:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         start = time.monotonic()
@@ -54,6 +55,12 @@ def environment(name: str, cache: Path) -> Environment:
         done.write_text(json.dumps(wanted))
     program = str(folder / "bin/python") if rival.kind == "pip" else _found("node")
     return Environment(program, folder)
+
+
+def _state() -> str:
+    """Of the tree that mien is installed from: it changes without changing its name."""
+    files = sorted(path for path in (ROOT / "runtime").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def _pip(rival: Rival, folder: Path) -> None:
