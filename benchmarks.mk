@@ -17,6 +17,7 @@
 #   make benchmark-latency                  one face, beside the networks that others run; their multiply-accumulates
 #   make benchmark-sizes                    BUNDLES against each other
 #   make benchmark-overhead                 predict against its bare engine calls
+#   make benchmark-int8-instructions        INT8 on OpenVINO held to smaller instruction sets
 #   make benchmark-realtime FACES=...       a clip against its bare engine calls and a naive loop
 #   make benchmark-pipeline FACES=...       where the time of a frame goes
 #   make benchmark-install                  size and import time in an empty environment, beside others
@@ -43,8 +44,8 @@ RESULTS := benchmarks/results
 benchmark-accuracy: benchmark-held-out benchmark-strangers benchmark-uncertain benchmark-robustness benchmark-clip
 benchmark-enrollment: benchmark-personal benchmark-ceiling benchmark-cfee benchmark-action-units benchmark-enroll-time
 benchmark-temporal: benchmark-encoder benchmark-temporal-speed
-benchmark-speed: benchmark-latency benchmark-sizes benchmark-overhead benchmark-realtime benchmark-pipeline \
-    benchmark-install benchmark-rivals-speed
+benchmark-speed: benchmark-latency benchmark-sizes benchmark-overhead benchmark-int8-instructions benchmark-realtime \
+    benchmark-pipeline benchmark-install benchmark-rivals-speed
 benchmark-reliability: benchmark-fuzz benchmark-kills benchmark-soak benchmark-decoders benchmark-turned benchmark-triton
 
 benchmark-held-out: $(DEV)/installed
@@ -57,6 +58,9 @@ benchmark-strangers: $(DEV)/installed
 
 benchmark-robustness: $(DEV)/installed
 	$(BENCHMARK).accuracy.robustness --data $(FACES) $(CARD)
+
+benchmark-int8-instructions: $(DEV)/installed
+	$(BENCHMARK).speed.int8_instructions
 
 benchmark-uncertain: $(DEV)/installed
 	$(BENCHMARK).accuracy.uncertain --data $(FACES)

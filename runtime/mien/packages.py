@@ -10,7 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from mien.errors import LibraryBroken
 
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
-ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
+ONNXRUNTIME = (
+    "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-migraphx",
+    "onnxruntime-rocm",
+)  # fmt: skip
 CUDA = ("cuda-bindings", "pycuda")
 """Packages that give TensorRT the GPU's memory; the first that is installed does."""
 REMEDIES = {

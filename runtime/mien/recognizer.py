@@ -55,9 +55,10 @@ class Recognizer(EnrollmentMixin):
 
         Args:
             model: ``default``, the name of a packaged model, or the folder of a bundle.
-            device: auto, cpu, cuda, openvino, tensorrt, ort-tensorrt, dla:0 or dla:1. ``auto`` takes the fastest here,
-                which the first call on a machine measures for about a second and then remembers; ``engine`` says what
-                was selected. A device given by name never falls back to another one.
+            device: ``auto``, or one of ``fer-doctor``'s list, such as cpu, cuda, openvino, tensorrt, dla:0, directml or
+                coreml. ``auto`` takes the fastest here, which the first call on a machine measures for about a second
+                and then remembers; ``engine`` says what was selected. A device given by name never falls back to
+                another one.
             precision: auto, fp32, fp16 or int8.
             threads: Threads of the expression model. None for all cores but one, which decodes and searches for faces.
             min_face: Smallest face to report, in px of the frame. 0 searches the frame at 640 px, which finds faces

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-import mien.engines.ort
+import mien.engines.ort_session
 from mien import EngineUnavailable, Face, InputError, Recognizer
 from mien.types import EXPRESSIONS
 
@@ -159,6 +159,6 @@ def test_bad_arguments(tiny_bundle: Path, arguments: dict) -> None:
 def test_a_device_that_cannot_be_had_raises(tiny_bundle: Path) -> None:
     with pytest.raises(EngineUnavailable, match="choose one of"):
         Recognizer(tiny_bundle, device="quantum")
-    if "CUDAExecutionProvider" not in mien.engines.ort.ort.get_available_providers():
+    if "CUDAExecutionProvider" not in mien.engines.ort_session.ort.get_available_providers():
         with pytest.raises(EngineUnavailable, match=r"mien\[gpu\]"):
             Recognizer(tiny_bundle, device="cuda")

@@ -7,16 +7,18 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from mien.engines import cores, has_library
+from mien.engines import DEVICES, cores, has_library
 from mien.engines.cores import features, processor, read, usable_cores
+from mien.engines.providers import PROVIDERS
 from mien.errors import LibraryBroken
 from mien.packages import CUDA, ONNXRUNTIME, OPENCV, broken, check_opencv, clashes, installed
 
@@ -26,6 +28,9 @@ FEATURES = {
 }
 """Linux's name of a processor feature that makes networks fast -> its usual name. The first line is for x86, the second
 for ARM."""
+
+TRIED = ("openvino", *(name for name, provider in PROVIDERS.items() if provider.tried))
+"""Devices that this project has run."""
 
 Facts = dict[str, Any]
 """By name: text, numbers, lists of text, or nested facts; suitable for JSON."""
@@ -75,7 +80,17 @@ def libraries() -> tuple[Facts, Problems]:
         except Exception as error:  # an incomplete library may raise anything
             facts[name] = "installed, but does not work"
             problems[broken(name, f"{type(error).__name__}: {error}")] = False
+    facts["devices"] = {name: _device(name, facts.get("onnxruntime_providers", ())) for name in DEVICES}
     return facts, problems
+
+
+def _device(name: str, providers: Sequence[str]) -> str:
+    """Whether the library of a device is here, and whether the project ever ran it. ``providers``: what the installed
+    ONNX Runtime has."""
+    provider, here = PROVIDERS.get(name), has_library(name)
+    if provider is not None and provider.name not in providers:
+        here = here and bool(provider.plugin) and find_spec(provider.plugin) is not None
+    return ("installed" if here else "not installed") + ("" if name in TRIED else ", not tried by us")
 
 
 def _known(fact: Callable[[], Any]) -> Any:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 
@@ -22,7 +17,6 @@ from mien.errors import MienError, ModelInvalid, SourceError
 from mien.recognizer import Recognizer
 from mien.sources.demo import demo_picture
 from mien.sources.images import read_image
-from mien.types import Image
 
 ROUNDS, WARM_UP = 15, 3
 
@@ -32,15 +26,14 @@ def try_backend(bundle: Bundle, backend: Backend, needed: bool, threads: int | N
 
     ``needed``: it was requested, or auto selects it, so a failure is serious. Raises nothing.
     """
-    device, precision = backend
-    name, size = " ".join(backend), bundle.card.crop.size
+    name, precision, size = " ".join(backend), backend[1], bundle.card.crop.size
     crop = np.full((1, size, size, 3), 128, np.uint8)
     try:
         engine = open_backend(bundle, backend, threads)
         facts: Facts = {"engine": engine.name, "milliseconds": _milliseconds(lambda: engine.run(crop))}
-        if needed and device in ("cpu", "cuda"):
-            with suppress(Exception):  # useful, but not essential
-                facts["nodes"] = _placed(bundle.model_file(precision, device), device, crop)
+        placed = getattr(engine, "placed", None)  # of ONNX Runtime's engines
+        if placed:
+            facts["nodes"] = placed
         differences = check(engine, bundle)
     except Exception as error:
         problems[f"{name}: {words(error)}"] = needed or isinstance(error, ModelInvalid)
@@ -55,20 +48,6 @@ def try_backend(bundle: Bundle, backend: Backend, needed: bool, threads: int | N
         serious = precision != "int8" or "not finite" in shown.values()
         problems[f"{text}; use another --device or --precision, and report this"] = serious
     return {**facts, "golden": "agrees" if same else "differs", "differences": shown}
-
-
-def _placed(path: Path, device: str, crop: Image) -> dict[str, int]:
-    """How many nodes of the graph each provider of ONNX Runtime executed, according to its profile."""
-    ort = import_module("onnxruntime")
-    options = ort.SessionOptions()
-    options.enable_profiling, options.log_severity_level = True, 3
-    with tempfile.TemporaryDirectory() as folder:
-        options.profile_file_prefix = str(Path(folder) / "profile")
-        provider = import_module("mien.engines.ort").PROVIDERS[device]
-        session = ort.InferenceSession(str(path), options, providers=[provider])
-        session.run(None, {session.get_inputs()[0].name: crop})
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    return dict(Counter(event["args"]["provider"] for event in events if "provider" in event.get("args", {})))
 
 
 def try_picture(model: str, device: str, precision: str, threads: int | None, problems: Problems) -> Facts:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mien.engines.cores import model_threads
+from mien.engines.providers import PROVIDERS
 from mien.errors import EngineUnavailable, MienError
 from mien.packages import broken
 from mien.types import Floats, Image
@@ -23,10 +24,10 @@ class Engine(Protocol):
         ...
 
 
-DEVICES = ("cpu", "cuda", "openvino", "ort-tensorrt", "tensorrt", "dla:0", "dla:1")
-"""cpu, cuda and ort-tensorrt run on ONNX Runtime; dla:0 and dla:1 are TensorRT on a Jetson's accelerators."""
+DEVICES = (*PROVIDERS, "openvino", "tensorrt", "dla:0", "dla:1")
+"""The providers of ONNX Runtime, OpenVINO, and TensorRT on GPUs and on a Jetson's accelerators."""
 PRECISIONS = ("fp32", "fp16", "int8")
-LIBRARIES = {"cpu": "onnxruntime", "cuda": "onnxruntime", "ort-tensorrt": "onnxruntime", "openvino": "openvino"}
+LIBRARIES = {**dict.fromkeys(PROVIDERS, "onnxruntime"), "openvino": "openvino"}
 OTHERS = ("cuda", "cuda.bindings")
 """Modules that an engine needs besides its library."""
 EXTRAS = {"cpu": "cpu", "openvino": "openvino", "tensorrt": "tensorrt", "dla:0": "tensorrt", "dla:1": "tensorrt"}
@@ -69,11 +70,10 @@ def load_engine(path: Path, *, device: str = "cpu", threads: int | None = None, 
         library = LIBRARIES.get(device, "tensorrt")
         if has_library(device) and getattr(error, "name", "") not in OTHERS:  # the library is incomplete
             raise EngineUnavailable(broken(library, f"{type(error).__name__}: {error}")) from error
-        extra = EXTRAS.get(device, "gpu")
-        # The extra would install another TensorRT over JetPack's.
-        jetson = (
-            '; on a Jetson, whose TensorRT is JetPack\'s: pip install "mien[jetson]"' if extra == "tensorrt" else ""
-        )
-        raise EngineUnavailable(
-            f'the engine of device {device!r} is not installed ({error}); run: pip install "mien[{extra}]"{jetson}'
-        ) from error
+        if device in PROVIDERS:
+            remedy = PROVIDERS[device].remedy
+        else:
+            remedy = f'run: pip install "mien[{EXTRAS[device]}]"'
+            # The extra would install another TensorRT over JetPack's.
+            remedy += '; on a Jetson: pip install "mien[jetson]"' if EXTRAS[device] == "tensorrt" else ""
+        raise EngineUnavailable(f"the engine of device {device!r} is not installed ({error}); {remedy}") from error

@@ -20,8 +20,10 @@ from mien.bundle import IR_FILES, Bundle
 from mien.engines import DEVICES, Engine, has_library, load_engine
 from mien.engines.cores import processor, usable_cores
 from mien.engines.golden import INT8_WRONG, check
+from mien.engines.providers import PROVIDERS
 from mien.errors import EngineUnavailable, ModelInvalid
 from mien.files import cache_folder, write_whole
+from mien.packages import ONNXRUNTIME
 from mien.types import Image
 from mien.validation import check_threads
 
@@ -36,7 +38,8 @@ MIN_SPEEDUP = 1.1
 """A backend that is less exact, or later in the list, must be this many times as fast to be selected."""
 GPUS = ("/dev/nvidiactl", "/dev/nvhost-gpu", "/dev/dxg")
 """Device files of NVIDIA's GPUs on Linux: of cards, of Jetsons, and in WSL."""
-LIBRARIES = ("onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "mien")
+PLUGINS = tuple(provider.plugin.replace("_", "-") for provider in PROVIDERS.values() if provider.plugin)
+LIBRARIES = (*ONNXRUNTIME, *PLUGINS, "openvino", "tensorrt", "mien")
 
 K = TypeVar("K")
 Backend = tuple[str, str]
@@ -101,12 +104,17 @@ def candidates(bundle: Bundle, device: str, precision: str) -> list[Backend]:
         return [(name, precision) for name in devices]
     found = []
     for held in bundle.precisions or ["fp32"]:
-        fit = [name for name in devices if held != "fp16" or name not in ("cpu", "openvino")]
+        fit = [name for name in devices if held != "fp16" or _halves(name)]
         found += [(name, held) for name in fit if _proven(bundle, name, held)]
     if not found:
         held = ", ".join(bundle.precisions)
         raise EngineUnavailable(f"bundle {bundle.folder} has only {held}, which auto does not take; name the precision")
     return found
+
+
+def _halves(device: str) -> bool:
+    """Whether float16 may make ``device`` faster: not on processors."""
+    return PROVIDERS[device].half if device in PROVIDERS else device != "openvino"
 
 
 def _proven(bundle: Bundle, device: str, precision: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from made_up_engines import PASSED, Lab
 from recording_cuda import Double
+from recording_sessions import Sessions
 from recording_tensorrt import modules
 from tiny_card import change
 
@@ -79,6 +80,13 @@ def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Lab:
         mien.engines.selection, "has_library", lambda device: any(device == name for name, _ in made.speeds)
     )
     return made
+
+
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sessions:
+    """ONNX Runtime on a machine with all providers, which compute on the CPU."""
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    return Sessions(monkeypatch)
 
 
 @pytest.fixture

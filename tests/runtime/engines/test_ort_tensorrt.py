@@ -4,51 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from recording_sessions import Sessions
 
 import mien.engines.ort
+import mien.engines.ort_session
 from mien.errors import EngineUnavailable
-from mien.types import Image
 
 
-@pytest.fixture
-def sessions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
-    """What sessions were opened with, on a machine whose ONNX Runtime has the provider; they run on the CPU."""
-    ort = mien.engines.ort.ort
-    opened: list[Any] = []
-    real = ort.InferenceSession
-
-    class Session:
-        first = ""  # the provider that is active in place of the one asked for
-
-        def __init__(self, path: str, options: Any = None, providers: Any = None):
-            opened.append((options, providers, self))
-            self._asked = providers[0] if isinstance(providers[0], str) else providers[0][0]
-            self._session = real(path, providers=["CPUExecutionProvider"])
-            self.get_inputs, self.get_outputs = self._session.get_inputs, self._session.get_outputs
-            self.batches: list[int] = []
-
-        def get_providers(self) -> list[str]:
-            return [Session.first or self._asked, "CPUExecutionProvider"]
-
-        def run(self, names: list[str], feeds: dict[str, Image]) -> Any:
-            self.batches += [len(batch) for batch in feeds.values()]
-            return self._session.run(names, feeds)
-
-    monkeypatch.setattr(ort, "InferenceSession", Session)
-    monkeypatch.setattr(ort, "get_available_providers", lambda: list(mien.engines.ort.PROVIDERS.values()))
-    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
-    return opened
-
-
-def test_ort_tensorrt_keeps_its_engines_by_content(sessions: list[Any], tiny_bundle: Path, tmp_path: Path) -> None:
+def test_ort_tensorrt_keeps_its_engines_by_content(sessions: Sessions, tiny_bundle: Path, tmp_path: Path) -> None:
     path = tiny_bundle / "model.onnx"
     engine = mien.engines.ort.OrtEngine(path, device="ort-tensorrt")
     assert engine.name == "onnxruntime/tensorrt"
-    options, providers, _ = sessions[-1]
+    options, providers, _ = sessions.opened[-1]
     assert options.get_session_config_entry("session.disable_quant_qdq") == "1"
     (first, given), second = providers
     assert (first, second) == ("TensorrtExecutionProvider", "CUDAExecutionProvider")
@@ -61,22 +31,22 @@ def test_ort_tensorrt_keeps_its_engines_by_content(sessions: list[Any], tiny_bun
     assert not {"trt_fp16_enable", "trt_int8_enable"} & set(given)
 
 
-def test_ort_tensorrt_splits_what_it_did_not_prepare_for(sessions: list[Any], tiny_bundle: Path) -> None:
+def test_ort_tensorrt_splits_what_it_did_not_prepare_for(sessions: Sessions, tiny_bundle: Path) -> None:
     batch = np.random.default_rng(0).integers(0, 256, (20, 112, 112, 3), np.uint8)
     path = tiny_bundle / "model.onnx"
     outputs = mien.engines.ort.OrtEngine(path, device="ort-tensorrt").run(batch)
-    assert sessions[-1][2].batches == [16, 4]
+    assert sessions.opened[-1][2].batches == [16, 4]
     for name, values in mien.engines.ort.OrtEngine(path).run(batch).items():
         np.testing.assert_allclose(outputs[name], values, rtol=1e-5)
 
 
 def test_ort_tensorrt_never_runs_something_else_in_silence(
-    sessions: list[Any], tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    sessions: Sessions, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tiny_bundle / "model.onnx"
-    monkeypatch.setattr(mien.engines.ort.ort.InferenceSession, "first", "CUDAExecutionProvider")
+    sessions.active = "CUDAExecutionProvider"
     with pytest.raises(EngineUnavailable, match=r"asked for Tensorrt.*would run CUDA.*TensorRT, CUDA and cuDNN"):
         mien.engines.ort.OrtEngine(path, device="ort-tensorrt")
-    monkeypatch.setattr(mien.engines.ort.ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    monkeypatch.setattr(mien.engines.ort_session.ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(EngineUnavailable, match=r"has no TensorrtExecutionProvider.*mien\[gpu\]"):
         mien.engines.ort.OrtEngine(path, device="ort-tensorrt")
