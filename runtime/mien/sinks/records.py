@@ -31,14 +31,14 @@ def record(frame: Frame, number: int, face: Face) -> dict[str, Any]:
     ``face`` counts the faces of this frame from 0. ``track`` is the stable id, None outside of a stream. ``valence``
     and ``arousal`` are None for a model without them.
     """
-    points = None if face.landmarks is None else [[_px(x), _px(y)] for x, y in face.landmarks]
+    points = None if face.landmarks is None else [[_px(x), _px(y)] for x, y in face.landmarks.tolist()]
     return {
         "source": frame.name,
         "frame": frame.index,
         "time": round(frame.time, 4),
         "face": number,
         "track": face.track_id,
-        "box": [_px(value) for value in face.box],
+        "box": list(map(_px, face.box.tolist())),
         "landmarks": points,
         "score": round(face.score, 4),
         "expression": face.expression.label,
@@ -61,14 +61,14 @@ def row(frame: Frame, number: int, face: Face, labels: Sequence[str]) -> list[st
     """The values of ``columns`` for a face, with the meaning that they have in ``record``. Unknown landmarks are None,
     and so are valence and arousal for a model without them."""
     found, affect = face.expression, face.affect
-    points = [None] * 10 if face.landmarks is None else [_px(value) for value in face.landmarks.flat]
+    points = [None] * 10 if face.landmarks is None else list(map(_px, face.landmarks.ravel().tolist()))
     return [
         frame.name,
         frame.index,
         round(frame.time, 4),
         number,
         face.track_id,
-        *map(_px, face.box),
+        *map(_px, face.box.tolist()),
         *points,
         round(face.score, 4),
         found.label,
@@ -171,4 +171,4 @@ class _Lines:
 
 
 def _px(value: float) -> float:
-    return round(float(value), 2)
+    return round(value, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -96,11 +97,13 @@ class Tracker:
 
     def _pairs(self, detections: Sequence[Detection]) -> dict[int, Track]:
         """Detection index -> track, the nearest pairs first."""
+        found = [_Place.of(detection.box) for detection in detections]
         costs = sorted(
             (cost, i, j)
             for j, track in enumerate(self.tracks)
-            for i, detection in enumerate(detections)
-            if (cost := _distance(track, detection.box)) is not None
+            for expected, last in [(_Place.of(track.expected()), _side(track.detection.box))]
+            for i, place in enumerate(found)
+            if (cost := _distance(place, expected, last, track.missing)) is not None
         )
         pairs: dict[int, Track] = {}
         taken: set[int] = set()
@@ -111,15 +114,26 @@ class Tracker:
         return pairs
 
 
-def _distance(track: Track, box: Floats) -> float | None:
-    """How badly a box fits a track; None if it cannot be the same face."""
-    here, whole, last = _side(box), _side(track.expected()), _side(track.detection.box)
+class _Place(NamedTuple):
+    """Where a box is: its middle (2,) and side, in px."""
+
+    middle: Floats
+    side: float
+
+    @classmethod
+    def of(cls, box: Floats) -> _Place:
+        return cls(_middle(box), _side(box))
+
+
+def _distance(found: _Place, expected: _Place, last: float, missing: float) -> float | None:
+    """How badly a detection fits a track; None if it cannot be the same face. ``last``: side when it was last seen."""
+    here, whole = found.side, expected.side
     growth = min(abs(float(np.log(here / whole))), abs(float(np.log(here / last))))
-    away = float(np.hypot(*(_middle(box) - _middle(track.expected())))) / max(here, whole)
-    if away > MAX_DISTANCE + track.missing or growth > MAX_GROWTH + track.missing:
+    away = float(np.hypot(*(found.middle - expected.middle))) / max(here, whole)
+    if away > MAX_DISTANCE + missing or growth > MAX_GROWTH + missing:
         return None
     # If one face hides another, the detection belongs to the one that was in sight until now.
-    return away + growth + track.missing
+    return away + growth + missing
 
 
 def _move(track: Track, detection: Detection, others: Sequence[Floats], now: float) -> None:
