@@ -43,7 +43,7 @@ PACKAGES = {
     "drawing": ["sprites", "faces", "plot"],
     "sinks": ["paths", "records", "parquet", "mp4_boxes", "fragmented_mp4", "encoder", "media", "summary"],
     "web": ["address", "counters", "broadcaster", "guard", "app", "server"],
-    "diagnostics": ["machine", "selftest", "checkup"],
+    "diagnostics": ["jetson", "machine", "selftest", "checkup"],
     "bench": ["timing", "scene", "engines", "worker", "clip", "table", "report"],
     "batch": [
         "inputs", "stores", "listing", "settings", "rows", "tables", "pieces", "segments", "reader", "folder",

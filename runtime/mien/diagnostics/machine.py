@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from mien.diagnostics.jetson import clocks, is_jetson, power_mode
 from mien.engines import DEVICES, cores, has_library
 from mien.engines.cores import features, processor, read, usable_cores
 from mien.engines.providers import PROVIDERS
@@ -51,6 +52,8 @@ def machine() -> Facts:
         "memory": _memory,
         "gpus": _gpus,
     }
+    if is_jetson():
+        facts |= {"power_mode": power_mode, "clocks": clocks}
     return {name: _known(fact) for name, fact in facts.items()}
 
 
