@@ -13,7 +13,7 @@
 #   make benchmark-temporal FACES=...       the temporal encoder against filters, and what it costs
 #   make benchmark-training FACES=...       comparisons of continual, few-shot and semi-supervised training
 #   make benchmark-rivals FACES=...         other programs with their own weights, and mien on the same faces
-#   make benchmark-speed FACES=...          all of the next seven
+#   make benchmark-speed FACES=...          all of the next eight
 #   make benchmark-latency                  one face, beside the networks that others run; their multiply-accumulates
 #   make benchmark-sizes                    BUNDLES against each other
 #   make benchmark-overhead                 predict against its bare engine calls
