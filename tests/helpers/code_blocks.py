@@ -13,6 +13,13 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(
     r"^(?:<!-- not run: (?P<reason>[^\n]+) -->\n+)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
 )
+SCRIPTS = {
+    name: (module, function)
+    for name, module, function in re.findall(
+        r'^(fer-\w+) = "([\w.]+):(\w+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M
+    )
+}
+"""Name of a program -> its module and function."""
 BETWEEN = {"&&", "||", "|", "&", ";"}
 
 

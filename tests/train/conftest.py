@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from rough_intervals import rough
 from tiny_data import write_split
 
 import mien_train.evaluation.metrics
@@ -79,9 +79,4 @@ def teacher(data: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rough intervals, ten times as fast, where nobody looks at them."""
-    real = mien_train.evaluation.metrics.bootstrap
-
-    def rough(statistic: Callable[[Any], Any], count: int, resamples: int = 0) -> Any:
-        return real(statistic, count, min(resamples, 400) or 20)
-
     monkeypatch.setattr(mien_train.evaluation.metrics, "bootstrap", rough)
