@@ -48,7 +48,7 @@ ADDED = {
     "fer-train continual": _LEARN,
     "fer-train continual --compare": "--orders 1",
     "fer-train fewshot": f"{_LEARN} --draws 1",
-    "fer-train temporal": "--scenes 16 --steps 1",
+    "fer-train temporal": "--scenes 2 --steps 1",
     "fer-export --int8": "--force",  # what nobody trained may fail its proof
     "fer-bench": "--seconds 0.01",
     "fer-enroll --camera": "--countdown 0",
