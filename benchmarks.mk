@@ -13,23 +13,25 @@
 #   make benchmark-temporal FACES=...       the temporal encoder against filters, and what it costs
 #   make benchmark-training FACES=...       comparisons of continual, few-shot and semi-supervised training
 #   make benchmark-rivals FACES=...         other programs with their own weights, and mien on the same faces
-#   make benchmark-speed FACES=...          all of the next eight
+#   make benchmark-speed FACES=...          all of the next nine
 #   make benchmark-latency                  one face, beside the networks that others run; their multiply-accumulates
 #   make benchmark-sizes                    BUNDLES against each other
 #   make benchmark-overhead                 predict against its bare engine calls
 #   make benchmark-int8-instructions        INT8 on OpenVINO held to smaller instruction sets
 #   make benchmark-realtime FACES=...       a clip against its bare engine calls and a naive loop
 #   make benchmark-pipeline FACES=...       where the time of a frame goes
+#   make benchmark-archive-speed FACES=...  fer-batch: pictures and video an hour, Ray against processes, the driver's share
 #   make benchmark-install                  size and import time in an empty environment, beside others
 #   make benchmark-rivals-speed             other programs from a frame to its faces, in turn with mien
 #   make benchmark-training-speed FACES=... what a training loses to reading and augmenting
-#   make benchmark-reliability FACES=...    all of the next six
+#   make benchmark-reliability FACES=...    all of the next seven
 #   make benchmark-fuzz SEED=...            10,000 broken and strange inputs
 #   make benchmark-kills FACES=...          SIGKILL while results are written
 #   make benchmark-soak FACES=...           half an hour as on a camera
 #   make benchmark-decoders                 the second decoder against the first
 #   make benchmark-turned FACES=...         faces that lie or stand on their heads
 #   make benchmark-triton                   the model repository on a real Triton server
+#   make benchmark-archive FACES=...        fer-batch with broken inputs, while its driver and workers are killed
 #   make benchmark-regression COMMIT=... FACES=...  whether this tree is slower than an earlier commit
 BUNDLES ?= default
 SEED ?= 0
@@ -127,6 +129,15 @@ benchmark-realtime: $(DEV)/installed
 
 benchmark-pipeline: $(DEV)/installed
 	$(BENCHMARK).speed.pipeline $(CLIP) --faces 1 4 16 --lines 360 1080 2160 --frames 60 --rounds 3
+
+benchmark-speed: benchmark-archive-speed
+benchmark-reliability: benchmark-archive
+
+benchmark-archive-speed: $(DEV)/installed
+	$(BENCHMARK).speed.archive $(CLIP)
+
+benchmark-archive: $(DEV)/installed
+	$(BENCHMARK).reliability.archive --data $(FACES)
 
 benchmark-install: $(DEV)/installed
 	$(BENCHMARK).speed.install
