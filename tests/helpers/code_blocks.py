@@ -11,7 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(
-    r"^(?:<!-- not run: (?P<reason>[^\n]+) -->\n+)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
+    r"^(?:<!-- (?P<mark>not run|needs|saved as): (?P<words>[^\n]+) -->\n+)?"
+    r"```(?P<language>\w*)\n(?P<text>.*?)^```$",
+    re.M | re.S,
 )
 SCRIPTS = {
     name: (module, function)
@@ -20,18 +22,22 @@ SCRIPTS = {
     )
 }
 """Name of a program -> its module and function."""
+MARKS = ("not run", "needs", "saved as")
 BETWEEN = {"&&", "||", "|", "&", ";"}
 
 
 @dataclass(frozen=True)
 class Block:
-    """One block. ``reason``: why it cannot run in a test, or empty. ``line``: of its first line in the page."""
+    """One block. ``reason``: why it cannot run in a test, or empty. ``needs``: a program without which it is left out,
+    or empty. ``file``: the name of the file that it is, or empty. ``line``: of its first line in the page."""
 
     page: str
     line: int
     language: str
     text: str
     reason: str
+    needs: str = ""
+    file: str = ""
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
@@ -43,7 +49,8 @@ def blocks(page: Path) -> list[Block]:
     found = []
     for match in BLOCK.finditer(text):
         line = text.count("\n", 0, match.start("text")) + 1
-        found.append(Block(name, line, match["language"], match["text"], match["reason"] or ""))
+        reason, needs, file = (match["words"] if match["mark"] == mark else "" for mark in MARKS)
+        found.append(Block(name, line, match["language"], match["text"], reason, needs, file))
     return found
 
 

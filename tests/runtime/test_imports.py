@@ -41,7 +41,10 @@ PACKAGES = {
     ],
     "streams": [],
     "drawing": ["sprites", "faces", "plot"],
-    "sinks": ["paths", "records", "parquet", "mp4_boxes", "fragmented_mp4", "encoder", "media", "summary"],
+    "sinks": [
+        "paths", "records", "parquet", "mp4_boxes", "fragmented_mp4", "encoder", "media", "summary", "events", "outbox",
+        "unreachable", "home_assistant", "mqtt_address", "mqtt_connection", "mqtt", "webhook_request", "webhook",
+    ],
     "web": ["address", "counters", "broadcaster", "guard", "app", "server"],
     "diagnostics": ["jetson", "machine", "selftest", "checkup"],
     "bench": ["timing", "scene", "engines", "worker", "clip", "table", "report"],
@@ -50,8 +53,8 @@ PACKAGES = {
         "processes", "cluster", "run", "report",
     ],
     "cli": [
-        "console", "numbers", "options", "signals", "inputs", "results", "fer_run", "together", "fer_batch", "enroll",
-        "doctor", "programs", "__main__",
+        "console", "numbers", "signals", "publishing", "options", "inputs", "results", "fer_run", "together",
+        "fer_batch", "enroll", "doctor", "programs", "__main__",
     ],
 }  # fmt: skip
 FRAMEWORKS = {"torch", "torchvision", "timm", "onnx", "datasets", "matplotlib", "mien_train", "mien_export", "skimage"}

@@ -20,8 +20,8 @@ from mien.batch.rows import arrow
 from mien.batch.run import Progress, Run, Workers
 from mien.batch.settings import Model, Settings, open_model
 from mien.bundle import FILES
-from mien.cli.numbers import whole
-from mien.cli.options import Parser, probability, seconds
+from mien.cli.numbers import probability, seconds, whole
+from mien.cli.options import Parser
 from mien.cli.signals import Stopped, messages, stoppable
 from mien.engines import DEVICES
 from mien.engines.cores import usable_cores

@@ -104,6 +104,8 @@ class Run:
             out(self._tally.summary(self._recognizer.engine, self._dropped, of, sorted(self._decoders)))
             if self._outputs and (written := self._outputs.written()):
                 out(f"written: {', '.join(written)}")
+            if self._outputs and (sent := self._outputs.sent()):
+                out(f"sent: {', '.join(sent)}")
         elif stopped and not args.quiet:
             tell("fer-run: stopped before the first frame; nothing was written")
         if self._left:

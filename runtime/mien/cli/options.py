@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, NoReturn
 
 from mien.bundle import FILES
-from mien.cli.numbers import add_threads, whole
+from mien.cli.numbers import add_threads, positive, probability, seconds, whole
+from mien.cli.publishing import add_publishing, check_publishing
 from mien.engines import DEVICES
 from mien.errors import InputError
 from mien.sources.privacy import without_secrets
@@ -113,6 +113,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     out.add_argument("--blur", action="store_true", help="hide faces in what is saved or served")
     out.add_argument("--quiet", action="store_true", help="print only warnings and errors")
+    add_publishing(parser)
     how = parser.add_argument_group("how")
     how.add_argument("--model", metavar="M", default="default", help="packaged model, or the folder of a bundle")
     how.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="what runs the model (default: auto)")
@@ -178,14 +179,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="seconds from one fetch of the http address of a single picture to the next (default: 1)",
     )
     how.add_argument("--loop", action="store_true", help="repeat a video file forever, as if it were a camera")
-    how.add_argument("--max-frames", metavar="N", type=_positive, help="stop after N frames of each source")
+    how.add_argument("--max-frames", metavar="N", type=positive, help="stop after N frames of each source")
     parser.add_argument("--version", action="version", version=f"mien {version('mien')}")
     words = list(sys.argv[1:] if argv is None else argv)
     end = words.index("--") if "--" in words else len(words)  # argparse does not support it between options
     args = parser.parse_intermixed_args(words[:end])
     args.sources = [*args.sources, *words[end + 1 :]]
     _check_sources(parser, args)
-    for name in ("save", "json", "csv", "parquet", "summary", "serve", "token", "personal"):
+    for name in ("save", "json", "csv", "parquet", "summary", "serve", "token", "personal", "mqtt", "webhook"):
         if getattr(args, name) == "":
             parser.error(f"--{name} is empty; leave it out, or say where")
     if args.json and args.json == args.csv:
@@ -198,6 +199,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--recursive is for folders; leave it out")
     if args.token and not args.serve:
         parser.error("--token is for --serve")
+    check_publishing(parser, args)
     return args
 
 
@@ -244,27 +246,3 @@ def _source(text: str) -> tuple[str | None, str]:
 
 def _camera(text: str) -> tuple[None, int]:
     return None, whole(text, 0, 2**31 - 1, "a number from 0; for other sources use --source")
-
-
-def _positive(text: str) -> int:
-    return whole(text, 1, 2**63 - 1, "a whole number of at least 1")
-
-
-def seconds(text: str) -> float:
-    """A number of seconds as an option."""
-    return _number(text, 3600.0, "a number of seconds from 0 to 3600")
-
-
-def probability(text: str) -> float:
-    """A probability below 1 as an option."""
-    return _number(text, math.nextafter(1.0, 0.0), "a probability from 0 to below 1")
-
-
-def _number(text: str, most: float, what: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= most:
-        raise argparse.ArgumentTypeError(f"{without_secrets(text)[:40]!r} is not {what}")
-    return value

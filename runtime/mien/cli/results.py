@@ -12,11 +12,13 @@ from functools import partial
 from pathlib import Path
 from threading import Lock
 
+from mien.cli.publishing import check_addresses, open_publishers
 from mien.drawing.faces import blur_faces, draw_faces
 from mien.errors import InputError, OutputError
 from mien.paths import for_system
 from mien.recognizer import Recognizer
 from mien.sinks.media import PictureSink, Window, save_to
+from mien.sinks.mqtt import Mqtt
 from mien.sinks.parquet import Parquet, check_parquet
 from mien.sinks.paths import (
     Inputs,
@@ -29,6 +31,7 @@ from mien.sinks.paths import (
 )
 from mien.sinks.records import Csv, JsonLines, Sink
 from mien.sinks.summary import Summary, check_summary, summary_paths
+from mien.sinks.webhook import Webhook
 from mien.sources.base import Source
 from mien.terminal import tell
 from mien.types import Face, Frame
@@ -118,6 +121,7 @@ class Outputs:
         self._taken: defaultdict[str, set[str]] = defaultdict(set)
         """Names that are in use already, by folder."""
         self._shared: list[Sink] | None = None
+        self._publishers: list[Mqtt | Webhook] = []
         for option in ("serve", "offline", *(["show"] if args.at_once else [])):
             if several and getattr(args, option):
                 raise InputError(f"--{option} is for one source; give it one")
@@ -133,6 +137,7 @@ class Outputs:
         if args.summary and not self._is_folder(args.summary):
             check_summary(args.summary, self._inputs)
         check_distinct(self._files())
+        check_addresses(args)
         if args.serve:
             listen(args.serve).close()
 
@@ -143,6 +148,9 @@ class Outputs:
             raise InputError(f"--offline is only for video files, which {source.name} is not; leave it out")
         if args.serve and source.kind in STILLS:
             raise InputError(f"--serve is for videos and cameras, but {source.name} is a picture; use --save")
+        if (args.mqtt or args.webhook) and source.kind in STILLS:
+            option = "mqtt" if args.mqtt else "webhook"
+            raise InputError(f"--{option} is for videos and cameras, but {source.name} is a picture; use --json")
         for path in filter(None, (args.save, args.summary)):
             if self._is_folder(path):
                 make_folder(Path(path))
@@ -167,6 +175,8 @@ class Outputs:
             self._shared = [Deferred(partial(JsonLines, args.json))] if args.json else []
             self._shared += [Deferred(partial(Csv, args.csv, recognizer.labels))] if args.csv else []
             self._shared += [Deferred(partial(Parquet, args.parquet, recognizer.labels))] if args.parquet else []
+            self._publishers = open_publishers(args, recognizer)
+            self._shared += self._publishers
             for sink in self._shared:
                 all_.callback(sink.close)
         path = prepared.summary
@@ -179,6 +189,13 @@ class Outputs:
     def written(self) -> list[str]:
         """All requested files and folders."""
         return [os.path.abspath(path) for path in self._files()]
+
+    def sent(self) -> list[str]:
+        """How many messages went where."""
+        return [
+            f"{sink.sent} messages to {sink.shown}{f' ({sink.lost} lost)' if sink.lost else ''}"
+            for sink in self._publishers
+        ]
 
     def _is_folder(self, path: str) -> bool:
         return self._several or names_folder(path)

@@ -135,7 +135,7 @@ def fetch(
 
 
 def _get(address: str, secrets: Secrets, timeout: float, headers: Mapping[str, str]) -> HTTPResponse | None:
-    plain, user, password = _login(address)
+    plain, user, password = split_login(address)
     trust = ssl.create_default_context()
     trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE  # like FFmpeg: cameras sign their own certificates
     handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=trust)]
@@ -200,7 +200,7 @@ def _begin(response: HTTPResponse, *, whole: bool) -> tuple[bytes, bool]:
     return head, size >= FILE_BYTES
 
 
-def _login(address: str) -> tuple[str, str | None, str | None]:
+def split_login(address: str) -> tuple[str, str | None, str | None]:
     """The address without its user part, the user, and the password."""
     parts = urlsplit(address)
     login, at, host = parts.netloc.rpartition("@")

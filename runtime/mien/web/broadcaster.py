@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from mien.drawing.faces import blur_faces, draw_faces
-from mien.sinks.records import record
+from mien.sinks.events import event
 from mien.types import Face, Frame
 from mien.web.counters import Counters
 
@@ -124,18 +124,9 @@ class FrameBroadcaster:
             self._closing.wait(max(pause - took, REST_FACTOR * took))
 
     def _show(self, moment: Moment, pictures: bool) -> Shown:
-        frame, faces = moment.frame, moment.faces
-        height, width = frame.image.shape[:2]
-        content = {
-            "source": frame.name,
-            "frame": frame.index,
-            "time": round(frame.time, 4),
-            "size": [width, height],
-            "faces": [record(frame, number, face) for number, face in enumerate(faces)],
-            **self._counters.status(),
-        }
-        event = json.dumps(content, allow_nan=False).encode()
-        return Shown(moment.number, self._jpeg(moment) if pictures else b"", event)
+        content = {**event(moment.frame, moment.faces), **self._counters.status()}
+        data = json.dumps(content, allow_nan=False).encode()
+        return Shown(moment.number, self._jpeg(moment) if pictures else b"", data)
 
     def _jpeg(self, moment: Moment) -> bytes:
         image, faces = moment.frame.image, moment.faces
