@@ -14,6 +14,7 @@ import numpy as np
 
 from mien.types import EXPRESSIONS, Face, Frame, Image
 from mien.web import LivePage
+from mien.web.channel import Channel
 
 TOKEN = "correct-horse-battery"
 
@@ -35,6 +36,10 @@ class Client:
         self.page = LivePage(address, self.camera, engine="test/cpu", labels=EXPRESSIONS, **options)
         self.port = urlsplit(self.page.url).port or 0
         self.count = 0
+
+    @property
+    def channel(self) -> Channel:
+        return self.page._channels[self.camera.name]
 
     def write(self, *faces: Face, shade: int = 90, size: tuple[int, int] = (96, 64)) -> Frame:
         image = np.full((size[1], size[0], 3), shade, dtype=np.uint8)
@@ -66,7 +71,7 @@ class Client:
         return sock
 
     def watching(self, kind: str = "stream") -> int:
-        return self.page._broadcaster.watching[kind]
+        return self.channel.broadcaster.watching[kind]
 
 
 def next_event(response: http.client.HTTPResponse) -> tuple[str, dict[str, Any]]:

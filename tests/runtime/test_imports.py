@@ -45,7 +45,7 @@ PACKAGES = {
         "paths", "records", "parquet", "mp4_boxes", "fragmented_mp4", "encoder", "media", "summary", "events", "outbox",
         "unreachable", "home_assistant", "mqtt_address", "mqtt_connection", "mqtt", "webhook_request", "webhook",
     ],
-    "web": ["address", "counters", "broadcaster", "guard", "app", "server"],
+    "web": ["address", "counters", "metrics", "broadcaster", "channel", "viewers", "guard", "app", "server"],
     "diagnostics": ["jetson", "machine", "selftest", "checkup"],
     "bench": ["timing", "scene", "engines", "worker", "clip", "table", "report"],
     "batch": [
@@ -53,7 +53,8 @@ PACKAGES = {
         "processes", "cluster", "run", "report",
     ],
     "cli": [
-        "console", "numbers", "signals", "publishing", "options", "inputs", "results", "fer_run", "together",
+        "console", "numbers", "source_options", "signals", "publishing", "options", "inputs", "results", "fer_run",
+        "together",
         "fer_batch", "enroll", "doctor", "programs", "__main__",
     ],
 }  # fmt: skip

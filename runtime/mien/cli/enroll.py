@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from mien.bundle import find_bundle
-from mien.cli.options import Parser, add_turning
+from mien.cli.options import Parser
+from mien.cli.source_options import add_turning
 from mien.engines import DEVICES
 from mien.enrollment.classes import Personal
 from mien.enrollment.learn import MAX_EXAMPLES, MAX_LOSS

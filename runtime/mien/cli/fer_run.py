@@ -166,7 +166,7 @@ class Run:
                 for item in _done(job, frame, faces):
                     self._write(job, item)
                 if job.stream:
-                    job.results.note(sum(job.stream.timings.values()) + time.perf_counter() - started)
+                    job.results.note(frame, sum(job.stream.timings.values()) + time.perf_counter() - started)
                 if tables:
                     say(table(frame, faces))
                 bar.set_postfix_str(self._tally.status(faces, source.dropped), refresh=False)

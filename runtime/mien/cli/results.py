@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -85,10 +85,10 @@ class Results:
         """Whether any output needs the picture."""
         return bool(self.pictures or self.window or self.page)
 
-    def note(self, seconds: float) -> None:
-        """Tell the live page the seconds from the arrival of a frame to its written results."""
+    def note(self, frame: Frame, seconds: float) -> None:
+        """Tell the live page how long it took from the arrival of ``frame`` to its written results."""
         if self.page:
-            self.page.note(seconds)
+            self.page.note(seconds, frame.name)
 
     def write(self, frame: Frame, faces: Sequence[Face], hidden: Sequence[Face]) -> None:
         """Pass a frame and its faces to all requested outputs."""
@@ -122,7 +122,8 @@ class Outputs:
         """Names that are in use already, by folder."""
         self._shared: list[Sink] | None = None
         self._publishers: list[Mqtt | Webhook] = []
-        for option in ("serve", "offline", *(["show"] if args.at_once else [])):
+        self._page: LivePage | None = None
+        for option in ("offline", "show" if args.at_once else "serve"):
             if several and getattr(args, option):
                 raise InputError(f"--{option} is for one source; give it one")
         for path in filter(None, (args.json, args.csv)):
@@ -170,7 +171,8 @@ class Outputs:
         """Create the outputs that ``prepare`` checked. ``own`` closes those of this source, ``all_`` the shared
         ones."""
         args = self._args
-        page = self._serve(source, recognizer) if args.serve else None
+        if args.serve and not self._page:
+            self.serve(source, recognizer, own)
         if self._shared is None:
             self._shared = [Deferred(partial(JsonLines, args.json))] if args.json else []
             self._shared += [Deferred(partial(Csv, args.csv, recognizer.labels))] if args.csv else []
@@ -181,10 +183,10 @@ class Outputs:
                 all_.callback(sink.close)
         path = prepared.summary
         summary: list[Sink] = [Deferred(partial(Summary, path, source.name, source.fps))] if path else []
-        for opened in (page, *summary, *prepared.pictures, prepared.window):
+        for opened in (*summary, *prepared.pictures, prepared.window):
             if opened:
                 own.callback(opened.close)
-        return Results([*self._shared, *summary], prepared.pictures, prepared.window, page, args.blur)
+        return Results([*self._shared, *summary], prepared.pictures, prepared.window, self._page, args.blur)
 
     def written(self) -> list[str]:
         """All requested files and folders."""
@@ -215,10 +217,11 @@ class Outputs:
             path for path in (named[1:] if same and self._is_folder(args.save) else named) if path not in (None, "-")
         ]
 
-    def _serve(self, source: Source, recognizer: Recognizer) -> LivePage:
+    def serve(self, source: Source | Mapping[str, Source], recognizer: Recognizer, stack: ExitStack) -> None:
+        """Open the live page, for one source or several, until ``stack`` is closed."""
         args = self._args
         token = args.token or os.environ.get("MIEN_TOKEN") or None
-        page = LivePage(
+        self._page = page = LivePage(
             args.serve,
             source,
             engine=recognizer.engine,
@@ -227,5 +230,5 @@ class Outputs:
             token=token,
             blur=args.blur,
         )
+        stack.callback(page.close)
         tell(f"live page: {page.url}")
-        return page

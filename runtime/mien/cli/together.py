@@ -48,6 +48,8 @@ class Together(Run):
             self._recognizer = recognizer = aside(partial(load, args), lambda _: None)
             options = StreamOptions(smoothing=args.smoothing, baseline=args.baseline)
             streams = Streams(recognizer, sources, options, args.temporal)
+            if args.serve:
+                outputs.serve(sources, recognizer, stack)
             results = {
                 name: outputs.begin(source, prepared[name], recognizer, stack, stack)
                 for name, source in sources.items()
@@ -71,7 +73,7 @@ class Together(Run):
         """Write one frame, on the thread of its source."""
         started, own = time.perf_counter(), results[seen.source]
         own.write(seen.frame, seen.faces, seen.hidden)
-        own.note(seen.seconds + time.perf_counter() - started)
+        own.note(seen.frame, seen.seconds + time.perf_counter() - started)
         sources = streams.sources
         with self._lock:
             self._tally.add(seen.faces)

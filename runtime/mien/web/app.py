@@ -5,26 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from importlib.resources import files
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
-from mien.web.broadcaster import FrameBroadcaster, Shown
-from mien.web.counters import Counters
+from mien.web.broadcaster import Shown
+from mien.web.channel import Channel
+from mien.web.guard import STRANGER
+from mien.web.metrics import prometheus
+from mien.web.viewers import Bell, Drop, Stream
 
 MAX_VIEWERS = 50
 """Maximum number of open streams, and of open event channels."""
-SEND_TIMEOUT_SECONDS = 10.0
-"""A viewer that does not accept what was sent within this time is dropped."""
 SNAPSHOT_SECONDS = 5.0
 """How long a request for a single picture waits for it to be drawn."""
+TILE_SECONDS = 1.0
+"""The same for a tile: a browser has six connections for the whole page."""
 HEARTBEAT_SECONDS = 1.0
-"""Time between heartbeats while there is nothing new."""
+"""Time between heartbeats of a source while there is nothing new of it."""
 BOUNDARY = b"mien-frame"
 PAGE = {
     "/": ("index.html", "text/html"),
@@ -32,65 +35,11 @@ PAGE = {
     "/page.js": ("page.js", "text/javascript"),
     "/cards.js": ("cards.js", "text/javascript"),
     "/plane.js": ("plane.js", "text/javascript"),
+    "/tiles.js": ("tiles.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 
 log = logging.getLogger(__name__)
-Drop = Callable[[Scope], None]
-
-
-class Bell:
-    """Wakes everything that waits for it. Only for the server's thread."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-
-    def ring(self) -> None:
-        self._event.set()
-        self._event = asyncio.Event()
-
-    async def wait(self, seconds: float) -> bool:
-        """Whether it rang within ``seconds``."""
-        try:
-            await asyncio.wait_for(self._event.wait(), seconds)
-        except (TimeoutError, asyncio.TimeoutError):  # two classes before Python 3.11
-            return False
-        return True
-
-
-class Stream(Response):
-    """An endless response to one viewer. Each part is chosen only when the previous one was accepted, so that a slow
-    viewer gets fewer parts and no queue grows; one that accepts nothing for ``SEND_TIMEOUT_SECONDS`` is dropped."""
-
-    def __init__(self, app: App, kind: str, media_type: str):
-        super().__init__(media_type=media_type, headers={"X-Accel-Buffering": "no"})
-        del self.headers["content-length"]
-        self._app = app
-        self._kind = kind
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        end = {"type": "http.response.body", "body": b"", "more_body": False}
-        await send(head)
-        if scope["method"] == "HEAD":
-            await send(end)
-            return
-        gone = asyncio.ensure_future(_disconnected(receive))
-        try:
-            with self._app.broadcaster.watch(self._kind):
-                async for part in self._app.parts(self._kind):
-                    if gone.done():
-                        return
-                    await send({"type": "http.response.body", "body": part, "more_body": True})
-                    # An empty part can be sent only once the last one went out.
-                    empty = {"type": "http.response.body", "body": b"", "more_body": True}
-                    await asyncio.wait_for(send(empty), SEND_TIMEOUT_SECONDS)
-            await send(end)
-        except (TimeoutError, asyncio.TimeoutError):
-            self._app.drop(scope)
-            await asyncio.wait([gone], timeout=1)
-        finally:
-            gone.cancel()
 
 
 class App:
@@ -98,26 +47,25 @@ class App:
 
     def __init__(
         self,
-        broadcaster: FrameBroadcaster,
-        counters: Counters,
+        channels: Mapping[str, Channel],
         *,
         about: Mapping[str, object],
         build: Mapping[str, str],
         drop: Drop,
     ):
-        self.broadcaster = broadcaster
-        self.drop = drop
         self.bell = Bell()
+        self._channels = dict(channels)
+        self._drop = drop
         self._closing = False
-        self._counters = counters
         self._about = dict(about)
         self._build = build
         folder = files("mien") / "web" / "static"
         self._page = {path: ((folder / name).read_bytes(), media) for path, (name, media) in PAGE.items()}
         routes = [Route(path, self._file) for path in PAGE]
-        routes += [Route("/stream", self._stream), Route("/events", self._events)]
-        routes += [Route("/snapshot.jpg", self._snapshot)]
-        routes += [Route("/healthz", self._health), Route("/metrics", self._metrics)]
+        routes += [Route("/events", self._events), Route("/healthz", self._health), Route("/metrics", self._metrics)]
+        for end in ("", "/{source}"):
+            routes += [Route(f"/stream{end}", self._stream), Route(f"/tile{end}", self._tile)]
+        routes += [Route("/snapshot.jpg", self._snapshot), Route("/snapshot/{source}.jpg", self._snapshot)]
         self.routes = Starlette(routes=routes)
 
     def close(self) -> None:
@@ -125,73 +73,127 @@ class App:
         self._closing = True
         self.bell.ring()
 
-    async def parts(self, kind: str) -> AsyncIterator[bytes]:
-        """The parts that one viewer gets until the server ends: everything new, and heartbeats otherwise."""
-        seen: Shown | None = None
-        yield self._hello() if kind == "events" else b"--" + BOUNDARY + b"\r\n"
+    async def _event_parts(self) -> AsyncIterator[bytes]:
+        """What one viewer gets until the server ends: everything new of all sources, and heartbeats otherwise."""
+        channels = list(self._channels.values())
+        numbers: dict[str, int] = {}
+        clock = asyncio.get_running_loop().time
+        told = dict.fromkeys(self._channels, clock())
+        # Milliseconds after which a browser reconnects if the server is gone.
+        yield b"retry: 1000\n" + _event("hello", self._hello())
         while not self._closing:
-            shown = self.broadcaster.shown
-            if shown is not None and shown is not seen and (kind == "events" or shown.jpeg):
+            idle = True
+            for channel in channels:
+                shown = channel.broadcaster.shown
                 # A moment may be prepared a second time for its picture; its event is not sent twice.
-                if kind == "stream":
-                    yield _part(shown.jpeg)
-                elif seen is None or seen.number != shown.number:
+                if shown is not None and numbers.get(channel.name) != shown.number:
+                    idle, numbers[channel.name], told[channel.name] = False, shown.number, clock()
                     yield b"data: " + shown.event + b"\n\n"
+            if idle:
+                await self.bell.wait(max(0.0, min(told.values()) + HEARTBEAT_SECONDS - clock()))
+                for channel in channels:
+                    shown = channel.broadcaster.shown
+                    new = shown is not None and numbers.get(channel.name) != shown.number
+                    if not new and clock() - told[channel.name] >= HEARTBEAT_SECONDS:
+                        told[channel.name] = clock()
+                        yield _event("beat", channel.status())
+
+    async def _picture_parts(self, channel: Channel) -> AsyncIterator[bytes]:
+        """The same for the pictures of one source; the last one again as a heartbeat."""
+        seen: Shown | None = None
+        yield b"--" + BOUNDARY + b"\r\n"
+        while not self._closing:
+            shown = channel.broadcaster.shown
+            if shown is not None and shown is not seen and "stream" in shown.pictures:
+                yield _part(shown.pictures["stream"])
                 seen = shown
             elif not await self.bell.wait(HEARTBEAT_SECONDS):
-                if kind == "events":
-                    yield _event("beat", self._counters.status())
-                else:
-                    yield _part(seen.jpeg) if seen is not None and seen is self.broadcaster.shown else b""
+                yield _part(seen.pictures["stream"]) if seen is not None and seen is channel.broadcaster.shown else b""
 
-    def _hello(self) -> bytes:
-        # Milliseconds after which a browser reconnects if the server is gone.
-        return b"retry: 1000\n" + _event("hello", {**self._about, **self._counters.status()})
+    def _hello(self) -> dict[str, object]:
+        states = [channel.status() for channel in self._channels.values()]
+        return {**self._about, **(states[0] if len(states) == 1 else {}), "sources": states}
 
     async def _file(self, request: Request) -> Response:
         content, media = self._page[request.url.path]
         return Response(content, media_type=media)
 
-    async def _stream(self, request: Request) -> Response:
-        return self._watch("stream", f"multipart/x-mixed-replace; boundary={BOUNDARY.decode()}")
-
     async def _events(self, request: Request) -> Response:
-        return self._watch("events", "text/event-stream")
+        channels = list(self._channels.values())
+        return self._full("events") or Stream("events", channels, self._event_parts(), "text/event-stream", self._drop)
 
-    def _watch(self, kind: str, media: str) -> Response:
-        return self._full(kind) or Stream(self, kind, media)
+    async def _stream(self, request: Request) -> Response:
+        channel = self._named(request)
+        if isinstance(channel, Response):
+            return channel
+        media = f"multipart/x-mixed-replace; boundary={BOUNDARY.decode()}"
+        return self._full("stream") or Stream("stream", [channel], self._picture_parts(channel), media, self._drop)
+
+    def _named(self, request: Request) -> Channel | Response:
+        """The source that the path names, which may be left out if there is only one; or a refusal."""
+        name = request.path_params.get("source")
+        if name is None and len(self._channels) == 1:
+            return next(iter(self._channels.values()))
+        with suppress(KeyError):
+            return self._channels[str(name)]
+        return PlainTextResponse(f"name one of the sources: {', '.join(self._channels)}\n", 404)
+
+    def _watching(self, kind: str) -> int:
+        """Open connections. A viewer of events watches all sources."""
+        counts = [channel.broadcaster.watching[kind] for channel in self._channels.values()]
+        return max(counts) if kind == "events" else sum(counts)
 
     def _full(self, kind: str) -> Response | None:
         """A refusal, if the maximum number of viewers is connected."""
-        if self.broadcaster.watching[kind] < MAX_VIEWERS:
+        if self._watching(kind) < MAX_VIEWERS:
             return None
         text = f"{MAX_VIEWERS} viewers are connected, and no more are served; try again later\n"
         return PlainTextResponse(text, 503, headers={"Retry-After": "10"})
 
     async def _snapshot(self, request: Request) -> Response:
-        """The newest picture, as drawn for ``/stream``. While it is drawn, the client counts as a viewer."""
-        if full := self._full("stream"):
-            return full
-        end = asyncio.get_running_loop().time() + SNAPSHOT_SECONDS
-        with self.broadcaster.watch("stream"):
-            while self._counters.healthy and not self._closing:
-                shown, left = self.broadcaster.shown, end - asyncio.get_running_loop().time()
-                if shown is not None and shown.jpeg:
-                    return Response(shown.jpeg, media_type="image/jpeg")
+        """The newest picture, as drawn for ``/stream``."""
+        return self._full("stream") or await self._picture(request, "stream", SNAPSHOT_SECONDS)
+
+    async def _tile(self, request: Request) -> Response:
+        """The newest picture, small. Browsers open six connections to a server, so a page cannot show more streams."""
+        return await self._picture(request, "tiles", TILE_SECONDS)
+
+    async def _picture(self, request: Request, kind: str, wait: float) -> Response:
+        """One picture. While it is drawn, the client counts as a viewer."""
+        channel = self._named(request)
+        if isinstance(channel, Response):
+            return channel
+        end = asyncio.get_running_loop().time() + wait
+        with channel.broadcaster.watch(kind):
+            while channel.counters.healthy and not self._closing:
+                shown, left = channel.broadcaster.shown, end - asyncio.get_running_loop().time()
+                if shown is not None and kind in shown.pictures:
+                    return Response(shown.pictures[kind], media_type="image/jpeg")
                 if left <= 0:
                     break
                 await self.bell.wait(left)
-        text = f"there is no picture now: the source is {self._counters.state}; try again later\n"
+        text = f"there is no picture now: the source is {channel.counters.state}; try again later\n"
         return PlainTextResponse(text, 503, headers={"Retry-After": "10"})
 
     async def _health(self, request: Request) -> Response:
-        ok = self._counters.healthy
-        return JSONResponse({"ok": ok}, 200 if ok else 503)
+        """Whether all sources are well. One of several that has come to its end is."""
+        counters = {name: channel.counters for name, channel in self._channels.items()}
+        states = {name: one.state for name, one in counters.items()}
+        several = len(states) > 1
+        ok = all(one.healthy or (several and states[name] == "ended") for name, one in counters.items())
+        ok = ok and set(states.values()) != {"ended"}
+        told = several and STRANGER not in request.scope
+        return JSONResponse({"ok": ok, **({"sources": states} if told else {})}, 200 if ok else 503)
 
     async def _metrics(self, request: Request) -> Response:
-        latest, labels = self.broadcaster.latest, self._about["labels"]
+        sources = {}
+        for name, channel in self._channels.items():
+            latest = channel.broadcaster.latest
+            sources[name] = channel.counters.snapshot(), latest.faces if latest else ()
+        labels = self._about["labels"]
         assert isinstance(labels, list)
-        text = self._counters.prometheus(latest.faces if latest else (), labels, self.broadcaster.watching, self._build)
+        viewers = {kind: self._watching(kind) for kind in ("stream", "events")}
+        text = prometheus(sources, labels, viewers, self._build)
         return Response(text, media_type="text/plain; version=0.0.4")
 
 
@@ -203,8 +205,3 @@ def _part(jpeg: bytes) -> bytes:
 
 def _event(name: str, data: Mapping[str, object]) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

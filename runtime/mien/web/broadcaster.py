@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -26,8 +26,8 @@ REST_FACTOR = 3
 """After drawing, the thread pauses this many times as long as it took, so that it uses at most a quarter of a core."""
 MAX_PARTS_PER_SECOND = 500
 """Parts sent to all viewers together: if there are more than about twenty, each gets fewer pictures."""
-MAX_SIDE_PX = 1280
-"""Larger pictures are shrunk to this longer side before they are drawn on."""
+SIDES_PX = {"stream": 1280, "tiles": 480}
+"""Kinds of pictures; larger frames are shrunk to this longer side before they are drawn on."""
 JPEG_QUALITY = 82
 
 log = logging.getLogger(__name__)
@@ -45,25 +45,27 @@ class Moment:
 
 @dataclass(frozen=True)
 class Shown:
-    """A moment as viewers get it. ``jpeg`` is empty while nobody watches pictures."""
+    """A moment as viewers get it. ``pictures``: JPEGs of the kinds that somebody watches."""
 
     number: int
-    jpeg: bytes
+    pictures: Mapping[str, bytes]
     event: bytes
 
 
 class FrameBroadcaster:
-    """Prepares frames for all viewers. ``put`` only stores a reference, and ``shown`` is always the newest moment:
-    there is no queue."""
+    """Prepares the frames of one source for all viewers. ``put`` only stores a reference, and ``shown`` is always the
+    newest moment: there is no queue."""
 
-    def __init__(self, counters: Counters, *, blur: bool):
+    def __init__(self, counters: Counters, *, blur: bool, drawing: Callable[[], int] = lambda: 1):
+        """``drawing``: how many broadcasters share the time that may be spent on drawing."""
         self.latest: Moment | None = None
         self.shown: Shown | None = None
         self.changed: Callable[[], None] = lambda: None
         """Called on the drawing thread after ``shown`` has changed."""
-        self.watching = {"stream": 0, "events": 0}
+        self.watching = {"stream": 0, "events": 0, "tiles": 0}
         self._counters = counters
         self._blur = blur
+        self._drawing = drawing
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._warned = False
@@ -82,7 +84,8 @@ class FrameBroadcaster:
 
     @contextmanager
     def watch(self, kind: str) -> Iterator[None]:
-        """Count a viewer of the ``stream`` or the ``events`` within the context. Only for the server's thread."""
+        """Count a viewer of the ``stream``, ``events`` or ``tiles`` within the context. Only for the server's
+        thread."""
         if not any(self.watching.values()):
             self.shown = None  # an old picture may have been drawn just after the last viewer left
         self.watching[kind] += 1
@@ -106,32 +109,32 @@ class FrameBroadcaster:
             self._wake.wait()
             self._wake.clear()
             moment, shown = self.latest, self.shown
-            pictures = self.watching["stream"] > 0
+            wanted = [kind for kind in SIDES_PX if self.watching[kind]]
             known = shown is not None and moment is not None and shown.number == moment.number
-            complete = known and shown is not None and (bool(shown.jpeg) or not pictures)
+            complete = known and shown is not None and all(kind in shown.pictures for kind in wanted)
             if moment is None or complete or not any(self.watching.values()) or self._closing.is_set():
                 continue
-            start = time.monotonic()
+            start, work = time.monotonic(), time.thread_time()
             try:
-                self.shown = self._show(moment, pictures)
+                self.shown = self._show(moment, wanted)
                 self.changed()
             except Exception as error:  # one unusual frame must not end the page
                 if not self._warned:
                     log.warning("the live page cannot show frame %d: %s", moment.frame.index, error)
                 self._warned = True
-            took = time.monotonic() - start
+            took, work = time.monotonic() - start, time.thread_time() - work
             pause = max(1 / MAX_PICTURES_PER_SECOND, sum(self.watching.values()) / MAX_PARTS_PER_SECOND)
-            self._closing.wait(max(pause - took, REST_FACTOR * took))
+            self._closing.wait(max(pause - took, REST_FACTOR * work * max(1, self._drawing())))
 
-    def _show(self, moment: Moment, pictures: bool) -> Shown:
+    def _show(self, moment: Moment, wanted: Sequence[str]) -> Shown:
         content = {**event(moment.frame, moment.faces), **self._counters.status()}
         data = json.dumps(content, allow_nan=False).encode()
-        return Shown(moment.number, self._jpeg(moment) if pictures else b"", data)
+        return Shown(moment.number, {kind: self._jpeg(moment, SIDES_PX[kind]) for kind in wanted}, data)
 
-    def _jpeg(self, moment: Moment) -> bytes:
+    def _jpeg(self, moment: Moment, side: int) -> bytes:
         image, faces = moment.frame.image, moment.faces
         height, width = image.shape[:2]
-        scale = min(1.0, MAX_SIDE_PX / max(height, width))
+        scale = min(1.0, side / max(height, width))
         if scale < 1:
             size = max(1, round(width * scale)), max(1, round(height * scale))
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)

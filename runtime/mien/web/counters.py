@@ -1,15 +1,12 @@
-"""Counters of the live page: frames, faces, rate, latency; also in Prometheus' format."""
+"""Counters of one source on the live page: frames, faces, rate, latency."""
 
 from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections import deque
 from threading import Lock
-from typing import Protocol
-
-from mien.types import Face
+from typing import NamedTuple, Protocol
 
 SILENCE_SECONDS = 10.0
 """After this time without a frame an open source counts as stuck; a slow source, after the time of three frames."""
@@ -32,8 +29,22 @@ class Watched(Protocol):
     def fps(self) -> float | None: ...
 
 
+class Snapshot(NamedTuple):
+    """What the counters were at one moment. ``buckets``: counts of latencies between the bounds of the histogram;
+    ``latency``: their sum in s."""
+
+    frames: int
+    faces: int
+    dropped: int
+    fps: float
+    silence: float
+    up: bool
+    buckets: list[int]
+    latency: float
+
+
 class Counters:
-    """Counters of one run. Written by the thread that recognizes, read by any."""
+    """Counters of one source. Written by the thread that recognizes, read by any."""
 
     def __init__(self, source: Watched):
         self._source = source
@@ -108,45 +119,10 @@ class Counters:
             recent = sorted(seconds for stamp, seconds in self._latencies if stamp >= since)
         return recent[len(recent) // 2] if recent else None
 
-    def prometheus(
-        self, faces: Sequence[Face], labels: Sequence[str], viewers: Mapping[str, int], build: Mapping[str, str]
-    ) -> str:
-        """All counters in Prometheus' text format 0.0.4. ``faces``: those in sight now."""
-        now = Counter(face.expression.label for face in faces)
+    def snapshot(self) -> Snapshot:
+        """All counters as they are now."""
         with self._lock:
-            frames, seen, total = self._frames, self._faces, self._latency_sum
-            buckets = list(self._buckets)
-        state = self.state
-        text = _metric("mien_frames_total", "counter", "Frames read.", [("", frames)])
-        text += _metric("mien_faces_total", "counter", "Faces read, over all frames.", [("", seen)])
-        dropped = self._source.dropped
-        text += _metric("mien_frames_dropped_total", "counter", "Frames passed over to stay live.", [("", dropped)])
-        text += _metric("mien_frames_per_second", "gauge", "Frames read a second, now.", [("", round(self.fps(), 3))])
-        text += _metric("mien_silence_seconds", "gauge", "Time since the last frame.", [("", round(self.silence, 3))])
-        text += _metric("mien_source_up", "gauge", "1 while the source gives frames.", [("", int(state == "open"))])
-        by_label = [(_label("expression", label), now[label]) for label in dict.fromkeys([*labels, *now])]
-        text += _metric("mien_faces", "gauge", "Faces in sight now, by expression.", by_label)
-        by_kind = [(_label("kind", kind), count) for kind, count in viewers.items()]
-        text += _metric("mien_viewers", "gauge", "Open connections of viewers.", by_kind)
-        pairs = ",".join(_label(key, value)[1:-1] for key, value in build.items())
-        text += _metric("mien_build_info", "gauge", "What runs; always 1.", [(f"{{{pairs}}}", 1)])
-        return text + _histogram(buckets, total)
-
-
-def _metric(name: str, kind: str, help_text: str, samples: Sequence[tuple[str, float]]) -> str:
-    lines = [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
-    return "\n".join([*lines, *(f"{name}{labels} {value}" for labels, value in samples)]) + "\n"
-
-
-def _histogram(buckets: Sequence[int], total: float) -> str:
-    name, count = "mien_latency_seconds", 0
-    lines = [f"# HELP {name} From the arrival of a frame to its written results.", f"# TYPE {name} histogram"]
-    for edge, number in zip((*map(str, LATENCY_BUCKETS_SECONDS), "+Inf"), buckets, strict=True):
-        count += number
-        lines.append(f'{name}_bucket{{le="{edge}"}} {count}')
-    return "\n".join([*lines, f"{name}_sum {total:.6f}", f"{name}_count {count}"]) + "\n"
-
-
-def _label(key: str, value: str) -> str:
-    clean = value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-    return f'{{{key}="{clean}"}}'
+            frames, faces, total, buckets = self._frames, self._faces, self._latency_sum, list(self._buckets)
+        return Snapshot(
+            frames, faces, self._source.dropped, self.fps(), self.silence, self.state == "open", buckets, total
+        )

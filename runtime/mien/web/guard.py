@@ -24,6 +24,8 @@ HEADERS = {
 }
 OPEN = ("/healthz", "/style.css", "/icon.svg")
 """Paths that need no token: the health check, and the style of the page that asks for the token."""
+STRANGER = "mien.stranger"
+"""Key in the scope of a request that came without the token to a path that needs none."""
 REFUSED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>mien</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="stylesheet" href="style.css"><link rel="icon" href="icon.svg">
@@ -75,10 +77,11 @@ class Guard:
                 return None
             text = f"this page answers to localhost, not to {name!r}; to serve it under other names, set a token\n"
             return PlainTextResponse(text, 403)
-        if path in OPEN:
-            return None
         given = self._given(request)
         if any(compare_digest(item.encode(), self._token.encode()) for item in given):
+            return None
+        if path in OPEN:
+            request.scope[STRANGER] = True
             return None
         reason = "This token is wrong." if given else "This page needs a token."
         if path == "/":

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -14,10 +15,11 @@ from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mien.errors import OutputError
-from mien.web.app import SEND_TIMEOUT_SECONDS, App
-from mien.web.broadcaster import FrameBroadcaster, step_back
-from mien.web.counters import Counters
+from mien.web.app import App
+from mien.web.broadcaster import step_back
+from mien.web.channel import Channel
 from mien.web.guard import Guard
+from mien.web.viewers import SEND_TIMEOUT_SECONDS
 
 MAX_CONNECTIONS = 160
 """Open sockets, including idle ones: more than all viewers need, and far fewer than a process may open."""
@@ -62,17 +64,16 @@ class Server:
     def __init__(
         self,
         listener: socket.socket,
-        broadcaster: FrameBroadcaster,
-        counters: Counters,
+        channels: Mapping[str, Channel],
         *,
         token: str | None,
         **words: Any,
     ):
         self._listener = listener
-        self._broadcaster = broadcaster
+        self._channels = channels
         self._started = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._app = App(broadcaster, counters, drop=self._drop, **words)
+        self._app = App(channels, drop=self._drop, **words)
         host, port = listener.getsockname()[:2]
         guard = Guard(self._app.routes, token=token, host=host, port=port)
         # access_log=True, because False would silence the access log of other servers in this process.
@@ -108,7 +109,8 @@ class Server:
 
     async def _serve(self) -> None:
         self._loop = loop = asyncio.get_running_loop()
-        self._broadcaster.changed = self._ring
+        for channel in self._channels.values():
+            channel.broadcaster.changed = self._ring
         loop.call_soon(self._started.set)
         await self._server.serve([self._listener])
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,25 @@ def test_so_many_frames_of_each(fer_run: Run, clips: list[Path], tmp_path: Path)
     with (tmp_path / "o.csv").open(newline="") as file:
         read = [(row["source"], int(row["frame"])) for row in csv.DictReader(file)]
     assert sorted(read) == [(name, index) for name in ("a", "b") for index in range(5)]
+
+
+def test_one_live_page_for_all(fer_run: Run, clips: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("uvicorn")
+    told: list[str] = []
+    real = together.Streams.run
+
+    def look(streams: together.Streams, take: Callable[..., None]) -> None:
+        url = re.search(r"http://\S+", capsys.readouterr().err)
+        assert url
+        real(streams, take)
+        with urllib.request.urlopen(f"{url[0]}metrics", timeout=5) as answer:
+            told.append(answer.read().decode())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(together.Streams, "run", look)
+        assert fer_run("--source", clips[0], "--source", f"back={clips[1]}", "--serve", "0") == 0
+    for line in ('mien_frames_total{source="a"} 20', 'mien_latency_seconds_count{source="back"} 9'):
+        assert f"\n{line}\n" in told[0]
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,10 @@ def test_frame_rate_is_that_of_the_last_seconds(live: Client, monkeypatch: pytes
     now = time.monotonic()
     for i in range(100):
         monkeypatch.setattr(counters.time, "monotonic", lambda i=i: now + i / 40)
-        live.page._counters.frame(1)
-    assert live.page._counters.fps() == pytest.approx(40, rel=0.01)
+        live.channel.counters.frame(1)
+    assert live.channel.counters.fps() == pytest.approx(40, rel=0.01)
     monkeypatch.setattr(counters.time, "monotonic", lambda: now + 60)
-    assert live.page._counters.fps() == 0
+    assert live.channel.counters.fps() == 0
 
 
 def test_health(live: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ MakeFace = Callable[..., Face]
 
 
 def test_the_page_comes_whole_and_closed_to_other_sites(live: Client) -> None:
-    for name in ("", "page.js", "cards.js", "plane.js", "style.css", "icon.svg"):
+    for name in ("", "page.js", "cards.js", "plane.js", "tiles.js", "style.css", "icon.svg"):
         response, body = live.get(f"/{name}")
         assert response.status == 200
         assert body == (files("mien") / "web" / "static" / (name or "index.html")).read_bytes()
@@ -83,7 +83,7 @@ def test_closing_is_quick_and_leaves_nothing_behind(make_face: MakeFace) -> None
     assert set(threading.enumerate()) == threads
     live.page.close()
     live.write()  # too late, and harmless
-    assert live.page._broadcaster.latest is None
+    assert live.channel.broadcaster.latest is None
     for viewer in viewers:
         if viewer.headers["Content-Type"].startswith("text/event-stream"):
             assert viewer.read().endswith(b"\n\n")  # whole events, and an orderly end

@@ -19,7 +19,7 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("starlette")
 
 from mien.types import Frame
-from mien.web import app, broadcaster, server
+from mien.web import app, broadcaster, server, viewers
 
 
 def test_a_slow_viewer_gets_fewer_pictures_and_then_the_newest(live: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +47,7 @@ def test_a_slow_viewer_gets_fewer_pictures_and_then_the_newest(live: Client, mon
 
 
 def test_a_stalled_viewer_is_dropped_and_never_waited_for(live: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "SEND_TIMEOUT_SECONDS", 0.4)
+    monkeypatch.setattr(viewers, "SEND_TIMEOUT_SECONDS", 0.4)
     stalled = [live.stalled() for _ in range(5)]
     until(lambda: live.watching() == 5)
     noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
@@ -107,6 +107,6 @@ def test_serving_steps_back_behind_recognition(live: Client) -> None:
         return os.getpriority(os.PRIO_PROCESS, thread or 0)
 
     own = nice(threading.get_native_id())
-    for thread in (live.page._broadcaster._thread, live.page._server._thread):
+    for thread in (live.channel.broadcaster._thread, live.page._server._thread):
         until(lambda thread=thread: nice(thread.native_id) == min(19, own + 10))
     assert nice(threading.get_native_id()) == own

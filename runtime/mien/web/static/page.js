@@ -2,6 +2,7 @@
 
 import { Cards } from "./cards.js";
 import { Plane } from "./plane.js";
+import { Tiles } from "./tiles.js";
 
 const SILENT = 5000; // ms without an event (there is one a second at least) after which the connection counts as gone
 const AGAIN = 1500; // ms between attempts
@@ -26,6 +27,7 @@ const picture = at("picture");
 const still = at("still");
 const plane = new Plane(at("plane"));
 const cards = new Cards(at("cards"), at("more"), at("card"));
+const tiles = new Tiles(at("tiles"), at("tile"), choose);
 let events = null;
 let streams = 0;
 let heard = 0;
@@ -33,6 +35,9 @@ let readAt = 0; // when the last frame came, and when the last one with a face
 let seenAt = -Infinity;
 let state = "";
 let told = 0;
+let about = null; // what the page was told when it connected
+let chosen = null; // the source that is shown large
+const states = new Map(); // of all sources
 
 function show(next) {
   if (next === state) return;
@@ -46,7 +51,9 @@ function show(next) {
 function tellStatus() {
   const nobody = readAt - seenAt > NOBODY; // told by frames: when none come, nobody has left
   document.body.classList.toggle("nobody", nobody);
-  const word = state === "open" && nobody ? "no face in sight" : WORDS[state] || state;
+  let word = state === "open" && nobody ? "no face in sight" : WORDS[state] || state;
+  const lost = [...states].filter(([name, one]) => name !== chosen && (one === "lost" || one === "stuck")).length;
+  if (lost) word += ` · ${lost} other${lost > 1 ? "s" : ""} lost`;
   if (at("status").textContent !== word) at("status").textContent = word;
 }
 
@@ -57,31 +64,62 @@ function tellNumbers(data) {
   at("dropped").textContent = data.dropped.toLocaleString("en");
 }
 
-function hear(event) {
+// What is told of a source: all of them have a tile, one is shown large.
+function hear(data) {
   heard = performance.now();
-  const data = JSON.parse(event.data);
+  states.set(data.source, data.state);
+  tiles.tell(data.source, data.state, WORDS[data.state] || data.state);
+  if (data.source !== chosen) return;
   show(data.state);
   if (heard - told > 250) {
     // Numbers that change with every frame cannot be read.
     told = heard;
     tellNumbers(data);
   }
-  return data;
 }
 
 function hello(event) {
-  const data = hear(event);
-  cards.setup(data.labels, data.colours);
-  at("plane").parentElement.hidden = !data.affect;
+  about = JSON.parse(event.data);
+  const names = about.sources.map((one) => one.source);
+  document.body.classList.toggle("several", names.length > 1);
+  states.clear();
+  tiles.setup(names);
+  at("plane").parentElement.hidden = !about.affect;
+  at("about").textContent = `${about.engine}${about.blur ? " · faces are hidden" : ""} · mien ${about.version}`;
+  const wanted = names.find((name) => `#${encodeURIComponent(name)}` === location.hash);
+  enlarge(names.includes(chosen) ? chosen : (wanted ?? names[0]));
+  about.sources.forEach(hear);
+  tiles.start();
+}
+
+function choose(name) {
+  if (name === chosen) return;
+  history.replaceState(null, "", `#${encodeURIComponent(name)}`);
+  enlarge(name);
+  show(states.get(name) || "connecting");
+}
+
+function enlarge(name) {
+  if (name !== chosen) {
+    // Until its stream comes, the tile's picture: never that of another source.
+    picture.removeAttribute("src");
+    keep(tiles.picture(name));
+  }
+  chosen = name;
+  cards.setup(about.labels, about.colours);
+  plane.clear();
+  told = readAt = 0;
   seenAt = -Infinity;
-  at("source").textContent = data.source;
-  at("about").textContent = `${data.engine}${data.blur ? " · faces are hidden" : ""} · mien ${data.version}`;
-  document.title = `mien · ${data.source}`;
+  at("source").textContent = name;
+  document.title = `mien · ${name}`;
+  tiles.mark(name);
   openStream();
 }
 
 function read(event) {
-  const data = hear(event);
+  const data = JSON.parse(event.data);
+  hear(data);
+  if (data.source !== chosen) return;
   const shape = `${data.size[0]} / ${data.size[1]}`;
   at("frame").style.setProperty("--shape", shape);
   for (const face of data.faces) {
@@ -98,14 +136,20 @@ function read(event) {
 
 // Browsers differ in what they leave of a stream that ended, so the last picture is kept below it.
 function keepPicture() {
-  if (!picture.naturalWidth || !picture.hasAttribute("src")) return;
-  if (still.width !== picture.naturalWidth) still.width = picture.naturalWidth;
-  if (still.height !== picture.naturalHeight) still.height = picture.naturalHeight;
-  still.getContext("2d").drawImage(picture, 0, 0);
+  if (picture.naturalWidth && picture.hasAttribute("src")) keep(picture);
+}
+
+function keep(image) {
+  const [width, height] = [image?.naturalWidth || 0, image?.naturalHeight || 0];
+  if (still.width !== width) still.width = width;
+  if (still.height !== height) still.height = height;
+  if (width) still.getContext("2d").drawImage(image, 0, 0);
 }
 
 function openStream() {
-  picture.src = `stream?${++streams}`;
+  // A single source may be a path, which no address could hold.
+  const path = about.sources.length > 1 ? `stream/${encodeURIComponent(chosen)}` : "stream";
+  picture.src = `${path}?${++streams}`;
 }
 
 function closeStream() {
@@ -124,7 +168,7 @@ function open() {
   events = new EventSource("events");
   events.addEventListener("hello", hello);
   events.addEventListener("message", read);
-  events.addEventListener("beat", hear);
+  events.addEventListener("beat", (event) => hear(JSON.parse(event.data)));
   events.addEventListener("error", () => {
     lose("gone");
     if (events && events.readyState === EventSource.CLOSED) again();
@@ -132,6 +176,7 @@ function open() {
 }
 
 function close() {
+  tiles.stop();
   if (events) events.close();
   events = null;
 }
@@ -184,6 +229,6 @@ addEventListener("pagehide", () => {
 });
 addEventListener("pageshow", (event) => event.persisted && wake());
 
-if (location.search) history.replaceState(null, "", location.pathname); // the token is in a cookie by now
+if (location.search) history.replaceState(null, "", location.pathname + location.hash); // the token is in a cookie by now
 show("connecting");
 wake();

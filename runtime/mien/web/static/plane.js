@@ -20,6 +20,11 @@ export class Plane {
     this.ask();
   }
 
+  clear() {
+    this.trails.clear();
+    this.ask();
+  }
+
   ask() {
     if (this.asked) return;
     this.asked = true;
