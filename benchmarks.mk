@@ -13,7 +13,7 @@
 #   make benchmark-temporal FACES=...       the temporal encoder against filters, and what it costs
 #   make benchmark-training FACES=...       comparisons of continual, few-shot and semi-supervised training
 #   make benchmark-rivals FACES=...         other programs with their own weights, and mien on the same faces
-#   make benchmark-speed FACES=...          all of the next nine
+#   make benchmark-speed FACES=...          all of the next ten
 #   make benchmark-latency                  one face, beside the networks that others run; their multiply-accumulates
 #   make benchmark-sizes                    BUNDLES against each other
 #   make benchmark-overhead                 predict against its bare engine calls
@@ -21,6 +21,7 @@
 #   make benchmark-realtime FACES=...       a clip against its bare engine calls and a naive loop
 #   make benchmark-pipeline FACES=...       where the time of a frame goes
 #   make benchmark-archive-speed FACES=...  fer-batch: pictures and video an hour, Ray against processes, the driver's share
+#   make benchmark-cameras FACES=...        4 and 16 cameras in one process, against a process for each
 #   make benchmark-install                  size and import time in an empty environment, beside others
 #   make benchmark-rivals-speed             other programs from a frame to its faces, in turn with mien
 #   make benchmark-training-speed FACES=... what a training loses to reading and augmenting
@@ -47,7 +48,7 @@ benchmark-accuracy: benchmark-held-out benchmark-strangers benchmark-uncertain b
 benchmark-enrollment: benchmark-personal benchmark-ceiling benchmark-cfee benchmark-action-units benchmark-enroll-time
 benchmark-temporal: benchmark-encoder benchmark-temporal-speed
 benchmark-speed: benchmark-latency benchmark-sizes benchmark-overhead benchmark-int8-instructions benchmark-realtime \
-    benchmark-pipeline benchmark-install benchmark-rivals-speed
+    benchmark-pipeline benchmark-cameras benchmark-install benchmark-rivals-speed
 benchmark-reliability: benchmark-fuzz benchmark-kills benchmark-soak benchmark-decoders benchmark-turned benchmark-triton
 
 benchmark-held-out: $(DEV)/installed
@@ -138,6 +139,9 @@ benchmark-archive-speed: $(DEV)/installed
 
 benchmark-archive: $(DEV)/installed
 	$(BENCHMARK).reliability.archive --data $(FACES)
+
+benchmark-cameras: $(DEV)/installed
+	$(BENCHMARK).speed.cameras $(CLIP)
 
 benchmark-install: $(DEV)/installed
 	$(BENCHMARK).speed.install

@@ -173,5 +173,3 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--token is for --serve")
     check_publishing(parser, args)
     return args
-
-
