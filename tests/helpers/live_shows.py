@@ -63,7 +63,7 @@ class Show:
             for number, name in enumerate(self.cameras or [self.name]):
                 if name in self.cameras and self.cameras[name].state != "open":
                     continue
-                tinted = image if not number else np.maximum(image, np.uint8(60 + 30 * number))
+                tinted = image if not number else np.maximum(image, np.uint8(60 + 30 * number % 190))
                 self.page.write(Frame(tinted, index / 25, index, name), [] if self.nobody else [face])
                 self.page.note(0.001 * (index % 50), name)
 

@@ -23,7 +23,7 @@ export class Tiles {
       const root = this.template.content.cloneNode(true).firstElementChild;
       const part = (what) => root.querySelector(what);
       const tile = { name, root, button: part("button"), image: part("img"), word: part(".word"), due: 0, busy: false };
-      part(".name").textContent = name;
+      part(".name").textContent = tile.button.title = name;
       tile.button.addEventListener("click", () => this.choose(name));
       this.tiles.set(name, tile);
       this.list.append(root);
