@@ -74,9 +74,10 @@ def make_scenes(
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
     for start in tqdm(range(0, count, SAVE_EVERY), "scenes", unit=f" x {SAVE_EVERY}", mininterval=5.0):
-        file = folder / f"{start:06d}.npz"
+        end = min(start + SAVE_EVERY, count)
+        file = folder / (f"{start:06d}.npz" if end == start + SAVE_EVERY else f"{start:06d}-{end:06d}.npz")
         if not file.is_file():
-            drawn = [_scene(sets, bundle, engine, frames, (seed, k)) for k in range(start, start + SAVE_EVERY)]
+            drawn = [_scene(sets, bundle, engine, frames, (seed, k)) for k in range(start, end)]
             with replacing(file) as aside:
                 np.savez(
                     aside, allow_pickle=False, **{name: np.stack([one[name] for one in drawn]) for name in drawn[0]}
