@@ -54,6 +54,7 @@ $(RUNS)/broad-teacher.toml: $(RUNS)/distill-s/bundle/card.json $(RUNS)/broad-s/b
 $(RUNS)/broad-distill-s/student.png: $(RUNS)/broad-teacher.toml
 	$(TRAIN) distill --recipe broad-distill-s -o $(@D) --data $(FACES) --resume
 
+# CFEE's exemplars are of people that the student has seen: cfee/validation has fewer basic faces than a source must have.
 package: weights
 	$(EXPORT) $(RUNS)/$(NAME)/student.pt -o $(RUNS)/s-bundle --int8 --faces 2500 \
 	    --data $(patsubst %,'$(FACES)/%-*.parquet',$(TRAINED))
