@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 
+WRITTEN = {"a.jsonl", "a.csv", "a.parquet", "a.mp4", "sum.json", "sum.png"}
+"""Names of the files that ``everything`` makes."""
+
+
 def everything(folder: Path) -> list[object]:
     names = {
         "--json": "a.jsonl",

@@ -119,4 +119,4 @@ def test_closed_streams_and_devices_that_are_no_cameras_are_named_as_such(tiny_b
 def test_several_things_to_read_exclude_each_other(tiny_bundle: Path, picture: Path) -> None:
     code, _, err = shell(tiny_bundle, f"'{picture}' --camera 0", "")
     assert code == 2
-    assert "exclude each other" in err
+    assert "give only one of these kinds" in err
