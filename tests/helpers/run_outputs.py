@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-
 WRITTEN = {"a.jsonl", "a.csv", "a.parquet", "a.mp4", "sum.json", "sum.png"}
 """Names of the files that ``everything`` makes."""
 
