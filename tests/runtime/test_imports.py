@@ -53,9 +53,8 @@ PACKAGES = {
         "processes", "cluster", "run", "report",
     ],
     "cli": [
-        "console", "numbers", "source_options", "signals", "publishing", "options", "inputs", "results", "fer_run",
-        "together",
-        "fer_batch", "enroll", "doctor", "programs", "__main__",
+        "console", "numbers", "parser", "model_options", "source_options", "signals", "publishing", "options", "inputs",
+        "results", "fer_run", "together", "fer_batch", "enroll", "doctor", "programs", "__main__",
     ],
 }  # fmt: skip
 FRAMEWORKS = {"torch", "torchvision", "timm", "onnx", "datasets", "matplotlib", "mien_train", "mien_export", "skimage"}

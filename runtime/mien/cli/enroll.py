@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.bundle import find_bundle
-from mien.cli.options import Parser
+from mien.cli.parser import Parser
 from mien.cli.source_options import add_turning
 from mien.engines import DEVICES
 from mien.enrollment.classes import Personal

@@ -19,15 +19,13 @@ from mien.batch.report import in_words, write_summary
 from mien.batch.rows import arrow
 from mien.batch.run import Progress, Run, Workers
 from mien.batch.settings import Model, Settings, open_model
-from mien.bundle import FILES
-from mien.cli.numbers import probability, seconds, whole
-from mien.cli.options import Parser
+from mien.cli.model_options import add_model, add_recognition
+from mien.cli.numbers import seconds, whole
+from mien.cli.parser import Parser
 from mien.cli.signals import Stopped, messages, stoppable
-from mien.engines import DEVICES
 from mien.engines.cores import usable_cores
 from mien.errors import EngineUnavailable, InputError, MienError, ModelInvalid, SourceError
 from mien.terminal import failed, say, tell
-from mien.tracking.options import StreamOptions
 
 MAX_WORKERS = 100_000
 EXAMPLES = """examples:
@@ -76,45 +74,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--retry-failed", action="store_true", help="read inputs that failed in earlier runs once more")
     parser.add_argument("--quiet", action="store_true", help="print only warnings and errors")
     how = parser.add_argument_group("how")
-    how.add_argument("--model", metavar="M", default="default", help="packaged model, or the folder of a bundle")
-    how.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="what runs the model (default: auto)")
-    how.add_argument(
-        "--precision",
-        choices=("auto", *FILES),
-        default="auto",
-        help="number format in which the model is computed (default: auto)",
-    )
-    how.add_argument("--personal", metavar="FILE", help="file of expressions that fer-enroll learned")
-    how.add_argument(
-        "--min-face",
-        metavar="PX",
-        type=float,
-        default=0.0,
-        help="smallest face to find, in px (default: about a fortieth of the picture)",
-    )
-    how.add_argument(
-        "--min-confidence",
-        metavar="P",
-        type=probability,
-        default=0.0,
-        help="label expressions that are less likely than this 'uncertain' (default: 0)",
-    )
-    how.add_argument(
-        "--exclude", metavar="LABEL", action="append", default=[], help="leave this expression out (may be repeated)"
-    )
-    how.add_argument(
-        "--smoothing",
-        metavar="S",
-        type=seconds,
-        default=StreamOptions.smoothing,
-        help="smooth the results of videos over about S seconds; 0 turns it off (default: %(default)s)",
-    )
-    how.add_argument(
-        "--temporal",
-        action=argparse.BooleanOptionalAction,
-        help="recognize faces in videos from their last frames, with the bundle's temporal encoder (default: if it has "
-        "one)",
-    )
+    add_model(how)
+    add_recognition(how)
     how.add_argument(
         "--segment",
         metavar="MINUTES",

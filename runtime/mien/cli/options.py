@@ -6,15 +6,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any, NoReturn
 
-from mien.bundle import FILES
-from mien.cli.numbers import add_threads, positive, probability, seconds
+from mien.cli.model_options import add_model, add_recognition
+from mien.cli.numbers import add_threads, positive, seconds
+from mien.cli.parser import Parser
 from mien.cli.publishing import add_publishing, check_publishing
 from mien.cli.source_options import add_sources, add_turning, check_sources
-from mien.engines import DEVICES
-from mien.sources.privacy import without_secrets
-from mien.tracking.options import StreamOptions
 
 EXAMPLES = """examples:
   fer-run --demo                                      try it: prints a table, writes demo.jpg
@@ -32,21 +29,6 @@ EXAMPLES = """examples:
 exit codes: 0 success, also for a camera or stream that was stopped with Ctrl-C; 1 failed, or some of several sources
 could not be read; 2 bad usage or input; 130 (Ctrl-C) or 143 (SIGTERM) if a file was stopped before its end. What was
 written until then is complete; files of an earlier run are replaced when the first frame has been processed."""
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose messages about bad usage hide passwords."""
-
-    _given: Sequence[str] = ()
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        self._given = sys.argv[1:] if args is None else list(args)
-        return super().parse_known_args(self._given, namespace)
-
-    def error(self, message: str) -> NoReturn:
-        for word in sorted(self._given, key=len, reverse=True):
-            message = message.replace(word, without_secrets(word))
-        super().error(without_secrets(message))
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -87,56 +69,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     out.add_argument("--quiet", action="store_true", help="print only warnings and errors")
     add_publishing(parser)
     how = parser.add_argument_group("how")
-    how.add_argument("--model", metavar="M", default="default", help="packaged model, or the folder of a bundle")
-    how.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="what runs the model (default: auto)")
-    how.add_argument(
-        "--precision",
-        choices=("auto", *FILES),
-        default="auto",
-        help="number format in which the model is computed (default: auto)",
-    )
+    add_model(how)
     add_threads(how)
-    how.add_argument("--personal", metavar="FILE", help="file of expressions that fer-enroll learned on this device")
-    how.add_argument(
-        "--min-face",
-        metavar="PX",
-        type=float,
-        default=0.0,
-        help="smallest face to find, in px (default: about a fortieth of the picture)",
-    )
-    how.add_argument(
-        "--min-confidence",
-        metavar="P",
-        type=probability,
-        default=0.0,
-        help="label expressions that are less likely than this 'uncertain' (default: 0)",
-    )
-    how.add_argument(
-        "--exclude",
-        metavar="LABEL",
-        action="append",
-        default=[],
-        help="leave this expression out, for example contempt; the others share its probability (may be repeated)",
-    )
-    how.add_argument(
-        "--smoothing",
-        metavar="S",
-        type=seconds,
-        default=StreamOptions.smoothing,
-        help="smooth the results of videos and cameras over about S seconds; 0 turns it off (default: %(default)s)",
-    )
+    add_recognition(how)
     how.add_argument(
         "--baseline",
         metavar="S",
         type=seconds,
         default=0.0,
         help="subtract what each face shows in its first S seconds, when it should be at rest (default: 0)",
-    )
-    how.add_argument(
-        "--temporal",
-        action=argparse.BooleanOptionalAction,
-        help="recognize faces in videos and cameras from their last frames, with the bundle's temporal encoder "
-        "(default: if it has one)",
     )
     how.add_argument(
         "--offline",
