@@ -2,12 +2,14 @@
 # The chain: labels-s, labels-m and lite0 teach distill-s; broad-s goes on from it; both teach broad-distill-s.
 #   make weights FACES=...    teachers, their outputs and the student, in runs/: hours on a CPU
 #   make package FACES=...    the student as runtime/mien/models/student: INT8, exemplars, temporal encoder, model card
-#   make compound FACES=...   the same with CFEE's compound expressions, INT8 alone, as runtime/mien/models/compound
+#   make xs FACES=...         the smallest student, which learns from the packaged one and distill-s, as runtime/mien/models/xs
+#   make compound FACES=...   the same as package with CFEE's compound expressions, INT8 alone, as runtime/mien/models/compound
 #   make figures FACES=...    the figures of README and model card that belong to it
 FACES ?= $(MIEN_DATA)
 RUNS ?= runs
 NAME ?= broad-distill-s
 STUDENT := runtime/mien/models/student
+XS := runtime/mien/models/xs
 COMPOUND := runtime/mien/models/compound
 TRAIN = $(DEV)/bin/fer-train
 EXPORT = $(DEV)/bin/fer-export
@@ -16,7 +18,7 @@ TRAINED := $(LABELED) cfee/train taiwan/train
 HELD_OUT := rafdb/test ferplus/test affectnet-subset/test affectnet-va/train cfee/test taiwan/test
 CLIP = $(FACES)/clips/pexels_crying_to_smiling.mp4
 
-.PHONY: weights package compound figures
+.PHONY: weights package xs compound figures
 
 weights: $(RUNS)/$(NAME)/student.png
 
@@ -67,6 +69,18 @@ package: weights
 	$(EXPORT) default -o $(STUDENT) --temporal $(RUNS)/temporal/temporal.pt
 	cp $(STUDENT)/MODEL_CARD.md MODEL_CARD.md
 	cp $(RUNS)/$(NAME)/student.png benchmarks/results/evaluation.png
+
+$(RUNS)/self-teacher.toml: $(RUNS)/distill-s/bundle/card.json $(RUNS)/broad-distill-s/bundle/card.json
+	cp train/mien_train/recipes/teachers/self.toml $@
+	$(TRAIN) cache $@ -o $(RUNS)/self-teacher --data $(FACES) $(TRAINED) diffusionfer/train expw/train unlabelled/train
+
+$(RUNS)/distill-xs/student.png: $(RUNS)/self-teacher.toml
+	$(TRAIN) distill --recipe distill-xs -o $(@D) --data $(FACES) --resume
+
+xs: $(RUNS)/distill-xs/student.png
+	$(EXPORT) $(<D)/student.pt -o $(RUNS)/xs-bundle --int8 --faces 2500 --data $(patsubst %,'$(FACES)/%-*.parquet',$(TRAINED))
+	$(EXPORT) $(RUNS)/xs-bundle -o $(XS) --int8 --keep-ranges --faces 3000 \
+	    --data $(patsubst %,'$(FACES)/%-*.parquet',$(HELD_OUT))
 
 # The people of cfee/validation are kept for the temperature and the exemplars, those of cfee/test for the figures.
 $(RUNS)/compound/continual.pt: $(RUNS)/$(NAME)/student.png

@@ -27,8 +27,9 @@ EXAMPLES = """examples:
   fer-run rtsp://user:pass@10.0.0.5/stream --json faces.jsonl
 
 exit codes: 0 success, also for a camera or stream that was stopped with Ctrl-C; 1 failed, or some of several sources
-could not be read; 2 bad usage or input; 130 (Ctrl-C) or 143 (SIGTERM) if a file was stopped before its end. What was
-written until then is complete; files of an earlier run are replaced when the first frame has been processed."""
+could not be read; 2 bad usage or input; 130 (Ctrl-C) or 143 (SIGTERM) if a file was stopped before its end, or anything
+before its first frame. What was written until then is complete; files of an earlier run are replaced when the first
+frame has been processed."""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

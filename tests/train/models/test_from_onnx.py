@@ -24,6 +24,7 @@ from mien_train.cli import parse_args, run
 from mien_train.continual.network import load_grown
 from mien_train.data.sets import load_sets
 from mien_train.models.from_onnx import is_bundle, load_start, load_trained
+from mien_train.models.short_mobilenet import SHORT
 from mien_train.models.start import start_student
 from mien_train.recipe import ModelRecipe, Recipe
 
@@ -94,6 +95,24 @@ def test_training_starts_where_the_bundle_stands(data: Path, recipe: Recipe) -> 
         assert torch.allclose(student.eval()(faces).logits, wanted, atol=1e-3)
         assert (student.train()(faces).logits - wanted).abs().mean() < 0.3 * wanted.std()
     assert "default" in origin
+
+
+def test_the_short_network_starts_from_the_layers_that_it_shares(data: Path, recipe: Recipe) -> None:
+    how = replace(
+        recipe,
+        crop=replace(recipe.crop, size=64),
+        model=ModelRecipe(backbone=SHORT, weights="default", dropout=0.0, drop_path=0.0),
+    )
+    training, _ = load_sets(how, data)
+    student, _ = start_student(how, training)
+    packaged, _, _ = load_trained("default")
+    shared, whole = dict(student.backbone.named_parameters()), dict(packaged.backbone.named_parameters())
+    assert shared.keys() < whole.keys()
+    assert all(torch.equal(value, whole[name]) for name, value in shared.items() if ".conv" in name)
+    faces = torch.from_numpy(np.stack([training[0].crop(i, how.crop) for i in range(2)]))
+    assert student(faces).embedding.shape == (2, 512)
+    with pytest.raises(InputError, match=r"default does not fit test_efficientnet"):
+        start_student(replace(how, model=replace(how.model, backbone="test_efficientnet")), training)
 
 
 def test_another_backbone_is_told_what_to_set(data: Path, recipe: Recipe) -> None:

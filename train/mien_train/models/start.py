@@ -8,6 +8,7 @@ from mien.errors import InputError
 from mien_train.data.batches import EvaluationFaces, Faces
 from mien_train.models.from_onnx import is_bundle, load_start
 from mien_train.models.pretrained import load_pretrained, measure_norms, origin_of
+from mien_train.models.short_mobilenet import SHORT, WHOLE
 from mien_train.models.student import Student
 from mien_train.recipe import Recipe
 
@@ -23,8 +24,13 @@ def start_student(recipe: Recipe, training: list[Faces]) -> tuple[Student, str]:
         load_pretrained(student, weights, _some_crops(training, recipe))
         return student, origin_of(weights, recipe.model.backbone)
     before = load_start(weights)
+    state = before["ema"]
+    if (recipe.model.backbone, before["recipe"]["model"]["backbone"]) == (SHORT, WHOLE):
+        # Its heads read fewer features, so they start anew.
+        own = student.state_dict()
+        state = own | {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
     try:
-        student.load_state_dict(before["ema"])
+        student.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(
             f"{weights} does not fit {recipe.model.backbone}; its own backbone is "

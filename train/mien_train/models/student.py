@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mien.errors import InputError
 from mien.types import EXPRESSIONS
-from mien_train.models import dlib_resnet  # noqa: F401  registers its backbone
+from mien_train.models import dlib_resnet, short_mobilenet  # noqa: F401  they register their backbones
 from mien_train.recipe import ModelRecipe
 
 
