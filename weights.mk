@@ -2,8 +2,8 @@
 # The chain: labels-s, labels-m and lite0 teach distill-s; broad-s goes on from it; both teach broad-distill-s.
 #   make weights FACES=...    teachers, their outputs and the student, in runs/: hours on a CPU
 #   make package FACES=...    the student as runtime/mien/models/student: INT8, exemplars, temporal encoder, model card
-#   make xs FACES=...         the smallest student, which learns from the packaged one and distill-s, as runtime/mien/models/xs
-#   make compound FACES=...   the same as package with CFEE's compound expressions, INT8 alone, as runtime/mien/models/compound
+#   make xs FACES=...         a smaller student, taught by the packaged one and distill-s, as runtime/mien/models/xs
+#   make compound FACES=...   the student with CFEE's compound expressions, INT8 alone, as runtime/mien/models/compound
 #   make figures FACES=...    the figures of README and model card that belong to it
 FACES ?= $(MIEN_DATA)
 RUNS ?= runs
@@ -16,6 +16,8 @@ EXPORT = $(DEV)/bin/fer-export
 LABELED := ferplus/train rafdb/train affectnet-subset/train
 TRAINED := $(LABELED) cfee/train taiwan/train
 HELD_OUT := rafdb/test ferplus/test affectnet-subset/test affectnet-va/train cfee/test taiwan/test
+# CFEE's are of people that the student has seen: cfee/validation has fewer basic faces than a source must have.
+EXEMPLARS = $(patsubst %,'$(FACES)/%-*.parquet',ferplus/validation affectnet-subset/validation cfee/train)
 CLIP = $(FACES)/clips/pexels_crying_to_smiling.mp4
 
 .PHONY: weights package xs compound figures
@@ -56,15 +58,12 @@ $(RUNS)/broad-teacher.toml: $(RUNS)/distill-s/bundle/card.json $(RUNS)/broad-s/b
 $(RUNS)/broad-distill-s/student.png: $(RUNS)/broad-teacher.toml
 	$(TRAIN) distill --recipe broad-distill-s -o $(@D) --data $(FACES) --resume
 
-# CFEE's exemplars are of people that the student has seen: cfee/validation has fewer basic faces than a source must have.
 package: weights
 	$(EXPORT) $(RUNS)/$(NAME)/student.pt -o $(RUNS)/s-bundle --int8 --faces 2500 \
 	    --data $(patsubst %,'$(FACES)/%-*.parquet',$(TRAINED))
 	$(EXPORT) $(RUNS)/s-bundle -o $(STUDENT) --int8 --keep-ranges --faces 3000 \
 	    --data $(patsubst %,'$(FACES)/%-*.parquet',$(HELD_OUT))
-	$(EXPORT) default -o $(STUDENT) \
-	    --exemplars '$(FACES)/ferplus/validation-*.parquet' '$(FACES)/affectnet-subset/validation-*.parquet' \
-	    '$(FACES)/cfee/train-*.parquet'
+	$(EXPORT) default -o $(STUDENT) --exemplars $(EXEMPLARS)
 	$(TRAIN) temporal -o $(RUNS)/temporal --data $(FACES) --resume
 	$(EXPORT) default -o $(STUDENT) --temporal $(RUNS)/temporal/temporal.pt
 	cp $(STUDENT)/MODEL_CARD.md MODEL_CARD.md
@@ -79,7 +78,7 @@ $(RUNS)/distill-xs/student.png: $(RUNS)/self-teacher.toml
 
 xs: $(RUNS)/distill-xs/student.png
 	$(EXPORT) $(<D)/student.pt -o $(RUNS)/xs-bundle --int8 --faces 2500 --data $(patsubst %,'$(FACES)/%-*.parquet',$(TRAINED))
-	$(EXPORT) $(RUNS)/xs-bundle -o $(XS) --int8 --keep-ranges --faces 3000 \
+	$(EXPORT) $(RUNS)/xs-bundle -o $(XS) --int8 --keep-ranges --faces 3000 --exemplars $(EXEMPLARS) \
 	    --data $(patsubst %,'$(FACES)/%-*.parquet',$(HELD_OUT))
 
 # The people of cfee/validation are kept for the temperature and the exemplars, those of cfee/test for the figures.

@@ -3,7 +3,8 @@
     python -m benchmarks.speed.sizes runtime/mien/models/student runs/distill-m/bundle
 
 Prints, for each bundle, the median time of one crop on ONNX Runtime as a ratio to the first bundle's, with one and two
-threads, beside the accuracies of its card. Writes ``benchmarks/results/sizes.json``.
+threads, in float32 and, where every bundle has it, in INT8, beside the accuracies of its card. Writes
+``benchmarks/results/sizes.json``.
 """
 
 from __future__ import annotations
@@ -37,10 +38,15 @@ def main() -> None:
     add_out(parser, "sizes.json")
     args = parser.parse_args()
     bundles = {name: find_bundle(name) for name in args.bundles}
-    paths = {name: bundle.model_file("fp32") for name, bundle in bundles.items()}
     sizes = {name: bundle.card.crop.size for name, bundle in bundles.items()}
-    times = {threads: median_times(paths, sizes, threads) for threads in (1, 2)}
     first = args.bundles[0]
+    times: dict[str, dict[str, float]] = {}
+    for precision in ("fp32", "int8"):
+        if all(precision in bundle.precisions for bundle in bundles.values()):
+            paths = {name: bundle.model_file(precision) for name, bundle in bundles.items()}
+            before = "" if precision == "fp32" else f"{precision}, "
+            for threads in (1, 2):
+                times[f"{before}time, {threads} threads, over the first"] = median_times(paths, sizes, threads)
     rows: list[dict[str, Any]] = []
     for name, bundle in bundles.items():
         card = bundle.card
@@ -48,9 +54,7 @@ def main() -> None:
         row = {
             "bundle": card.name,
             "gmac": round(card.macs / 1e9, 3),
-            **{
-                f"time, {threads} threads, over the first": round(t[name] / t[first], 2) for threads, t in times.items()
-            },
+            **{what: round(t[name] / t[first], 3) for what, t in times.items()},
             **accuracies,
             "mean": round(statistics.mean(accuracies.values()), 4),
         }

@@ -22,7 +22,7 @@ except ImportError:  # Python 3.10
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks/results"
-CARD = ROOT / "runtime/mien/models/student/card.json"
+MODELS = ROOT / "runtime/mien/models"
 PUBLISHED = RESULTS.parent / "accuracy/published.toml"
 T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
 """Quantiles of Student's t for 95 % by the number of seeds."""
@@ -99,6 +99,12 @@ def gain(more: Sequence[float], less: Sequence[float]) -> str:
     return f"{points(middle / 100)} {interval((middle - half, middle + half), digits=1)}"
 
 
+def card_of(model: str) -> dict[str, Any]:
+    """The card of a packaged model."""
+    card: dict[str, Any] = json.loads((MODELS / model / "card.json").read_text(encoding="utf-8"))
+    return card
+
+
 def render(text: str, page: str, results: Mapping[str, Any] | None = None) -> str:
     """``text`` with its figures. FigureMissing, naming ``page`` and line, where one is not there."""
     environment = jinja2.Environment(
@@ -112,7 +118,8 @@ def render(text: str, page: str, results: Mapping[str, Any] | None = None) -> st
         environment.filters[name.__name__] = name
     environment.globals.update(
         results=Results() if results is None else results,
-        card=json.loads(CARD.read_text(encoding="utf-8")),
+        card=card_of("student"),
+        smaller=card_of("xs"),
         published=tomllib.loads(PUBLISHED.read_text(encoding="utf-8"))["figure"],
         pick=pick,
         gain=gain,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 from code_blocks import PAGES, ROOT, without_blocks
 from commands import COMMANDS, filled
-from figures import CARD, FigureMissing, gain, interval, number, percent, points, render, spread
+from figures import FigureMissing, card_of, gain, interval, number, percent, points, render, spread
 from linked_files import links, place
 from readme import BEGIN, END, README, table
 
@@ -126,7 +125,7 @@ def test_every_package_and_module_is_in_the_architecture() -> None:
 
 def test_no_figure_of_accuracy_is_typed() -> None:
     """What the packaged student reaches is read: its accuracies as three digits stand nowhere in the pages."""
-    metrics = json.loads(CARD.read_text(encoding="utf-8"))["metrics"]
+    metrics = card_of("student")["metrics"]
     typed = {f"{row['accuracy']:.3f}" for row in metrics.values() if "accuracy" in row}
     for page in SITE:
         assert not typed & set(re.findall(r"\b0\.\d{3}\b", page.read_text(encoding="utf-8"))), page
