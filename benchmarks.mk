@@ -121,12 +121,14 @@ benchmark-latency: $(DEV)/installed
 
 benchmark-sizes: $(DEV)/installed
 	$(BENCHMARK).speed.sizes $(BUNDLES)
+	$(BENCHMARK).speed.sizes default xs --out $(RESULTS)/sizes_xs.json
 
 benchmark-overhead: $(DEV)/installed
 	$(BENCHMARK).speed.overhead
 
 benchmark-realtime: $(DEV)/installed
 	$(BENCHMARK).speed.realtime $(CLIP)
+	$(BENCHMARK).speed.realtime $(CLIP) --models default xs --devices cpu --out $(RESULTS)/realtime_xs.json
 
 benchmark-pipeline: $(DEV)/installed
 	$(BENCHMARK).speed.pipeline $(CLIP) --faces 1 4 16 --lines 360 1080 2160 --frames 60 --rounds 3

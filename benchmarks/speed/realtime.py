@@ -1,6 +1,7 @@
 """The whole way, from a video file to JSON lines: against its bare engine calls, the naive loop, and with four faces.
 
     python -m benchmarks.speed.realtime FACES/clips/pexels_crying_to_smiling.mp4
+    python -m benchmarks.speed.realtime CLIP --models default xs --devices cpu --out benchmarks/results/realtime_xs.json
 
 All that is compared runs in turn in this process, in rounds; medians. Writes ``benchmarks/results/realtime.json``.
 """
@@ -35,13 +36,19 @@ def main() -> None:
     parser = command_parser("speed.realtime", __doc__)
     add_clip(parser)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--models", nargs="+", default=["default"], help="packaged names or folders of bundles")
     parser.add_argument("--devices", nargs="+", default=["cpu", "openvino"], help="engines (default: cpu openvino)")
     add_out(parser, "realtime.json")
     args = parser.parse_args()
     quiet_opencv()
+    given = f"--rounds {args.rounds} --models {' '.join(args.models)} --devices {' '.join(args.devices)}"
     report = {
-        **heading(f"{parser.prog} {args.clip.name} --rounds {args.rounds}", "onnxruntime", "openvino"),
-        "engines": [measure(Recognizer(device=device), args.clip, args.rounds) for device in args.devices],
+        **heading(f"{parser.prog} {args.clip.name} {given}", "onnxruntime", "openvino"),
+        "engines": [
+            {"model": model, **measure(Recognizer(model, device=device), args.clip, args.rounds)}
+            for model in args.models
+            for device in args.devices
+        ],
     }
     print(json.dumps(report, indent=2))
     write_report(args.out, report)
@@ -127,6 +134,7 @@ def figures(seconds: dict[str, float], duration: float) -> dict[str, float]:
     parts = seconds["decode"] + seconds["windows"] + seconds["student"]
     return {
         "times real time": round(duration / seconds["pipeline"], 1),
+        "times real time, four faces": round(duration / seconds["four faces, 640x360"], 1),
         "pipeline over its bare calls": round(seconds["pipeline"] / parts, 3),
         "naive loop over pipeline": round(seconds["naive loop"] / seconds["pipeline"], 2),
         "four faces over one, 640x360": round(seconds["four faces, 640x360"] / seconds["one face"], 2),

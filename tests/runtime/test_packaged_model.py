@@ -1,4 +1,4 @@
-"""The bundle that is shipped: it reads a smile, fits its floors, and, where there is data, keeps its card's promise."""
+"""The bundles that are shipped: they read a smile, fit their floors, and, with data, keep their cards' promise."""
 
 import os
 from pathlib import Path
@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 
 from mien import Recognizer
-from mien.bundle import find_bundle
+from mien.bundle import find_bundle, packaged_names
 from mien.tracking.temporal import TemporalEncoder
 from mien.types import Affect, Expression
 
+MODELS = [name for name in packaged_names() if name != "default"]
+MOST_MACS = {"student": 300e6, "xs": 60e6}
 
-def test_the_smiling_astronaut_is_happy_in_color_and_mirrored(portrait: np.ndarray) -> None:
-    recognizer = Recognizer(threads=1)
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_smiling_astronaut_is_happy_in_color_and_mirrored(model: str, portrait: np.ndarray) -> None:
+    recognizer = Recognizer(model, threads=1)
     for picture in (portrait, portrait[:, ::-1]):
         (face,) = recognizer.predict(picture)
         assert face.expression.label == "happiness"
@@ -21,19 +25,21 @@ def test_the_smiling_astronaut_is_happy_in_color_and_mirrored(portrait: np.ndarr
         assert face.affect.valence > 0.2
 
 
-def test_it_fits_the_floors() -> None:
-    recognizer = Recognizer(threads=1)
-    assert recognizer.card.macs <= 300e6
+@pytest.mark.parametrize("model", MODELS)
+def test_it_fits_the_floors(model: str) -> None:
+    recognizer = Recognizer(model, threads=1)
+    assert recognizer.card.macs <= MOST_MACS[model]
     assert recognizer.card.training
     assert recognizer.card.limits
 
 
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.skipif(not os.environ.get("MIEN_DATA"), reason="MIEN_DATA names no folder of data sets")
-def test_it_keeps_its_cards_promise_on_real_faces() -> None:
+def test_it_keeps_its_cards_promise_on_real_faces(model: str) -> None:
     from mien_train.data.datasets import load_faces
     from mien_train.data.sets import prepare
 
-    recognizer = Recognizer(threads=1)
+    recognizer = Recognizer(model, threads=1)
     faces = load_faces("affectnet-subset/test", Path(os.environ["MIEN_DATA"]))
     faces = faces.subset(np.linspace(0, len(faces) - 1, 400).astype(int))
     item = prepare(faces, progress=False)
