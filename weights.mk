@@ -3,14 +3,14 @@
 #   make weights FACES=...    teachers, their outputs and the student, in runs/: hours on a CPU
 #   make package FACES=...    the student as runtime/mien/models/student: INT8, exemplars, temporal encoder, model card
 #   make xs FACES=...         a smaller student, taught by the packaged one and distill-s, as runtime/mien/models/xs
-#   make compound FACES=...   the student with CFEE's compound expressions, INT8 alone, as runtime/mien/models/compound
+#   make compound FACES=...   the student with CFEE's compound expressions, INT8 alone, as runs/compound/bundle
 #   make figures FACES=...    the figures of README and model card that belong to it
 FACES ?= $(MIEN_DATA)
 RUNS ?= runs
 NAME ?= broad-distill-s
 STUDENT := runtime/mien/models/student
 XS := runtime/mien/models/xs
-COMPOUND := runtime/mien/models/compound
+COMPOUND = $(RUNS)/compound/bundle
 TRAIN = $(DEV)/bin/fer-train
 EXPORT = $(DEV)/bin/fer-export
 LABELED := ferplus/train rafdb/train affectnet-subset/train
@@ -87,7 +87,7 @@ $(RUNS)/compound/continual.pt: $(RUNS)/$(NAME)/student.png
 	    --data $(FACES)
 	$(TRAIN) finish $@ --data $(FACES)
 
-# All packaged models together stay under 24 MB, so there is no room for another fp32 file.
+# Not packaged: all packaged models together stay under 24 MB.
 compound: $(RUNS)/compound/continual.pt
 	$(EXPORT) $< -o $(RUNS)/compound-bundle --int8 --faces 2500 --data $(patsubst %,'$(FACES)/%-*.parquet',$(TRAINED))
 	$(EXPORT) $(RUNS)/compound-bundle -o $(COMPOUND) --int8-only --keep-ranges --faces 3000 \
