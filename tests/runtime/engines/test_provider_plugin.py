@@ -34,6 +34,9 @@ def test_it_computes_what_the_model_says(precision: str, most: float, tmp_path: 
     done = subprocess.run(
         [sys.executable, "-c", CODE, precision], capture_output=True, text=True, timeout=300, check=False
     )
+    if "it finds: nothing" in done.stderr:  # Intel's plugin finds no device on processors of others
+        assert "EngineUnavailable" in done.stderr
+        pytest.skip("OpenVINO's provider finds no device on this processor")
     assert done.returncode == 0, done.stderr[-2000:]
     engine, placed, gap = done.stdout.splitlines()[-3:]
     assert engine == f"onnxruntime/openvino {precision}"
