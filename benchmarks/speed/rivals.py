@@ -51,7 +51,8 @@ def main() -> None:
         except NotHad as error:
             left_out[name] = str(error)
     rows = measured(made, frames, args.rounds, args.starts, left_out)
-    report = {**heading(parser.prog), "rounds": args.rounds, "rivals": rows, "left out": left_out}
+    command = f"{parser.prog} --rounds {args.rounds}"
+    report = {**heading(command), "rounds": args.rounds, "rivals": rows, "left out": left_out}
     write_report(args.out, report)
     show(report)
 
