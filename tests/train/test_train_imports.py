@@ -11,7 +11,10 @@ TRAINING = {
     "data": [
         "class_folders", "compounds", "datasets", "landmarks", "pixels", "augment", "batches", "duplicates", "sets",
     ],
-    "models": ["dlib_resnet", "emonet", "npm_weights", "student", "checkpoints", "from_onnx", "pretrained", "start"],
+    "models": [
+        "dlib_resnet", "emonet", "npm_weights", "short_mobilenet", "student", "checkpoints", "from_onnx", "pretrained",
+        "start",
+    ],
     "losses": ["labels", "bound", "features", "concordance", "distillation", "continual"],
     "loop": ["precision", "threads", "schedule", "loader", "history", "run_folder"],
     "teachers": ["base", "outputs", "networks", "onnx", "ensemble", "cache"],
