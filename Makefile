@@ -20,7 +20,7 @@ demo: $(DEMO)/installed
 	$(DEMO)/bin/fer-run --demo
 
 test: $(DEV)/installed
-	$(DEV)/bin/python -m pytest
+	$(DEV)/bin/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 lint: $(DEV)/installed
 	$(DEV)/bin/ruff check .

@@ -27,7 +27,9 @@ def recognizer(tiny_bundle: Path) -> Recognizer:
     return Recognizer(tiny_bundle, device="cpu", threads=1)
 
 
-@pytest.mark.parametrize("frame", [[[1, 2, 3], [4, 5]], [[[10**400] * 3]], object(), "portrait.jpg"], ids=str)
+@pytest.mark.parametrize(
+    "frame", [[[1, 2, 3], [4, 5]], [[[10**400] * 3]], pytest.param(object(), id="object"), "portrait.jpg"], ids=str
+)
 def test_what_is_no_array_is_refused(recognizer: Recognizer, frame: Any) -> None:
     with pytest.raises(InputError, match="frame"):
         recognizer.predict(frame)
@@ -58,7 +60,11 @@ def test_landmarks_in_no_order_give_a_crop_all_the_same(recognizer: Recognizer, 
         assert np.isfinite([face.affect.valence, face.expression.confidence]).all()
 
 
-@pytest.mark.parametrize("value", [None, "1", "x", [], [1, 2], 1j, b"1", 10**400, float("nan"), object()], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [None, "1", "x", [], [1, 2], 1j, b"1", 10**400, float("nan"), pytest.param(object(), id="object")],
+    ids=repr,
+)
 def test_options_that_are_no_number_are_refused(
     recognizer: Recognizer, tiny_bundle: Path, portrait: Image, value: Any
 ) -> None:
