@@ -54,9 +54,8 @@ def test_with_qos_1_nothing_is_lost_when_the_broker_is_killed(
     write(sink, 60, 90)
     broker.start()
     wait_for(lambda: subscriber.frames(STATE)[-1] == 89, PATIENCE_S)
-    got = subscriber.frames(STATE)
-    assert set(got) == set(range(90))
-    assert got[30:] == sorted(got[30:])  # what was sent again was not overtaken
+    # A broker that was killed may send again what it had not yet noted as delivered; nothing new is overtaken.
+    assert list(dict.fromkeys(subscriber.frames(STATE))) == list(range(90))
     sink.close()
     assert sink.lost == 0
     assert [record.message.partition(" is ")[2] for record in caplog.records] == [
