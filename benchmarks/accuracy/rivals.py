@@ -8,12 +8,14 @@ detector. All get the same pictures: those of the test sets, scaled to 240 px, w
 it; the face in the middle counts. Each is judged over the classes that it knows, its probabilities scaled to sum
 to 1 over them, and mien beside it on the same faces with the other classes left out, as ``Recognizer(exclude=...)``
 does it. Figures are over the faces that the other one found; ``of all`` counts a face that was not found as wrong.
-``--images``: at most so many of each set, drawn at random with a fixed seed. 95 % bootstrap intervals. Writes
-``benchmarks/results/rivals_accuracy.json``.
+``--images``: at most so many of each set, drawn at random with a fixed seed. ``--add`` keeps what the report holds of
+other programs on the same faces. 95 % bootstrap intervals. Writes ``benchmarks/results/rivals_accuracy.json``, and with
+the times of ``benchmarks.speed.rivals`` a plot of both.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from benchmarks.accuracy.strangers import SETS
 from benchmarks.common import add_data, add_out, command_parser, heading, write_report
 from benchmarks.rivals.catalog import LEFT_OUT, OURS, RIVALS
 from benchmarks.rivals.environments import NotHad, default_cache, environment
+from benchmarks.rivals.plot import plot_report
 from benchmarks.rivals.process import Found, Running
 from mien.types import EXPRESSIONS, Image
 from mien_train.data.datasets import FaceSet, load_faces
@@ -44,12 +47,16 @@ def main() -> None:
     parser = command_parser("accuracy.rivals", __doc__)
     parser.add_argument("--only", nargs="*", choices=[name for name in RIVALS if name != OURS], default=None)
     parser.add_argument("--images", type=int, default=0, metavar="N", help="at most N of each set (0: all)")
+    parser.add_argument("--add", action="store_true", help="to the report that there is")
     parser.add_argument("--sets", nargs="*", default=SETS)
     parser.add_argument("--threads", type=int, default=None, help="of each program (default: its own choice)")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="folder of the environments")
     add_data(parser)
     add_out(parser, "rivals_accuracy.json")
     args = parser.parse_args()
+    before = json.loads(args.out.read_text(encoding="utf-8")) if args.add else {"rivals": {}}
+    if args.add and before["images of each set"] != (args.images or "all"):
+        parser.error(f"{args.out} is of {before['images of each set']} images of each set: give --images so")
     sets = {name: drawn(load_faces(name, args.data), args.images) for name in args.sets}
     names = [name for name in RIVALS if name != OURS and (not args.only or name in args.only)]
     read: dict[str, dict[str, Rows]] = {}
@@ -65,11 +72,12 @@ def main() -> None:
     report = {
         **heading(f"{parser.prog}{given} --data FACES"),
         "images of each set": args.images or "all",
-        "rivals": {name: judged(name, sets, read) for name in names if name in read},
+        "rivals": before["rivals"] | {name: judged(name, sets, read) for name in names if name in read},
         "left out": left_out,
     }
     write_report(args.out, report)
     show(report)
+    plot_report(args.out.parent)
 
 
 def drawn(faces: FaceSet, most: int) -> FaceSet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from benchmarks.common import ROOT
@@ -15,22 +15,24 @@ OURS = "mien"
 class Rival:
     """``installs``: what pip or npm gets, in this order; pip takes those after ``--no-deps`` without what they ask for.
     ``worker``: file in ``workers/`` that feeds it. ``names``: what it calls our expressions. ``how``: how it is used,
-    for the report."""
+    for the report. ``options``: more of the worker's environment variables."""
 
     kind: Literal["pip", "npm"]
     installs: tuple[str, ...]
     worker: str
     names: Mapping[str, str]
     how: str
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 FER2013 = {
     "neutral": "neutral", "happiness": "happy", "sadness": "sad", "surprise": "surprise", "fear": "fear",
     "disgust": "disgust", "anger": "angry",
 }  # fmt: skip
+INSTALLED = (f"{ROOT}[cpu]",)
 WASM = "@tensorflow/tfjs-backend-wasm"
 RIVALS = {
-    OURS: Rival("pip", (f"{ROOT}[cpu]",), "use_mien.py", {}, "Recognizer().predict, as it chooses its engine here"),
+    OURS: Rival("pip", INSTALLED, "use_mien.py", {}, "Recognizer().predict, as it chooses its engine here"),
     "@vladmandic/face-api": Rival(
         "npm",
         ("@vladmandic/face-api@1.7.15", "@tensorflow/tfjs@4.22.0", f"{WASM}@4.22.0"),
@@ -73,6 +75,21 @@ RIVALS = {
         "PoolManager(pool_size=1).predict (Haar cascade, TFLite)",
     ),
 }
+
+FORMS = {
+    f"{OURS}, {model}, {precision}": Rival(
+        "pip",
+        INSTALLED,
+        "use_mien.py",
+        {expression: expression for expression in FER2013},
+        f"Recognizer(model={model!r}, precision={precision!r}).predict",
+        {"RIVAL_MODEL": model, "RIVAL_PRECISION": precision},
+    )
+    for model in ("default", "xs")
+    for precision in ("fp32", "int8")
+}
+"""Ours at every size and precision, judged over the seven classes that the others know."""
+RIVALS |= FORMS
 ELSEWHERE = "loads its weights at first use from {}, which the package does not hold"
 LEFT_OUT = {
     "deepface": ELSEWHERE.format("GitHub"),

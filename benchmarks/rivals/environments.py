@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.common import ROOT
-from benchmarks.rivals.catalog import OURS, RIVALS, Rival
+from benchmarks.rivals.catalog import FORMS, OURS, RIVALS, Rival
 from mien.files import cache_folder
 
 LIMIT_S = 1800
@@ -43,6 +43,7 @@ def default_cache() -> Path:
 def environment(name: str, cache: Path) -> Environment:
     """The environment of a rival, made if it is not there. Raises NotHad."""
     rival = RIVALS[name]
+    name = OURS if name in FORMS else name  # all forms of ours come with one installation
     folder = cache / name.strip("@").replace("/", "-")
     done = folder / "installed.json"
     wanted = [*rival.installs, *([_state()] if name == OURS else [])]

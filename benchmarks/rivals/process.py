@@ -38,6 +38,7 @@ class Running:
         self._folder = tempfile.TemporaryDirectory()
         variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         variables |= {"RIVAL": str(environment.folder), "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1"}
+        variables |= RIVALS[name].options
         if threads:
             variables |= dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "RIVAL_THREADS"), str(threads))
         start = time.monotonic()

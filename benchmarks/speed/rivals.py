@@ -7,7 +7,8 @@ Frames of 640x360 with 1, 4 and 16 faces (a portrait, tiled), as pixels in memor
 environment of its own, with its own choice of threads, and is used as its documentation says; a process measures the
 time from the pixels to its last face. All are called in turn with ours. First result: from the start of the process,
 models and all, to its first answer. Peak memory: the largest resident set after all of it. Installed: all files of
-the environment, without Python or Node themselves. Writes ``benchmarks/results/rivals_speed.json``.
+the environment, without Python or Node themselves. Writes ``benchmarks/results/rivals_speed.json``, and with the
+accuracies of ``benchmarks.accuracy.rivals`` a plot of both.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 from benchmarks.common import add_out, command_parser, heading, in_turn, write_report
 from benchmarks.rivals.catalog import LEFT_OUT, OURS, RIVALS
 from benchmarks.rivals.environments import Environment, NotHad, default_cache, environment
+from benchmarks.rivals.plot import plot_report
 from benchmarks.rivals.process import Running
 from mien.sources.demo import demo_picture
 from mien.types import Image
@@ -55,6 +57,7 @@ def main() -> None:
     report = {**heading(command), "rounds": args.rounds, "rivals": rows, "left out": left_out}
     write_report(args.out, report)
     show(report)
+    plot_report(args.out.parent)
 
 
 def frame(count: int) -> Image:

@@ -11,7 +11,8 @@ import pytest
 from benchmarks.accuracy.rivals import KNOWN, judged, middlemost, scene, shares
 from benchmarks.rivals import catalog
 from benchmarks.rivals.catalog import OURS, RIVALS
-from benchmarks.rivals.environments import Environment, NotHad, environment
+from benchmarks.rivals.environments import Environment, NotHad, _state, environment
+from benchmarks.rivals.plot import plot_report
 from benchmarks.rivals.process import Found, Running
 from benchmarks.speed.rivals import asked, frame
 from mien.types import EXPRESSIONS, Image
@@ -104,3 +105,27 @@ def test_an_environment_that_exists_is_used_and_one_that_cannot_be_had_is_told(
     with pytest.raises(NotHad, match="npm is not installed"):
         environment("@vladmandic/human", tmp_path)
     assert set(catalog.LEFT_OUT).isdisjoint(RIVALS)
+
+
+def test_forms_of_ours_share_an_environment_and_are_what_they_say(here: Environment, tmp_path: Path) -> None:
+    name = next(name for name in catalog.FORMS if "xs, fp32" in name)
+    with Running(name, here, frame(1), threads=1) as running:
+        small = running.ask(frame(1))[0][0].scores
+    with Running(OURS, here, frame(1), threads=1) as running:
+        assert running.ask(frame(1))[0][0].scores != small
+    (tmp_path / OURS).mkdir()
+    (tmp_path / OURS / "installed.json").write_text(json.dumps([*RIVALS[OURS].installs, _state()]))
+    assert environment(name, tmp_path) == environment(OURS, tmp_path)
+
+
+def test_the_plot_is_drawn_once_both_reports_are_there(tmp_path: Path) -> None:
+    row = {"images": 100, "theirs": {"accuracy of all": 0.5}}
+    ours = next(iter(catalog.FORMS))
+    accuracy = {"rivals": {name: {"sets": {"a": row, "b": row}} for name in ("fer", ours, "facex")}}
+    speed = {"rivals": {name: {"frames by faces": {"1": {"over ours": 2.0}}} for name in ("fer", ours)}}
+    plot_report(tmp_path)
+    assert not list(tmp_path.iterdir())
+    for what, report in {"accuracy": accuracy, "speed": speed}.items():
+        (tmp_path / f"rivals_{what}.json").write_text(json.dumps(report))
+    plot_report(tmp_path)
+    assert (tmp_path / "rivals.png").stat().st_size > 5000
