@@ -8,11 +8,13 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 from code_blocks import PAGES, Block, blocks
 from command_server import CommandServer
 from example_folder import write_files, write_programs
 from forked_command import IMPORTED
+from s3_store import s3_server
 from stand_ins import LOG
 
 from mien.types import Image
@@ -20,7 +22,12 @@ from mien.types import Image
 ALL = [block for page in PAGES for block in blocks(page)]
 ALONE = ("other-systems.md",)
 """Pages whose blocks have a test of their own, as their programs go on in the background."""
-RUN = {page: [block for block in blocks(page) if not block.reason] for page in PAGES if page.name not in ALONE}
+STORE = "an S3 server"
+RUN = {
+    page: [block for block in blocks(page) if not block.reason and block.needs != STORE]
+    for page in PAGES
+    if page.name not in ALONE
+}
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +62,19 @@ def test_blocks_run(page: Path, folder: Path, programs: Path, tmp_path: Path, mo
     assert all(line.startswith("0 ") for line in done.splitlines())  # those in the background and before a pipe, too
 
 
+@pytest.mark.parametrize("block", [block for block in ALL if block.needs == STORE], ids=str)
+def test_blocks_with_a_store_run(
+    block: Block, folder: Path, programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    use(programs, monkeypatch)
+    day, night = folder / "portrait.jpg", folder / "talk.mp4"
+    with s3_server({"bucket": {"2026/a.jpg": day, "2026/05/b.jpg": day}, "other": {"front/c.mp4": night}}):
+        run_shell(block, {})
+    assert (programs / LOG).read_text().startswith("0 ")
+    assert pyarrow.parquet.read_table("results/index.parquet").column("state").to_pylist() == ["done"] * 3
+
+
 def use(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks that run from now on find the programs, and their log is empty."""
     monkeypatch.setenv("PATH", f"{programs / 'bin'}{os.pathsep}{os.environ['PATH']}")
@@ -63,7 +83,13 @@ def use(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["fer-run lost.jpg", "fer-run lost.jpg &\nwait", "fer-train evaluate lost.pt | cat", 'pip install ".[abacus]"'],
+    [
+        "fer-run lost.jpg",
+        "fer-run lost.jpg &\nwait",
+        "fer-train evaluate lost.pt | cat",
+        'pip install ".[abacus]"',
+        "pip install abacus",
+    ],
 )
 def test_commands_that_fail_are_seen(
     text: str, programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

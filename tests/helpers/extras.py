@@ -13,6 +13,9 @@ from mien_train.settings import read_toml
 
 EXTRAS: dict[str, list[str]] = read_toml(ROOT / "pyproject.toml", "project")["project"]["optional-dependencies"]
 
+INSTEAD = {"onnxruntime-gpu": "onnxruntime", "opencv-python": "opencv-python-headless"}
+"""Packages of which never both may be installed: the one that the tests do without -> the one that they use."""
+
 
 def named(words: Sequence[str]) -> list[str]:
     """The extras of mien that ``pip install`` with these words asks for."""
@@ -21,8 +24,14 @@ def named(words: Sequence[str]) -> list[str]:
 
 
 def lacking(words: Sequence[str]) -> list[str]:
-    """What ``pip install`` with these words would have to install, and extras that do not exist."""
-    return [
+    """What ``pip install`` with these words would have to install, and extras that do not exist.
+
+    Other packages must be named in pyproject.toml. A package that may not be installed beside one that the tests use
+    counts as that one.
+    """
+    others = [word for word in words[1:] if re.fullmatch(r"\w[\w-]*", word)]
+    known = {Requirement(text).name for texts in EXTRAS.values() for text in texts}
+    return [f"pyproject.toml does not name {name}" for name in others if name not in known] + [
         text
         for extra in named(words)
         for text in EXTRAS.get(extra, [f"there is no extra {extra}"])
@@ -34,6 +43,6 @@ def _installed(wanted: Requirement) -> bool:
     if wanted.marker and not wanted.marker.evaluate():
         return True
     try:
-        return wanted.specifier.contains(version(wanted.name), prereleases=True)
+        return wanted.specifier.contains(version(INSTEAD.get(wanted.name, wanted.name)), prereleases=True)
     except PackageNotFoundError:
         return False

@@ -69,6 +69,28 @@ class Broker:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
+def login_settings(folder: Path, user: str, password: str) -> str:
+    """Lines of a configuration that asks for this login. Skips the test where there is no mosquitto_passwd."""
+    passwords = folder / "passwords"
+    _make(["mosquitto_passwd", "-b", "-c", str(passwords), user, password])
+    return f"allow_anonymous false\npassword_file {passwords}\n"
+
+
+def tls_settings(folder: Path, certificate: Path) -> str:
+    """Lines of a configuration with TLS, for a ``certificate`` that is made here. Skips the test without openssl."""
+    key = folder / "key.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    _make([*make, "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)])
+    return f"certfile {certificate}\nkeyfile {key}\n"
+
+
+def _make(command: list[str]) -> None:
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"{command[0]} fails: {error}")
+
+
 class Subscriber:
     """Gets everything, with QoS 1, in a session that outlives the connection."""
 

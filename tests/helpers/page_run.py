@@ -16,11 +16,14 @@ from pathlib import Path
 
 from code_blocks import Block
 from mosquitto_broker import PROGRAM as MOSQUITTO
-from mosquitto_broker import Broker, free_port
+from mosquitto_broker import Broker, free_port, login_settings, tls_settings
 from waiting import wait_for
 
 PORT = re.compile(r"(?<=[: =])(8080|8000|1883)\b")
-"""Ports of the pages, in whose place free ones are taken."""
+"""Ports of the pages, in whose place free ones are taken. A clip takes the place of a camera, and mosquitto that of
+brokers."""
+LOGIN = ("mien", "correct-horse")
+AUTHORITY = "my-authority.pem"
 EVENTS_IN_NODE = "--experimental-eventsource"
 """Node.js has EventSource only so, and some versions not at all."""
 
@@ -33,7 +36,7 @@ class PageRun:
         self._ports = {"8080": free_port(), "8000": free_port()}
         self._names: dict[str, object] = {"__name__": "docs"}  # the blocks of a page follow each other
         self._sessions: list[int] = []
-        self._broker: Broker | None = None
+        self._brokers: dict[str, Broker] = {}
         self._how: dict[str, Callable[[str], None]] = {
             "python": self._python,
             "sh": self._shell,
@@ -46,7 +49,9 @@ class PageRun:
         if missing := self._missing(block):
             print(f"{block} did not run: {missing}")
             return
-        text = PORT.sub(lambda found: str(self._ports[found[0]]), block.text)
+        text = PORT.sub(lambda found: str(self._ports[found[0]]), block.text).replace("--camera 0", "talk.mp4")
+        for scheme, broker in self._brokers.items():
+            text = text.replace(f" {scheme}://broker.local", f" {scheme}://127.0.0.1:{broker.port}")
         if block.file:
             (self._folder / block.file).write_text(text, encoding="utf-8")
         else:
@@ -56,18 +61,17 @@ class PageRun:
         for session in self._sessions:
             with suppress(ProcessLookupError):
                 os.killpg(session, signal.SIGKILL)
-        if self._broker:
-            self._broker.kill()
+        for broker in self._brokers.values():
+            broker.kill()
 
     def _missing(self, block: Block) -> str:
         if block.needs == "mosquitto":
-            if not (MOSQUITTO and shutil.which("mosquitto_sub")):
-                return "mosquitto is not installed"
-            if self._broker is None:
-                place = self._folder / "mosquitto"
-                place.mkdir()
-                self._broker = Broker(place)
-                self._ports["1883"] = self._broker.port
+            names = ("mosquitto_sub", "mosquitto_passwd", "openssl")
+            if not (MOSQUITTO and all(map(shutil.which, names))):
+                return f"mosquitto, or one of {', '.join(names)}, is not installed"
+            if not self._brokers:
+                self._brokers = {"mqtt": self._start_broker(""), "mqtts": self._start_broker("tls")}
+                self._ports["1883"] = self._brokers["mqtt"].port
         elif block.needs:
             return f"nobody starts {block.needs}"
         if block.language == "js":
@@ -81,6 +85,14 @@ class PageRun:
         return next(
             (f"{name} is not installed" for name in ("curl", "openssl") if name in words and not shutil.which(name)), ""
         )
+
+    def _start_broker(self, kind: str) -> Broker:
+        """With a certificate and a login for the ``kind`` "tls"."""
+        place = self._folder / f"mosquitto{kind}"
+        place.mkdir()
+        if not kind:
+            return Broker(place)
+        return Broker(place, login_settings(place, *LOGIN) + tls_settings(place, self._folder / AUTHORITY))
 
     def _python(self, text: str) -> None:
         exec(compile(text, "a block", "exec"), self._names)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from batch_runs import Here, run_here
+from s3_store import s3_server
 
 from mien.batch.folder import Folder
 from mien.batch.listing import find_inputs
@@ -17,31 +18,13 @@ from mien.batch.run import Run
 from mien.batch.settings import Model
 from mien.errors import LibraryBroken, SourceError
 
-pytest.importorskip("s3fs")
-server = pytest.importorskip("moto.server")
-
 
 @pytest.fixture(scope="module")
 def bucket(archive: list[Path]) -> Iterator[str]:
     """The address of a bucket with the archive, in ``date=2026-01-01/`` and ``more/``."""
-    import s3fs
-
-    with pytest.MonkeyPatch.context() as patch:
-        running = server.ThreadedMotoServer(port=0, verbose=False)
-        running.start()
-        host, port = running.get_host_and_port()
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "key")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        store = s3fs.S3FileSystem(skip_instance_cache=True)
-        store.mkdir("archive")
-        for path in archive:
-            folder = "more" if path.suffix == ".mp4" else "date=2026-01-01"
-            store.pipe_file(f"archive/{folder}/{path.name}", path.read_bytes())
-        store.pipe_file("archive/notes.doc", b"text")
+    items = {f"{'more' if path.suffix == '.mp4' else 'date=2026-01-01'}/{path.name}": path for path in archive}
+    with s3_server({"archive": {**items, "notes.doc": b"text"}}):
         yield "s3://archive"
-        running.stop()
 
 
 def faces(results: Path) -> list[dict[str, object]]:

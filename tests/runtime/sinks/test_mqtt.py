@@ -13,7 +13,15 @@ from pathlib import Path
 import jinja2
 import pytest
 from faces_of_streams import LABELS, tracked
-from mosquitto_broker import PROGRAM, Broker, Subscriber, free_port, needs_mosquitto
+from mosquitto_broker import (
+    PROGRAM,
+    Broker,
+    Subscriber,
+    free_port,
+    login_settings,
+    needs_mosquitto,
+    tls_settings,
+)
 from tiny_frame import frame
 from waiting import PATIENCE_S, wait_for
 
@@ -142,11 +150,7 @@ def test_the_broker_says_offline_for_a_killed_process(broker: Broker, subscriber
 
 @needs_mosquitto
 def test_a_broker_that_wants_a_login(tmp_path: Path) -> None:
-    passwords = tmp_path / "passwords"
-    done = subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "me", "p@ss"], check=False, capture_output=True)
-    if done.returncode:
-        pytest.skip(f"mosquitto_passwd fails: {done.stderr!r}")
-    broker = Broker(tmp_path, f"allow_anonymous false\npassword_file {passwords}\n")
+    broker = Broker(tmp_path, login_settings(tmp_path, "me", "p@ss"))
     try:
         with pytest.raises(OutputError, match=r"wants a user and a password; .*MIEN_MQTT_USER"):
             Mqtt(broker.url(), LABELS, environment={})
@@ -165,14 +169,8 @@ def test_a_broker_that_wants_a_login(tmp_path: Path) -> None:
 
 @needs_mosquitto
 def test_tls_wants_a_certificate_that_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    make += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    try:
-        subprocess.run(make, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"openssl cannot make a certificate: {error}")
-    broker = Broker(tmp_path, f"allow_anonymous true\ncertfile {certificate}\nkeyfile {key}\n")
+    certificate = tmp_path / "certificate.pem"
+    broker = Broker(tmp_path, f"allow_anonymous true\n{tls_settings(tmp_path, certificate)}")
     try:
         with pytest.raises(OutputError, match=r"not trusted .*SSL_CERT_FILE"):
             Mqtt(broker.url(scheme="mqtts"), LABELS)
