@@ -7,6 +7,7 @@
 #   make benchmark-robustness FACES=...     blur, distance, light, cover
 #   make benchmark-clip FACES=...           a face that goes from crying to smiling
 #   make benchmark-precisions FACES=...     what FP16 and INT8 lose, on every engine
+#   make benchmark-finetune FACES=...       what training on with a folder of own faces gives, and costs
 #   make benchmark-networks FACES=...       trained students side by side, and against their teacher
 #   make benchmark-enrollment FACES=...     expressions learned on the device, what could be reached, how long it takes
 #   make benchmark-gradcam FACES=...        whether a compound looks where its two basic expressions do
@@ -71,6 +72,9 @@ benchmark-uncertain: $(DEV)/installed
 # IMAGES=300 draws so many of each set. Installs other programs into the cache folder; some are large.
 benchmark-rivals: $(DEV)/installed
 	$(BENCHMARK).accuracy.rivals $(if $(IMAGES),--images $(IMAGES)) --data $(FACES)
+
+benchmark-finetune: $(DEV)/installed
+	$(BENCHMARK).accuracy.finetune --data $(FACES)
 
 benchmark-clip: $(DEV)/installed
 	$(BENCHMARK).accuracy.clip $(CLIP)

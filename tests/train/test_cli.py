@@ -88,6 +88,7 @@ def test_ablate_writes_its_table(written: Path, teacher: Path, data: Path, tmp_p
         ("compare CHECKPOINT CHECKPOINT --sets unlabelled/train --data DATA", "no expression labels"),
         ("run RECIPE -o OUT --set optim.speed=3", "unknown key optim.speed"),
         ("run RECIPE -o OUT --faces none", "--faces none: there is no such folder; it must hold one folder per class"),
+        ("run finetune -o OUT", "finetune has no training set: give --faces FOLDER"),
         ("run RECIPE -o OUT --set data.train=['unlabelled/x'] --data DATA", "no data set 'unlabelled/x'"),
     ],
 )

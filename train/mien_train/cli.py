@@ -124,6 +124,8 @@ def _train(args: argparse.Namespace) -> int:
             raise InputError(f"--faces {args.faces}: there is no such folder; it must hold {WANTED}")
         own = replace(recipe.data, train=(str(args.faces),), validation=(), test=(), affect="", holdout=0.15)
         recipe = replace(recipe, data=own)
+    if not recipe.data.train:
+        raise InputError(f"{args.recipe} has no training set: give --faces FOLDER, or sets in data.train")
     if args.command == "distill" and not recipe.distill.teacher:
         raise InputError("distill needs a teacher: --teacher PATH, or distill.teacher in the recipe")
     args.checkpoint = train(recipe, args.data, args.out, resume=args.resume, threads=args.threads)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -79,3 +80,18 @@ def test_the_held_out_part_of_a_training_set_has_a_name(data: Path, recipe: Reci
     assert held.faces.name == "rafdb/holdout"
     assert pictures([held]) == pictures([kept_out])
     assert len(held.faces) == len(kept_out.faces) > 0
+
+
+def test_pictures_of_a_folder_without_a_face_are_named_and_left_out(
+    portrait: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "happiness"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "blank.png"), np.full((200, 200, 3), 90, np.uint8))
+    with pytest.raises(InputError, match=r"no face was found in any of the 1 pictures of .*test_pictures"):
+        load_with_landmarks(str(tmp_path), None)
+    cv2.imwrite(str(folder / "face.png"), portrait[40:200, 150:300])
+    item = load_with_landmarks(str(tmp_path), None)
+    assert [item.faces.place(i) for i in range(len(item.faces))] == [str(folder / "face.png")]
+    assert item.landmarks.found.all()
+    assert f"left out: {folder / 'blank.png'}" in capsys.readouterr().err

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from mien.errors import InputError
 from mien_train.data.batches import Faces
 from mien_train.data.datasets import FaceSet, data_root, holdout, load_faces
 from mien_train.data.duplicates import difference_hashes, repeats
@@ -15,6 +17,8 @@ from mien_train.data.pixels import cut_pixels
 from mien_train.recipe import DataRecipe, Recipe
 
 HOLDOUT = "holdout"
+NAMED = 10
+"""How many of the pictures without a face are named."""
 
 
 def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Faces]]:
@@ -49,14 +53,28 @@ def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Face
 def load_with_landmarks(name: str, root: Path | None) -> Faces:
     """A set with its landmarks. Parquet sets stay in memory, because an ablation needs the same ones many times.
 
+    Pictures of a folder in which no face is found are left out, and named on stderr: unlike the pictures of a data set,
+    they were not cropped by one rule that tells where the face is. Raises InputError where no picture has a face.
     ``rafdb/holdout`` names the images of ``rafdb/train`` that a recipe with the usual share keeps out of training.
     """
     if Path(name).is_dir():
-        return _load(name, None)
+        return _with_a_face(_load(name, None))
     if Path(name).name == HOLDOUT:
         whole = load_with_landmarks(str(Path(name).with_name("train")), root)
         return whole.named(name).subset(holdout(whole.faces, DataRecipe().holdout))
     return _load_parquet(name, data_root(root))
+
+
+def _with_a_face(item: Faces) -> Faces:
+    found, name = item.landmarks.found, item.faces.name
+    if not found.any():
+        raise InputError(f"no face was found in any of the {len(found)} pictures of {name}")
+    missing = [item.faces.place(int(i)) for i in np.flatnonzero(~found)]
+    if missing:
+        rest = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+        left_out = f"no face was found in {len(missing)} of {len(found)} pictures, which are left out"
+        print(f"{left_out}: {', '.join(missing[:NAMED])}{rest}", file=sys.stderr)
+    return item.subset(found)
 
 
 @lru_cache(maxsize=16)
