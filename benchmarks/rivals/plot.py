@@ -43,7 +43,7 @@ def plot(accuracy: dict[str, Any], speed: dict[str, Any], path: Path) -> None:
     for axis in axes[:, 0]:
         axis.set_ylabel("right, % of all faces;\na face not found counts as wrong")
     for axis in axes[-1]:
-        axis.set_xlabel(f"time from a frame to its one face, over {OURS}'s own choice")
+        axis.set_xlabel(f"time of a frame with one face, over {OURS}'s")
     handles, names = axes.flat[0].get_legend_handles_labels()
     canvas.legend(handles, names, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     canvas.savefig(path, dpi=90)
