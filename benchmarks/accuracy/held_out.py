@@ -37,6 +37,8 @@ from mien_train.data.landmarks import decode_image
 from mien_train.data.sets import load_with_landmarks
 from mien_train.evaluation.metrics import expression_metrics
 
+SETS = (*TEST_SETS, "affectnet-va/train")
+"""The last one holds images of AffectNet's own validation set, whose expressions no student learned."""
 LIBRARIES = ("onnxruntime", "onnxruntime-gpu", "openvino")
 BATCH = 64
 ENLARGED, FRAME = 160, (640, 360)
@@ -176,7 +178,7 @@ def main() -> None:
             "rows": [],
         }
         engines, detector = {name: made for name, (made, _) in opened.items()}, load_detector()
-        for name in TEST_SETS:
+        for name in SETS:
             report["rows"] += measure(
                 some(load_with_landmarks(name, args.data), args.faces), bundles, engines, detector
             )

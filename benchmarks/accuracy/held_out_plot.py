@@ -29,7 +29,11 @@ PANELS = {
         "8 classes; ours: labels of over half of the votes,",
         "which images others count is not known",
     ),
-    "AffectNet-8": ("", "published only: AffectNet's validation images,", "on which ours was not measured"),
+    "AffectNet-8": (
+        "affectnet-va/train",
+        "AffectNet's validation images, 8 classes;",
+        "ours: 125 of each class, theirs: up to 500",
+    ),
     "AffectNet subset": (
         "affectnet-subset/test",
         "measured only: 8 classes, another test set,",
@@ -58,14 +62,19 @@ def known_macs(folder: Path = RESULTS) -> dict[str, float]:
 
 
 def known_latency(folder: Path = RESULTS) -> dict[str, float]:
-    """Times our packaged student's latency by network, as ``latency.py`` measured it: ONNX Runtime, fp32, one thread,
-    one picture. Empty where it has not run."""
+    """Times our packaged student's latency by network, as ``latency.py`` and, for ``xs``, ``sizes.py`` measured it:
+    ONNX Runtime, fp32, one thread, one picture. Empty where ``latency.py`` has not run."""
     path = folder / "latency.json"
     if not path.is_file():
         return {}
     wanted = {"engine": "ONNX Runtime", "precision": "fp32", "threads": 1, "batch": 1}
     rows = [row for row in json.loads(path.read_text())["rows"] if wanted.items() <= row.items()]
-    return {row["network"]: row["over_ours"] for row in rows if row["over_ours"]}
+    times = {row["network"]: row["over_ours"] for row in rows if row["over_ours"]}
+    sizes = folder / "sizes_xs.json"
+    bundles = json.loads(sizes.read_text())["bundles"] if sizes.is_file() else []
+    if bundles and times.get(bundles[0]["bundle"]) == 1:
+        times |= {row["bundle"]: row["time, 1 threads, over the first"] for row in bundles[1:]}
+    return times
 
 
 def plot(report: dict[str, Any], path: Path, figures: list[dict[str, Any]] | None = None) -> None:
