@@ -89,7 +89,7 @@ def plot(report: dict[str, Any], path: Path, figures: list[dict[str, Any]] | Non
         theirs = [figure for figure in figures if figure["set"] == title]
         measured = [row for row in report["rows"] if row["set"] == test and row["way"] == "crops"]
         points = [(macs.get(f.get("network", ""), f["gmac"]), f) for f in theirs]
-        _panel(axes[0, column], measured, points, {name: b["gmac"] for name, b in bundles.items()}, sizes, (0.03, 60))
+        _panel(axes[0, column], measured, points, {name: b["gmac"] for name, b in bundles.items()}, sizes, (0.01, 60))
         top = axes[0, column]
         top.set_xlabel("GMAC a face")
         top.set_title(title, fontsize=12, pad=30)
@@ -99,7 +99,7 @@ def plot(report: dict[str, Any], path: Path, figures: list[dict[str, Any]] | Non
             exact = [row for row in measured if row["precision"] == "fp32"]
             points = [(latency[f["network"]], f) for f in theirs if f.get("network") in latency]
             places = {name: latency.get(b["model"]) for name, b in bundles.items()}
-            _panel(axes[1, column], exact, points, places, sizes, (0.15, 400))
+            _panel(axes[1, column], exact, points, places, sizes, (0.08, 400))
             axes[1, column].set_xlabel("latency in fp32, over our packaged student's")
             axes[1, column].set_visible(bool(points))
     for axis in axes[:, 0]:
@@ -155,12 +155,12 @@ def _panel(
         axis.annotate(
             text, (x, y), xytext=(step, 0), textcoords="offset points", fontsize=8, color=THEIRS, va="center", ha=side
         )
-    for k, (name, foot) in enumerate(lowest.items()):
-        text, side = ("ours", "center") if len(lowest) == 1 else (f"ours, {sizes[name]} px", "left" if k else "right")
-        step = 0 if len(lowest) == 1 else 6 if k else 4
-        axis.annotate(
-            text, foot, xytext=(step, -6), textcoords="offset points", fontsize=8, color=OURS, va="top", ha=side
-        )
+    places_x = [x for x, _ in lowest.values()]
+    apart = max(places_x, default=1.0) > 2 * min(places_x, default=1.0)
+    for name, foot in lowest.items():
+        text = "ours" if len(lowest) == 1 else f"ours, {sizes[name]} px"
+        side = "center" if apart or len(lowest) == 1 else "left" if foot[0] == max(places_x) else "right"
+        axis.annotate(text, foot, xytext=(0, -6), textcoords="offset points", fontsize=8, color=OURS, va="top", ha=side)
     heights = [y for _, y, _ in names] + [y for _, y in lowest.values()] + tops
     if heights:
         axis.set_ylim(min(heights) - 2, max(heights) + 2)

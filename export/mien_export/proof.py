@@ -157,7 +157,7 @@ def concordance(predicted: NDArray[Any], truth: NDArray[Any]) -> float:
 
 def table(proofs: list[Proof]) -> str:
     """A table with a line for each artifact, for a terminal."""
-    rows = [("artefact", "engine", "faces", "same label", "max dp", "mean dp", "accuracy", "CCC v/a", "size", "speed")]
+    rows = [("artifact", "engine", "faces", "same label", "max dp", "mean dp", "accuracy", "CCC v/a", "size", "speed")]
     for proof in proofs:
         ccc = [pair[1] - pair[0] for pair in (proof.ccc_valence, proof.ccc_arousal) if pair]
         rows.append(

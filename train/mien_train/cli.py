@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -222,6 +223,8 @@ def main() -> None:
     # Before torch is loaded. By default, threads that wait for each other spin, on a core that another process needs.
     # On two cores beside a busy process, training was six to eight times slower than with threads that sleep.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Libraries call what PyTorch deprecates, and users can do nothing about it.
+    warnings.filterwarnings("ignore", r"`torch\.jit\.", FutureWarning)
     try:
         sys.exit(run(parse_args()))
     except MienError as error:

@@ -13,7 +13,7 @@ from mien.enrollment.reference_faces import Exemplars
 
 MIN_EXAMPLES_TO_JUDGE = 8
 """With fewer examples, their agreement cannot be judged, and each is judged by a fit to all others."""
-LEAST_RECOGNISED = 0.6
+LEAST_RECOGNIZED = 0.6
 """Share of its examples that a class which can be told apart gets back."""
 WIDER_LIMITS = (0.02, 0.03, 0.05, 0.07, 0.1)
 """Losses that are tried where the allowed one is too small."""
@@ -65,12 +65,12 @@ def mistaken_for(basic: Sequence[str], rows: Values, scores: Values, rivals: Sid
 
 
 def wide_enough(exemplars: Exemplars, sides: Sides, label: str, max_loss: float) -> float | None:
-    """The least loss beyond ``max_loss`` with which the class would get LEAST_RECOGNISED of its examples; None if no
+    """The least loss beyond ``max_loss`` with which the class would get LEAST_RECOGNIZED of its examples; None if no
     loss that can be advised is enough."""
     for limit in WIDER_LIMITS:
         if limit > max_loss:
             fitter = Fitter(exemplars, limit)
             scores, rivals, _ = judge(fitter, sides, fitter.fit_all(sides), label)
-            if won(fitter, sides[label], each_alone(fitter, sides, label, scores), rivals).mean() >= LEAST_RECOGNISED:
+            if won(fitter, sides[label], each_alone(fitter, sides, label, scores), rivals).mean() >= LEAST_RECOGNIZED:
                 return limit
     return None

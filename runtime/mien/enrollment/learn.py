@@ -10,7 +10,7 @@ import numpy as np
 
 from mien.enrollment.classes import Examples, Personal, check_label
 from mien.enrollment.fitting import Fitter, Values
-from mien.enrollment.judging import LEAST_RECOGNISED, each_alone, judge, mistaken_for, wide_enough, won
+from mien.enrollment.judging import LEAST_RECOGNIZED, each_alone, judge, mistaken_for, wide_enough, won
 from mien.enrollment.reference_faces import Exemplars
 from mien.errors import EnrolmentRefused, InputError
 
@@ -32,7 +32,7 @@ DUPLICATE_DISTANCE = 0.02
 class Enrolment:
     """The result of learning ``label``, and its cost.
 
-    ``examples``: how many the class has now. ``skipped``: pictures without a face. ``recognised``: the share of its
+    ``examples``: how many the class has now. ``skipped``: pictures without a face. ``recognized``: the share of its
     examples that get its label by fits that have not seen them (a single example is judged by its own fit).
     ``basic_before`` and ``basic_after``: accuracy on packaged faces with basic expressions. ``losses``: accuracy that
     each basic class loses. ``agreement``: the average share of basic faces that an example exceeds in likeness to the
@@ -44,7 +44,7 @@ class Enrolment:
     label: str
     examples: int
     skipped: int
-    recognised: float
+    recognized: float
     basic_before: float
     basic_after: float
     losses: Mapping[str, float]
@@ -64,7 +64,7 @@ class Enrolment:
         found = []
         if self.examples == 1:
             found.append(f"one picture cannot show how surely {self.label!r} will be recognized; give five or more")
-        elif self.recognised < LEAST_RECOGNISED:
+        elif self.recognized < LEAST_RECOGNIZED:
             alike = ", ".join(f"{share:.0%} of its examples look like {name}" for name, share in self.mistaken.items())
             found.append(f"{self.label!r} cannot be told apart: {alike}; {self._help}")
         worst = max(self.losses, key=self.losses.__getitem__)
@@ -91,10 +91,10 @@ class Enrolment:
         worst = max(self.losses, key=self.losses.__getitem__)
         text = f"{self.label}: {self.examples} example{'s' * (self.examples != 1)}"
         text += f" ({self.skipped} picture{'s' * (self.skipped != 1)} without a face left out)" if self.skipped else ""
-        text += f", {self.recognised:.0%} recognized; basic expressions lose {100 * self.loss:.1f} points"
+        text += f", {self.recognized:.0%} recognized; basic expressions lose {100 * self.loss:.1f} points"
         text += f" of {100 * self.basic_before:.1f}"
         text += f", most of them {worst} ({100 * self.losses[worst]:.1f})" if self.losses[worst] > 0 else ""
-        return text + (f"; no longer recognised: {', '.join(self.weak)}" if self.weak else "")
+        return text + (f"; no longer recognized: {', '.join(self.weak)}" if self.weak else "")
 
 
 def learn(
@@ -157,14 +157,14 @@ def learn(
         label,
         count,
         skipped,
-        recognised=float(known.mean()),
+        recognized=float(known.mean()),
         basic_before=float(before_right.mean()),
         basic_after=float(still_right.mean()),
         losses=losses,
         agreement=agreement,
         weak=weak,
         mistaken=mistaken_for(personal.basic, sides[label], scores, rivals),
-        enough=wide_enough(exemplars, sides, label, max_loss) if known.mean() < LEAST_RECOGNISED else None,
+        enough=wide_enough(exemplars, sides, label, max_loss) if known.mean() < LEAST_RECOGNIZED else None,
     )
     return learned, report
 

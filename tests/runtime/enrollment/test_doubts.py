@@ -19,7 +19,7 @@ CLEAR = Enrolment("wink", 5, 0, 1.0, 0.8, 0.795, {"neutral": 0.0, "fear": 0.04},
 
 def test_a_class_of_its_own_raises_no_doubt(exemplars: Exemplars) -> None:
     _, report = learn(EMPTY, "wink", drawn(5, 1, shift=9), exemplars)
-    assert (report.recognised, report.mistaken, report.doubts) == (1.0, {}, ())
+    assert (report.recognized, report.mistaken, report.doubts) == (1.0, {}, ())
 
 
 @pytest.mark.parametrize(("count", "shift", "helps"), [(5, 4, "clearer pictures may help"), (20, 5, "--max-loss 2)")])
@@ -28,14 +28,14 @@ def test_what_it_is_mistaken_for_is_told_with_what_helps(
 ) -> None:
     """Each example is judged by a fit that has not seen it; by their own fit more would be recognized."""
     _, report = learn(EMPTY, "shrug", drawn(count, 3, shift=shift), exemplars, 0.002)
-    assert report.recognised < 0.6
-    assert report.recognised + sum(report.mistaken.values()) == pytest.approx(1)
+    assert report.recognized < 0.6
+    assert report.recognized + sum(report.mistaken.values()) == pytest.approx(1)
     (doubt,) = report.doubts
     assert f"'shrug' cannot be told apart: {report.mistaken['neutral']:.0%} of its examples look like neutral" in doubt
     assert helps in doubt
     if report.enough:
         _, wider = learn(EMPTY, "shrug", drawn(count, 3, shift=shift), exemplars, report.enough)
-        assert wider.recognised >= 0.6
+        assert wider.recognized >= 0.6
 
 
 def test_basic_and_learned_classes_are_counted_and_ties_are_lost() -> None:

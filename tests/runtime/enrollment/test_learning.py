@@ -34,7 +34,7 @@ def test_a_class_is_told_from_basic_ones_and_costs_no_more_than_allowed(exemplar
     assert (new.argmax(1) == 8).mean() > 0.9
     assert (basic.argmax(1) == 8).mean() < 0.02
     assert report.loss <= 0.01
-    assert report.recognised == 1.0
+    assert report.recognized == 1.0
     assert report.examples == 5
     assert "wink: 5 examples, 100% recognized" in str(report)
 
