@@ -7,12 +7,14 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 
 from mien.bundle.card import ModelCard, card_from_dict
 from mien.errors import ModelInvalid
 from mien.types import EXPRESSIONS, Floats, Image
+from mien_export.notes import remove_notes
 from mien_train.continual.network import grown_of
 from mien_train.models.checkpoints import load_checkpoint
 from mien_train.models.student import Student
@@ -74,7 +76,7 @@ def quiet_export(
     outputs: tuple[str, ...],
     opset: int,
 ) -> None:
-    """torch's exporter, with a variable first dimension of every input, and without its messages."""
+    """torch's exporter, with a variable first dimension of every input, and without its messages and notes."""
     examples = (example,) if isinstance(example, Tensor) else example
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     rows = torch.export.Dim("N", min=1)
@@ -92,6 +94,9 @@ def quiet_export(
             external_data=False,
             verbose=False,
         )
+    graph = onnx.load(path)
+    remove_notes(graph)
+    onnx.save(graph, path)
 
 
 @torch.inference_mode()

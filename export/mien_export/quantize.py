@@ -25,6 +25,7 @@ from mien.engines import load_engine
 from mien.errors import ModelInvalid
 from mien.types import Image
 from mien_export.correction import correct_biases, equalize, measure_channels, misfits
+from mien_export.notes import remove_notes
 from mien_export.proof import outputs
 from mien_export.ranges import Ranges
 
@@ -182,15 +183,12 @@ def _free(model: onnx.ModelProto, layers: Sequence[str]) -> None:
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Remove what an engine derives by itself, what nothing reads, and the exporter's notes on the origin of each
-    node."""
+    """Remove what an engine derives by itself, and what nothing reads."""
     del model.graph.value_info[:]
     used = {name for node in model.graph.node for name in node.input}
     for item in [item for item in model.graph.initializer if item.name not in used]:
         model.graph.initializer.remove(item)
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
+    remove_notes(model)
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]

@@ -51,6 +51,7 @@ def test_bundle_runs_and_agrees(checkpoint: Path, tmp_path: Path, portrait: np.n
     assert isinstance(dims[0], str)
     assert dims[1:] == [64, 64, 3]
     assert [output.name for output in model.graph.output] == ["expression", "affect", "embedding"]
+    assert b".py" not in (out / "model.onnx").read_bytes(), "the exporter's notes name files of this machine"
     frames = [portrait, np.hstack([portrait, portrait])]
     assert [len(faces) for faces in Recognizer(out).predict_batch(frames)] == [1, 2]
     pack(checkpoint, out, Wanted())  # a bundle may be replaced by a newer one

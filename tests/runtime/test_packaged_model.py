@@ -34,6 +34,12 @@ def test_it_fits_the_floors(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
+def test_its_files_name_no_files_of_the_machine_that_made_them(model: str) -> None:
+    for path in find_bundle(model).folder.iterdir():
+        assert b'.py"' not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.skipif(not os.environ.get("MIEN_DATA"), reason="MIEN_DATA names no folder of data sets")
 def test_it_keeps_its_cards_promise_on_real_faces(model: str) -> None:
     from mien_train.data.datasets import load_faces

@@ -37,7 +37,7 @@ TRAINING = {
     "cli": [],
 }  # fmt: skip
 MODULES_OF_EXPORT = (
-    "aside", "calibration_faces", "correction", "ranges", "parity", "proof", "quantize", "fp16", "openvino_ir",
+    "aside", "notes", "calibration_faces", "correction", "ranges", "parity", "proof", "quantize", "fp16", "openvino_ir",
     "exemplars", "model_card", "checkpoint", "emonet", "temporal", "pack", "triton", "cli",
 )  # fmt: skip
 
