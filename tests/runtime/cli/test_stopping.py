@@ -136,6 +136,8 @@ def test_a_stop_while_the_program_is_still_imported_is_no_traceback(
 ) -> None:
     patch = (
         "import sys, os, signal\n"
+        # Where the tests run in the background of a shell, SIGINT is ignored, and processes inherit that.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Finder:\n"
         "    def find_spec(self, name, *_):\n"
         f"        if name == {module!r} and self in sys.meta_path:\n"
