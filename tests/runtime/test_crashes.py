@@ -59,9 +59,11 @@ def test_an_engine_call_that_raises_is_told_and_ends_it(
     assert all(json.loads(line)["track"] for line in lines[:-1])
     assert len(lines) > 3
     assert lines[-1] == ""
+    # A line is a face. Where a busy machine drops frames of a live source, a face that jumped may be two for a while.
+    read = len({json.loads(line)["frame"] for line in lines[:-1]})
     with open_source(tmp_path / "out" / "a.mp4") as source:
-        assert len(list(source)) >= len(lines) - 1
-    assert json.loads((tmp_path / "out" / "sum.json").read_text())["frames"] == len(lines) - 1
+        assert len(list(source)) >= read
+    assert json.loads((tmp_path / "out" / "sum.json").read_text())["frames"] == read
 
 
 @pytest.mark.parametrize("error", [cv2.error("bad stream"), MemoryError("no memory"), RuntimeError("codec")], ids=repr)
