@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import pytest
 from run_outputs import everything
+from tqdm import tqdm
 from waiting import wait_for
 
 from mien.engines.ort import OrtEngine
@@ -48,6 +49,7 @@ def test_an_engine_call_that_raises_is_told_and_ends_it(
         return works(engine, batch)
 
     monkeypatch.setattr(OrtEngine, "run", fail)
+    monkeypatch.setattr(tqdm, "monitor_interval", 0)  # its thread outlives the first bar of a process
     threads = set(threading.enumerate())
     assert fer_run("--source", clip, *loop, *everything(tmp_path / "out")) == 1
     err = capsys.readouterr().err
