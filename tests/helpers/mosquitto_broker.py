@@ -88,7 +88,7 @@ def _make(command: list[str]) -> None:
     try:
         subprocess.run(command, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"{command[0]} fails: {error}")
+        pytest.skip(f"no broker with a login or TLS can be set up here, as {command[0]} fails: {error}")
 
 
 class Subscriber:

@@ -61,7 +61,7 @@ def test_an_engine_call_that_raises_is_told_and_ends_it(
     assert all(json.loads(line)["track"] for line in lines[:-1])
     assert len(lines) > 3
     assert lines[-1] == ""
-    # A line is a face. Where a busy machine drops frames of a live source, a face that jumped may be two for a while.
+    # A line is a face, and a frame may have more than one.
     read = len({json.loads(line)["frame"] for line in lines[:-1]})
     with open_source(tmp_path / "out" / "a.mp4") as source:
         assert len(list(source)) >= read
