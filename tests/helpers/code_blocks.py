@@ -28,8 +28,9 @@ BETWEEN = {"&&", "||", "|", "&", ";"}
 
 @dataclass(frozen=True)
 class Block:
-    """One block. ``reason``: why it cannot run in a test, or empty. ``needs``: a program or server that the
-    test starts and without which it is left out, or empty. ``file``: the name of the file that it is, or empty. ``line``: of its first line in the page."""
+    """One block. ``reason``: why it cannot run in a test, or empty. ``needs``: a program or server that the test starts
+    and without which the block is left out, or empty. ``file``: the name of the file that it is, or empty. ``line``: of
+    its first line in the page."""
 
     page: str
     line: int
