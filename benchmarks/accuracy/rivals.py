@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from benchmarks.accuracy.strangers import SETS
 from benchmarks.common import add_data, add_out, command_parser, heading, write_report
-from benchmarks.rivals.catalog import LEFT_OUT, OURS, RIVALS
+from benchmarks.rivals.catalog import FORMS, LEFT_OUT, OURS, RIVALS
 from benchmarks.rivals.environments import NotHad, default_cache, environment
 from benchmarks.rivals.plot import plot_report
 from benchmarks.rivals.process import Found, Running
@@ -54,7 +54,7 @@ def main() -> None:
     add_data(parser)
     add_out(parser, "rivals_accuracy.json")
     args = parser.parse_args()
-    before = json.loads(args.out.read_text(encoding="utf-8")) if args.add else {"rivals": {}}
+    before = json.loads(args.out.read_text(encoding="utf-8")) if args.add else {"rivals": {}, "ours": {}}
     if args.add and before["images of each set"] != (args.images or "all"):
         parser.error(f"{args.out} is of {before['images of each set']} images of each set: give --images so")
     sets = {name: drawn(load_faces(name, args.data), args.images) for name in args.sets}
@@ -68,11 +68,13 @@ def main() -> None:
             if name == OURS:
                 raise SystemExit(f"mien itself cannot be run: {error}") from error
             left_out[name] = str(error)
+    figures = {name: judged(name, sets, read) for name in names if name in read}
     given = f" --images {args.images}" if args.images else ""
     report = {
         **heading(f"{parser.prog}{given} --data FACES"),
         "images of each set": args.images or "all",
-        "rivals": before["rivals"] | {name: judged(name, sets, read) for name in names if name in read},
+        "rivals": before["rivals"] | {name: row for name, row in figures.items() if name not in FORMS},
+        "ours": before["ours"] | {name: row for name, row in figures.items() if name in FORMS},
         "left out": left_out,
     }
     write_report(args.out, report)
@@ -157,7 +159,7 @@ def shares(scores: Rows) -> Rows:
 
 
 def show(report: dict[str, Any]) -> None:
-    for name, rival in report["rivals"].items():
+    for name, rival in (report["rivals"] | report["ours"]).items():
         for label, figures in rival["sets"].items():
             cells = "   ".join(
                 f"{who} {row.get('accuracy', float('nan')):.3f} F1 {row.get('macro_f1', float('nan')):.3f} ECE "

@@ -46,7 +46,7 @@ def environment(name: str, cache: Path) -> Environment:
     name = OURS if name in FORMS else name  # all forms of ours come with one installation
     folder = cache / name.strip("@").replace("/", "-")
     done = folder / "installed.json"
-    wanted = [*rival.installs, *([_state()] if name == OURS else [])]
+    wanted = [*rival.installs, *([tree_state()] if name == OURS else [])]
     if not done.is_file() or json.loads(done.read_text()) != wanted:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -58,7 +58,7 @@ def environment(name: str, cache: Path) -> Environment:
     return Environment(program, folder)
 
 
-def _state() -> str:
+def tree_state() -> str:
     """Of the tree that mien is installed from: it changes without changing its name."""
     files = sorted(path for path in (ROOT / "runtime").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

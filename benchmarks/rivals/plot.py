@@ -29,7 +29,8 @@ def plot_report(folder: Path) -> None:
 def plot(accuracy: dict[str, Any], speed: dict[str, Any], path: Path) -> None:
     """A panel a test set. Bars: 95 % of a binomial."""
     times = {name: row["frames by faces"]["1"]["over ours"] for name, row in speed["rivals"].items()}
-    programs = {name: row["sets"] for name, row in accuracy["rivals"].items() if name in times}
+    judged = accuracy["rivals"] | accuracy["ours"]
+    programs = {name: row["sets"] for name, row in judged.items() if name in times}
     sets = list(dict.fromkeys(label for row in programs.values() for label in row))
     if not sets:
         return

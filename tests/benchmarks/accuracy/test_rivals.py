@@ -11,7 +11,7 @@ import pytest
 from benchmarks.accuracy.rivals import KNOWN, judged, middlemost, scene, shares
 from benchmarks.rivals import catalog
 from benchmarks.rivals.catalog import OURS, RIVALS
-from benchmarks.rivals.environments import Environment, NotHad, _state, environment
+from benchmarks.rivals.environments import Environment, NotHad, environment, tree_state
 from benchmarks.rivals.plot import plot_report
 from benchmarks.rivals.process import Found, Running
 from benchmarks.speed.rivals import asked, frame
@@ -114,14 +114,15 @@ def test_forms_of_ours_share_an_environment_and_are_what_they_say(here: Environm
     with Running(OURS, here, frame(1), threads=1) as running:
         assert running.ask(frame(1))[0][0].scores != small
     (tmp_path / OURS).mkdir()
-    (tmp_path / OURS / "installed.json").write_text(json.dumps([*RIVALS[OURS].installs, _state()]))
+    (tmp_path / OURS / "installed.json").write_text(json.dumps([*RIVALS[OURS].installs, tree_state()]))
     assert environment(name, tmp_path) == environment(OURS, tmp_path)
 
 
 def test_the_plot_is_drawn_once_both_reports_are_there(tmp_path: Path) -> None:
     row = {"images": 100, "theirs": {"accuracy of all": 0.5}}
     ours = next(iter(catalog.FORMS))
-    accuracy = {"rivals": {name: {"sets": {"a": row, "b": row}} for name in ("fer", ours, "facex")}}
+    sets = {"sets": {"a": row, "b": row}}
+    accuracy = {"rivals": {"fer": sets, "facex": sets}, "ours": {ours: sets}}
     speed = {"rivals": {name: {"frames by faces": {"1": {"over ours": 2.0}}} for name in ("fer", ours)}}
     plot_report(tmp_path)
     assert not list(tmp_path.iterdir())
