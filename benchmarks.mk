@@ -8,6 +8,7 @@
 #   make benchmark-clip FACES=...           a face that goes from crying to smiling
 #   make benchmark-precisions FACES=...     what FP16 and INT8 lose, on every engine
 #   make benchmark-finetune FACES=...       what training on with a folder of own faces gives, and costs
+#   make benchmark-parts FACES=...          what new sets, teacher, long schedule and calibration give, over seeds
 #   make benchmark-networks FACES=...       trained students side by side, and against their teacher
 #   make benchmark-enrollment FACES=...     expressions learned on the device, what could be reached, how long it takes
 #   make benchmark-gradcam FACES=...        whether a compound looks where its two basic expressions do
@@ -75,6 +76,9 @@ benchmark-rivals: $(DEV)/installed
 
 benchmark-finetune: $(DEV)/installed
 	$(BENCHMARK).accuracy.finetune --data $(FACES)
+
+benchmark-parts: $(DEV)/installed $(RUNS)/self-teacher.toml
+	$(BENCHMARK).accuracy.parts --data $(FACES)
 
 benchmark-clip: $(DEV)/installed
 	$(BENCHMARK).accuracy.clip $(CLIP)

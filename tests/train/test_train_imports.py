@@ -9,7 +9,8 @@ TRAINING = {
     "settings": [],
     "recipe": [],
     "data": [
-        "class_folders", "compounds", "datasets", "landmarks", "pixels", "augment", "batches", "duplicates", "sets",
+        "class_folders", "compounds", "datasets", "landmarks", "pixels", "augment", "batches", "duplicates", "mixing",
+        "sets",
     ],
     "models": [
         "dlib_resnet", "emonet", "npm_weights", "short_mobilenet", "student", "checkpoints", "from_onnx", "pretrained",

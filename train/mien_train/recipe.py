@@ -106,6 +106,9 @@ class OptimRecipe:
     """A class is drawn in proportion to its count to the power of 1 - balance: 0 leaves the data as they are, 1 draws
     all classes equally often."""
     affect_weight: float = 0.5
+    mix: float = 0.0
+    """Share of the images that are blended with another of the batch (mixup, data/mixing.py), by ``fer-train run`` and
+    ``distill``."""
     ema: float = 0.999
     precision: str = "no"
     """Mixed precision, as accelerate names it: no, bf16 or fp16."""

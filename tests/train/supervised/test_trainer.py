@@ -46,7 +46,8 @@ def test_a_killed_run_resumes_to_the_same_weights(
     taught: bool, data: Path, recipe: Recipe, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if taught:
-        recipe = replace(recipe, distill=DistillRecipe(teacher=str(teacher), features=1.0))
+        mixing = replace(recipe.optim, mix=0.5)
+        recipe = replace(recipe, distill=DistillRecipe(teacher=str(teacher), features=1.0), optim=mixing)
     whole = load_checkpoint(train(recipe, data, tmp_path / "whole", threads=1))
 
     class Killed(Exception):

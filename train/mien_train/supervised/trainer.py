@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from mien.errors import InputError
 from mien_train.data.batches import Faces, TrainingFaces
+from mien_train.data.mixing import mixed
 from mien_train.data.sets import load_sets
 from mien_train.evaluation.predict import predict
 from mien_train.loop.loader import seeded_loader
@@ -102,8 +103,9 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
     bar = tqdm(total=total, initial=run.step, unit="step", disable=not main, mininterval=5.0)
     student.train()
     for batch in loader:
-        # Dropout draws from the step's own seed, so that a resumed run is the same run.
+        # Dropout and mixing draw from the step's own seed, so that a resumed run is the same run.
         torch.manual_seed(hash((recipe.seed, run.step, accelerator.process_index)))
+        batch = mixed(batch, optim.mix, distill.temperature)
         with accelerator.autocast():
             losses = objective(student(batch.crop), batch)
         accelerator.backward(losses["loss"])
