@@ -11,23 +11,23 @@ trained again.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks.common import add_data, add_out, command_parser, heading, write_report
-from mien.files import write_whole
 from mien_train.data.sets import load_sets, load_with_landmarks
 from mien_train.evaluation.calibrate import fit_temperature, held_out_temperature
 from mien_train.evaluation.evaluate import test_predictions
 from mien_train.evaluation.predict import Predictions, predict
 from mien_train.finish import errors
 from mien_train.models.checkpoints import load_student
+from mien_train.models.student import Student
 from mien_train.recipe import DistillRecipe, Recipe, load_recipe, recipes_folder
-from mien_train.supervised.trainer import train
+from mien_train.supervised.ablate import kept_figures
 
 OLD = ("ferplus/train", "rafdb/train", "affectnet-subset/train", "diffusionfer/train")
 UNLABELED = "unlabelled/train"
@@ -49,7 +49,8 @@ def main() -> None:
     for seed in range(args.seeds):
         for arm in ARMS:
             folder = args.runs / f"{ARMS.index(arm)}-{seed}"
-            for name, figures in measured(arm_recipe(recipe, arm, seed), args.data, folder, args.threads).items():
+            figures_by = kept_figures(arm_recipe(recipe, arm, seed), args.data, folder, judged, args.threads)
+            for name, figures in figures_by.items():
                 found[arm if name == "own validation" else CALIBRATED].append(figures)
     report = heading(f"{parser.prog} --data FACES --seeds {args.seeds}", "torch")
     report |= {"seeds": args.seeds, "recipe": recipe.to_dict(), "times as many steps": LONGER}
@@ -71,17 +72,8 @@ def arm_recipe(recipe: Recipe, arm: str, seed: int) -> Recipe:
     )
 
 
-def measured(recipe: Recipe, data: Path, folder: Path, threads: int | None) -> dict[str, Any]:
-    """Figures of one run, trained first unless they are there: by what its temperature was fitted on."""
-    path = folder / "figures.json"
-    if not path.is_file():
-        figures = judged(train(recipe, data, folder, resume=True, threads=threads), data)
-        write_whole(path, json.dumps(figures).encode())
-    figures = json.loads(path.read_text(encoding="utf-8"))
-    return dict(figures)
-
-
-def judged(checkpoint: Path, data: Path) -> dict[str, Any]:
+def judged(checkpoint: Path, data: Path | None) -> dict[str, Any]:
+    """Figures on the test sets, by what the temperature was fitted on."""
     student, recipe, _ = load_student(checkpoint)
     tests = test_predictions(student, recipe, data)
     _, validation = load_sets(recipe, data)
@@ -97,16 +89,15 @@ def judged(checkpoint: Path, data: Path) -> dict[str, Any]:
 
 
 def tempered(
-    student: Any, fitted: list[Predictions], tests: dict[str, Predictions], weights: list[float] | None = None
+    student: Student, fitted: list[Predictions], tests: dict[str, Predictions], weights: list[float] | None = None
 ) -> dict[str, Predictions]:
     """``tests`` under the temperature that is fitted on the sets ``fitted``."""
     fit_temperature(student, fitted, weights)
-    slope = student.log_temperature.weight.detach().numpy()
-    bias = student.log_temperature.bias.detach().numpy()
-    return {
-        name: replace(part, temperature=np.exp(np.clip(part.embedding @ slope.T + bias, -1.6, 1.6)))
-        for name, part in tests.items()
-    }
+    with torch.inference_mode():
+        return {
+            name: replace(part, temperature=student.temperature(torch.from_numpy(part.embedding)).numpy())
+            for name, part in tests.items()
+        }
 
 
 def figures_of(tests: dict[str, Predictions]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from mien_train.models.checkpoints import load_student
 from mien_train.recipe import DistillRecipe, Recipe
 from mien_train.supervised.trainer import train
 
+Measure = Callable[[Path, Path | None], dict[str, Any]]
+"""Figures of a checkpoint, from the folder of the data sets."""
 ARMS = ("labels", "kd", "kd+bound", "kd+bound+unlabelled")
 UNLABELED = "unlabelled/train"
 AFFECT = tuple(f"{m}_{what}" for m in ("ccc", "pcc", "rmse", "sagr") for what in ("valence", "arousal"))
@@ -51,20 +54,27 @@ def ablate(
     for seed in range(seeds):
         for arm in arms:
             folder = out / f"{arm}-{seed}"
-            for name, value in _figures(arm_recipe(recipe, arm, seed), root, folder).items():
+            for name, value in kept_figures(arm_recipe(recipe, arm, seed), root, folder, measure).items():
                 table.setdefault(arm, {}).setdefault(name, []).append(value)
     return table
 
 
-def _figures(recipe: Recipe, root: Path | None, folder: Path) -> dict[str, float]:
+def kept_figures(
+    recipe: Recipe, root: Path | None, folder: Path, measure: Measure, threads: int | None = None
+) -> dict[str, Any]:
+    """What ``measure`` says of the student of ``recipe``, which is trained first unless ``folder`` has its figures.
+
+    Raises InputError where these are of another recipe.
+    """
     path = folder / "figures.json"
     if not path.is_file():
-        report = {"recipe": recipe.to_dict(), "figures": measure(train(recipe, root, folder, resume=True), root)}
+        found = measure(train(recipe, root, folder, resume=True, threads=threads), root)
+        report = {"recipe": recipe.to_dict(), "figures": found}
         write_whole(path, (json.dumps(report, indent=2) + "\n").encode())
     read = json.loads(path.read_text())
     if read["recipe"] != recipe.to_dict():
         raise InputError(f"{path} was made by another recipe; use that one, or choose another --out")
-    figures: dict[str, float] = read["figures"]
+    figures: dict[str, Any] = read["figures"]
     return figures
 
 
