@@ -45,3 +45,8 @@ def test_changes_on_the_command_line(tmp_path: Path) -> None:
         load_recipe(path, ("epochs",))
     with pytest.raises(InputError, match="no recipe at"):
         load_recipe(tmp_path / "none.toml")
+
+
+def test_a_share_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match="optim.mix is 50"):
+        build(Recipe, {"crop": {"size": 112}, "optim": {"mix": 50.0}})

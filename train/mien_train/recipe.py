@@ -113,6 +113,10 @@ class OptimRecipe:
     precision: str = "no"
     """Mixed precision, as accelerate names it: no, bf16 or fp16."""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.mix <= 1:
+            raise InputError(f"optim.mix is {self.mix}; it is a share of the images, from 0 to 1")
+
 
 @dataclass(frozen=True)
 class DistillRecipe:
