@@ -48,5 +48,5 @@ def test_changes_on_the_command_line(tmp_path: Path) -> None:
 
 
 def test_a_share_that_is_none_is_refused() -> None:
-    with pytest.raises(InputError, match="optim.mix is 50"):
+    with pytest.raises(InputError, match=r"optim\.mix is 50"):
         build(Recipe, {"crop": {"size": 112}, "optim": {"mix": 50.0}})
