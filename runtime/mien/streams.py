@@ -179,7 +179,8 @@ class Streams:
 
     def _join(self) -> None:
         for thread in self._threads:
-            thread.join()
+            while thread.is_alive():  # wake up now and then: a signal may have been delivered to another thread
+                thread.join(POLL_SECONDS)
 
     def _end(self) -> None:
         self.stop()

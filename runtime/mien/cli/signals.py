@@ -6,11 +6,12 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol, TypeVar
 
+from mien.sources.base import POLL_SECONDS
 from mien.sources.video import quiet_opencv
 from mien.terminal import ABANDONED, tell
 from mien.types import Frame
@@ -83,6 +84,14 @@ def aside(work: Callable[[], T], undo: Callable[[T], object]) -> T:
     thread = threading.Thread(target=run, name="mien opening", daemon=True)
     try:
         thread.start()  # it waits for the thread to start, so a signal may arrive here too
+        # Python handles a signal only when its main thread runs, but the system may deliver it to another thread, or
+        # just before this one waits; and code that the interpreter runs in between, such as a destructor, swallows what
+        # the handler raises. So this does not wait without end, and asks the handler.
+        while not done.done():
+            wait([done], POLL_SECONDS)
+            handler = signal.getsignal(signal.SIGINT)
+            if isinstance(handler, Stop) and handler.signal:
+                raise Stopped
         return done.result()
     except Stopped:
         ABANDONED.append(thread)

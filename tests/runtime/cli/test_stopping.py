@@ -64,6 +64,33 @@ def test_a_stop_before_the_first_frame_costs_no_earlier_result(
     assert [path.read_text() for path in earlier] == ["of worth"] * 5
 
 
+@pytest.mark.parametrize(
+    "arrives",
+    [
+        "signal.pthread_kill(threading.get_ident(), signal.SIGINT)",  # at another thread than the one that waits
+        "signal.getsignal(signal.SIGINT).signal = signal.SIGINT",  # and what the handler raised was swallowed
+    ],
+)
+def test_a_stop_that_does_not_reach_the_waiting_thread(
+    tiny_bundle: Path, tmp_path: Path, make_clip: MakeClip, arrives: str
+) -> None:
+    patch = (
+        "import signal, threading, time, mien.recognizer as m\n"
+        "def hang(*a, **k):\n"
+        "    time.sleep(0.2)\n"  # the main thread waits by then
+        f"    {arrives}\n"
+        "    print('hangs', flush=True)\n"
+        "    time.sleep(60)\n"
+        "m.select_backend = hang\n"
+    )
+    with fer_run(tiny_bundle, make_clip(tmp_path / "a.mp4"), patch=patch) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "hangs\n"
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err == "fer-run: stopped before the first frame; nothing was written\n"
+
+
 def test_a_stop_while_a_server_says_nothing(tiny_bundle: Path) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
