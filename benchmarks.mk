@@ -9,6 +9,7 @@
 #   make benchmark-precisions FACES=...     what FP16 and INT8 lose, on every engine
 #   make benchmark-finetune FACES=...       what training on with a folder of own faces gives, and costs
 #   make benchmark-parts FACES=...          what new sets, teacher, long schedule and calibration give, over seeds
+#   make benchmark-compound FACES=...       the compounds of CFEE after export: against torch, and INT8
 #   make benchmark-networks FACES=...       trained students side by side, and against their teacher
 #   make benchmark-enrollment FACES=...     expressions learned on the device, what could be reached, how long it takes
 #   make benchmark-gradcam FACES=...        whether a compound looks where its two basic expressions do
@@ -86,6 +87,9 @@ benchmark-clip: $(DEV)/installed
 benchmark-precisions: $(DEV)/installed
 	$(EXPORT) default -o $(RUNS)/forms --half --openvino --keep-ranges
 	$(BENCHMARK).accuracy.precisions $(RUNS)/forms --data $(FACES) --faces 0
+
+benchmark-compound: $(RUNS)/compound-bundle/card.json
+	$(BENCHMARK).accuracy.compound $(RUNS)/compound/continual.pt $(<D) --data $(FACES) --faces 0
 
 benchmark-networks: $(DEV)/installed
 	$(BENCHMARK).accuracy.networks $(addprefix $(RUNS)/,labels-s labels-m distill-s distill-m)

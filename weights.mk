@@ -82,14 +82,15 @@ xs: $(RUNS)/distill-xs/student.png
 	    --data $(patsubst %,'$(FACES)/%-*.parquet',$(HELD_OUT))
 
 # The people of cfee/validation are kept for the temperature and the exemplars, those of cfee/test for the figures.
-$(RUNS)/compound/continual.pt: $(RUNS)/$(NAME)/student.png
-	$(TRAIN) continual $(RUNS)/$(NAME)/student.pt --recipe cfee --set 'classes.train=["cfee/train"]' -o $(@D) \
-	    --data $(FACES)
+$(RUNS)/compound/continual.pt: $(DEV)/installed
+	$(TRAIN) continual default --recipe cfee --set 'classes.train=["cfee/train"]' -o $(@D) --data $(FACES)
 	$(TRAIN) finish $@ --data $(FACES)
 
+$(RUNS)/compound-bundle/card.json: $(RUNS)/compound/continual.pt
+	$(EXPORT) $< -o $(@D) --int8 --faces 2500 --data $(patsubst %,'$(FACES)/%-*.parquet',$(TRAINED))
+
 # Not packaged: all packaged models together stay under 24 MB.
-compound: $(RUNS)/compound/continual.pt
-	$(EXPORT) $< -o $(RUNS)/compound-bundle --int8 --faces 2500 --data $(patsubst %,'$(FACES)/%-*.parquet',$(TRAINED))
+compound: $(RUNS)/compound-bundle/card.json
 	$(EXPORT) $(RUNS)/compound-bundle -o $(COMPOUND) --int8-only --keep-ranges --faces 3000 \
 	    --data $(patsubst %,'$(FACES)/%-*.parquet',$(HELD_OUT)) \
 	    --exemplars $(patsubst %,'$(FACES)/%-*.parquet',ferplus/validation affectnet-subset/validation cfee/validation)

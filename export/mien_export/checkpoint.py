@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.bundle.card import ModelCard, card_from_dict
+from mien.engines.head import Head
 from mien.errors import ModelInvalid
 from mien.types import EXPRESSIONS, Floats, Image
 from mien_export.notes import remove_notes
@@ -49,6 +50,18 @@ class Deployed(nn.Module):
         if self.columns is not None:
             logits = logits[:, self.columns]
         return (logits / output.temperature).softmax(1), output.affect.clamp(-1, 1), output.embedding
+
+
+def head_of(model: Deployed) -> Head:
+    """All that ``model`` adds to its embedding to tell its classes: a linear layer and the temperature."""
+    student = model.student
+    layers = [student.expression] + ([model.compounds] if model.compounds is not None else [])
+    weight = torch.cat([layer.weight for layer in layers]).detach().numpy()
+    bias = torch.cat([layer.bias for layer in layers]).detach().numpy()
+    columns = slice(None) if model.columns is None else model.columns
+    heat = student.log_temperature
+    temperature = torch.cat([heat.weight[0], heat.bias]).detach().numpy()
+    return Head(weight[columns], bias[columns], temperature)
 
 
 def load_deployed(path: Path) -> tuple[Deployed, ModelCard]:

@@ -12,6 +12,7 @@ from mien_export.calibration_faces import LIMIT
 from mien_export.pack import Wanted, default_out, pack
 from mien_export.parity import ParityError
 from mien_export.proof import Limits, ProofError, remarks, table
+from mien_export.share import share
 from mien_export.triton import Backend, Precision
 
 EXAMPLES = """examples:
@@ -44,6 +45,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "GPU (default), or a Jetson's accelerator",
     )  # fmt: skip
     make.add_argument("--temporal", type=Path, metavar="PT", help="add the encoder that fer-train temporal made")
+    make.add_argument(
+        "--share", metavar="NAME", help="of a checkpoint: write only its last layer, for the network of the packaged "
+        "bundle NAME, which the checkpoint must not have changed",
+    )  # fmt: skip
     make.add_argument("--opset", type=int, default=18, help="ONNX opset of a checkpoint's export (default: 18)")
     faces = parser.add_argument_group("faces for calibration and proof")
     faces.add_argument(
@@ -97,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
             opset=args.opset,
         )
         out = args.out or default_out(args.source, wanted)
-        proofs, parity = pack(args.source, out, wanted)
+        proofs, parity = share(args.source, args.share, out, wanted) if args.share else pack(args.source, out, wanted)
     except (ParityError, ProofError) as error:
         print(f"fer-export: nothing written: {error}", file=sys.stderr)
         return 3

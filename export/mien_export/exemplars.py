@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.bundle import FILES
 from mien.bundle.card import ModelCard
-from mien.engines import load_engine
+from mien.engines import Engine
 from mien.enrollment.reference_faces import EXEMPLARS, pack_exemplars
 from mien.errors import InputError
 from mien_export.calibration_faces import read_faces
@@ -21,10 +20,10 @@ LEAST = 100
 BATCH = 32
 
 
-def write_exemplars(folder: Path, card: ModelCard, sources: Sequence[str]) -> int:
+def write_exemplars(folder: Path, card: ModelCard, engine: Engine, sources: Sequence[str]) -> int:
     """Read faces with a clear expression from ``sources`` (calibration_faces.py), one of the card's labels, and write
-    the outputs of the fp32 model in ``folder`` on them. Returns their number. Raises InputError where there are too
-    few.
+    the outputs of ``engine``, the fp32 model, on them into ``folder``. Returns their number. Raises InputError where
+    there are too few.
 
     They should be images that the model was not trained on, because enrollment measures on them, for each source, what
     the model's own expressions lose.
@@ -37,7 +36,6 @@ def write_exemplars(folder: Path, card: ModelCard, sources: Sequence[str]) -> in
             f"{min(map(len, known))} faces with a known expression are too few exemplars; give sources of at least "
             f"{LEAST} each: parquet files, or folders named after expressions"
         )
-    engine = load_engine(folder / FILES["fp32"], device="cpu")
     crops = np.concatenate([faces.crops for faces in known])
     outputs = [engine.run(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
     data = pack_exemplars(

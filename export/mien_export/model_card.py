@@ -48,6 +48,7 @@ def model_card(card: ModelCard) -> str:
         f"{card.backbone}, {card.macs / 1e9:.3f} GMAC, "
         f"{card.parameters / 1e6:.1f} million parameters; mien {card.version}.",
         card.origin,
+        _network(card),
         "## Figures on faces that it was not trained on",
         "Aligned crops of the official test splits, one forward pass; 95 % bootstrap intervals in brackets. "
         f"{_scored(card)} The sets share their sources with the training data, so expect less on other faces.",
@@ -66,6 +67,12 @@ def model_card(card: ModelCard) -> str:
         WORDS.strip(),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _network(card: ModelCard) -> str:
+    if not card.network:
+        return ""
+    return f"It uses the network of the packaged bundle `{card.network['bundle']}`, and holds the last layer alone."
 
 
 def _scored(card: ModelCard) -> str:
@@ -146,7 +153,7 @@ def _proof_table(card: ModelCard) -> str:
             f"| {name} | {proof['faces']}, {proof['origin']} | {proof['agreement']:.1%} | {accuracy} | "
             f"{proof['probability_max']:.4f} | {proof['size']:.0%} | {verdict} |"
         )
-    alone = "" if FILES["fp32"] in card.files else "\n\nfp32 itself is not in this bundle."
+    alone = "" if FILES["fp32"] in card.files or card.network else "\n\nfp32 itself is not in this bundle."
     return "## Other forms of this model, against fp32\n\n" + "\n".join(rows) + alone
 
 

@@ -76,10 +76,10 @@ def pack(source: str | Path, out: Path, wanted: Wanted) -> tuple[list[Proof], Pa
             card = _from_bundle(find_bundle(source), folder, wanted)
             faces = read_faces(wanted.data, card.crop, wanted.faces, labels=card.labels)
         faces = _ranges(folder, faces, wanted, fresh=parity is not None)
-        golden = load_engine(folder / FILES["fp32"], device="cpu").run(golden_crops(card.crop.size))
-        (folder / GOLDEN).write_text(golden_text(golden), encoding="utf-8")
+        exact = load_engine(folder / FILES["fp32"], device="cpu")
+        (folder / GOLDEN).write_text(golden_text(exact.run(golden_crops(card.crop.size))), encoding="utf-8")
         if wanted.exemplars:
-            write_exemplars(folder, card, wanted.exemplars)
+            write_exemplars(folder, card, exact, wanted.exemplars)
         if wanted.temporal:
             from mien_export.temporal import add_temporal
 

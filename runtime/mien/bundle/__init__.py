@@ -14,6 +14,8 @@ from mien.files import sha256
 FILES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 IR_FILES = {"fp32": "model.openvino.xml", "int8": "model.int8.openvino.xml"}
 """OpenVINO's own format of a model: this file, and one beside it that ends in .bin."""
+HEAD = "head.npz"
+"""In a bundle that shares the network of another: its classes' layer (mien.engines.head)."""
 DEFAULT = "student"
 MODELS = Path(str(files("mien") / "models"))
 
@@ -26,15 +28,37 @@ class Bundle:
     card: ModelCard
 
     @property
+    def network(self) -> Bundle:
+        """The bundle with the model files: this one, or the packaged one whose network it shares.
+
+        Raises ModelInvalid if that one is missing, or is not the one that it was made for.
+        """
+        if not self.card.network:
+            return self
+        folder = MODELS / self.card.network["bundle"]
+        shared = Bundle(folder, read_card(folder))
+        if shared.card.files.get(FILES["fp32"]) != self.card.network["sha256"]:
+            raise ModelInvalid(
+                f"{self.folder} was made for another {folder.name} than the one that this mien packages; make it anew"
+            )
+        return shared
+
+    @property
     def precisions(self) -> list[str]:
-        """The precisions of which it holds a model file, fp32 first."""
-        return [key for key, file in FILES.items() if file in self.card.files]
+        """The precisions of which there is a model file, fp32 first."""
+        return [key for key, file in FILES.items() if file in self.network.card.files]
 
     def model_file(self, precision: str = "fp32", device: str = "cpu") -> Path:
         """The verified model file of a precision: ONNX or, for ``openvino``, its own format if the bundle has it.
 
-        Raises EngineUnavailable for a precision that the bundle does not hold, ModelInvalid if the file was altered.
+        Raises EngineUnavailable for a precision that the bundle does not hold, ModelInvalid if the file was altered, or
+        if the bundle shares the network of another one, which alone would not tell its classes.
         """
+        if self.card.network:
+            raise ModelInvalid(
+                f"{self.folder} holds only a head for the network of {self.card.network['bundle']!r}, no model file; "
+                "export its checkpoint without --share for one"
+            )
         if precision not in FILES:
             raise EngineUnavailable(f"unknown precision {precision!r}; choose one of auto, {', '.join(FILES)}")
         if device == "openvino" and IR_FILES.get(precision) in self.card.files:

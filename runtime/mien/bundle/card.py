@@ -49,7 +49,8 @@ class ModelCard:
     differs from fp32, as measured by ``fer-export``; ``passed`` says whether it stayed within its limits.
     ``fairness``: predictions for portraits, by group of people, as measured by the benchmark ``strangers``.
     ``temporal``: of a bundle with a temporal encoder, its shape (``mien.tracking.temporal.TemporalSpec``),
-    cost and training.
+    cost and training. ``network``: of a bundle that holds only a head, the packaged ``bundle`` whose network computes
+    its embedding, and the ``sha256`` of that one's fp32 file; empty for all others.
     """
 
     name: str
@@ -69,6 +70,7 @@ class ModelCard:
     proofs: dict[str, Any] = field(default_factory=dict)
     fairness: dict[str, Any] = field(default_factory=dict)
     temporal: dict[str, Any] = field(default_factory=dict)
+    network: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -81,6 +83,10 @@ class ModelCard:
         for name in self.files:
             if Path(name).name != name:
                 raise ModelInvalid(f"the card lists the file {name!r}; files must be in the card's folder")
+        if self.network and (
+            set(self.network) != {"bundle", "sha256"} or Path(self.network["bundle"]).name != self.network["bundle"]
+        ):
+            raise ModelInvalid("network must name a packaged bundle, and the sha256 of its fp32 file")
         for name, proof in self.proofs.items():
             if not isinstance(proof, dict):
                 raise ModelInvalid(f"proofs.{name} must be an object")

@@ -16,10 +16,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from mien.bundle import IR_FILES, Bundle
+from mien.bundle import HEAD, IR_FILES, Bundle
 from mien.engines import DEVICES, Engine, has_library, load_engine
 from mien.engines.cores import processor, usable_cores
 from mien.engines.golden import INT8_WRONG, check
+from mien.engines.head import HeadedEngine, read_head
 from mien.engines.providers import PROVIDERS
 from mien.errors import EngineUnavailable, ModelInvalid
 from mien.files import cache_folder, write_whole
@@ -120,7 +121,7 @@ def _halves(device: str) -> bool:
 def _proven(bundle: Bundle, device: str, precision: str) -> bool:
     """Whether every file that the backend uses passed its proof. The exported fp32 model is the reference."""
     artifacts = [precision] if precision != "fp32" else []
-    if device == "openvino" and IR_FILES.get(precision) in bundle.card.files:
+    if device == "openvino" and IR_FILES.get(precision) in bundle.network.card.files:
         artifacts.append(f"openvino {precision}")
     return all(bundle.card.proofs.get(name, {}).get("passed") is True for name in artifacts)
 
@@ -133,7 +134,11 @@ def open_backend(bundle: Bundle, backend: Backend, threads: int | None) -> Engin
         ModelInvalid: it cannot use the bundle's files.
     """
     device, precision = backend
-    engine = load_engine(bundle.model_file(precision, device), device=device, threads=threads, precision=precision)
+    file = bundle.network.model_file(precision, device)
+    engine = load_engine(file, device=device, threads=threads, precision=precision)
+    if bundle.card.network:
+        head = read_head(bundle.verified(HEAD), len(bundle.card.labels), bundle.card.embedding)
+        engine = HeadedEngine(engine, head)
     differences = check(engine, bundle) if precision == "int8" else None
     if differences and differences["expression"] > INT8_WRONG:
         raise EngineUnavailable(
@@ -207,5 +212,6 @@ def _cache_file(bundle: Bundle, possible: Sequence[Backend], threads: int | None
     # Machines may share a home, and a container may start with or without a GPU, or with other cores.
     gpus = [name for name in GPUS if Path(name).exists()], os.environ.get("CUDA_VISIBLE_DEVICES")
     # The first number rises when what is measured, or what is refused, changes.
-    parts = (2, processor(), usable_cores(), gpus, versions, sorted(bundle.card.files.items()), threads, list(possible))
+    files = sorted({**bundle.network.card.files, **bundle.card.files}.items())
+    parts = (2, processor(), usable_cores(), gpus, versions, files, threads, list(possible))
     return cache_folder() / "choices" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:20]}.json"

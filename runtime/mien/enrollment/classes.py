@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.bundle import FILES
+from mien.bundle import FILES, HEAD
 from mien.bundle.card import ModelCard
 from mien.enrollment.neutral import Baseline
 from mien.errors import InputError
@@ -107,8 +107,8 @@ def logarithms(probabilities: Floats) -> NDArray[np.float64]:
 
 def model_of(card: ModelCard) -> str:
     """The identity of a model: the sha256 of its fp32 file, from which all its precisions are made, or else of
-    the first that it has."""
-    files = [file for file in FILES.values() if file in card.files]
+    the first that it has; of its head, if it shares another one's network."""
+    files = [file for file in (*FILES.values(), HEAD) if file in card.files]
     return card.files[files[0]] if files else ""
 
 

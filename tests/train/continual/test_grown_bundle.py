@@ -17,15 +17,24 @@ from tiny_compounds import COMPOUNDS, write_cfee, write_ferplus
 from tiny_exemplars import add_exemplars
 from tiny_teacher import write_checkpoint
 
+import mien.bundle
+import mien.recognizer
+import mien_export.share
 import mien_train.evaluation.metrics
 from mien import Recognizer
 from mien.align import CropSpec
+from mien.bundle import find_bundle
 from mien.bundle.card import Calibration, ModelCard, TrainingSet, read_card
 from mien.cli import parse_args as parse_run
 from mien.cli import run as fer_run
 from mien.errors import InputError, ModelInvalid
+from mien.files import sha256
 from mien.types import EXPRESSIONS
+from mien_export.cli import parse_args as parse_export
+from mien_export.cli import run as export
 from mien_export.pack import Wanted, pack
+from mien_export.parity import ParityError
+from mien_export.share import share
 from mien_train.cli import parse_args, run
 from mien_train.continual.network import load_grown
 from mien_train.models.checkpoints import load_checkpoint, load_student
@@ -89,6 +98,19 @@ def checkpoint(root: Path) -> Path:
 def bundle(checkpoint: Path, root: Path) -> Path:
     pack(checkpoint, root / "bundle", Wanted())
     return root / "bundle"
+
+
+@pytest.fixture
+def packaged(checkpoint: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of packaged bundles, with the student that learned the compounds as ``basic``."""
+    assert checkpoint.is_file()
+    models, basic = tmp_path / "models", load_checkpoint(root / "basic.pt")
+    basic["card"]["metrics"] = {}
+    torch.save(basic, tmp_path / "basic.pt")
+    pack(tmp_path / "basic.pt", models / "basic", Wanted(int8=True, force=True))
+    for module in (mien.bundle, mien.recognizer, mien_export.share):
+        monkeypatch.setattr(module, "MODELS", models)
+    return models
 
 
 def test_the_card_says_what_it_tells_and_how_well(checkpoint: Path, root: Path) -> None:
@@ -167,3 +189,66 @@ def test_a_student_without_a_card_cannot_say_what_it_learned_from(checkpoint: Pa
         run(parse_args(["finish", str(tmp_path / "a.pt")]))
     with pytest.raises(InputError, match="--set is for students of basic expressions"):
         run(parse_args(["finish", str(checkpoint), "--set", "data.contempt=0.3"]))
+
+
+def test_a_head_on_a_packaged_network_says_what_torch_says(
+    checkpoint: Path, bundle: Path, packaged: Path, portrait: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = packaged / "compound"
+    assert export(parse_export([str(checkpoint), "-o", str(out), "--share", "basic", "--force"])) == 0
+    assert "against torch" in capsys.readouterr().out
+    assert {path.name for path in out.iterdir()} == {"MODEL_CARD.md", "card.json", "golden.json", "head.npz"}
+    assert sum(path.stat().st_size for path in out.iterdir()) < 100_000
+    assert list(read_card(out).proofs) == ["int8"]
+    assert "uses the network of the packaged bundle `basic`" in (out / "MODEL_CARD.md").read_text()
+    whole = Recognizer(bundle, device="cpu", precision="fp32", threads=1)
+    headed = Recognizer("compound", device="cpu", precision="fp32", threads=1)
+    assert headed.labels == whole.labels
+    (face,), (same,) = whole.predict(portrait), headed.predict(portrait)
+    assert list(same.expression.probabilities.values()) == pytest.approx(
+        list(face.expression.probabilities.values()), abs=1e-5
+    )
+    assert same.affect == face.affect
+    assert find_bundle("compound").precisions == ["fp32", "int8"]
+    with pytest.raises(ModelInvalid, match="holds only a head for the network of 'basic'"):
+        pack("compound", out.with_name("other"), Wanted())
+
+
+def test_a_head_is_only_for_the_network_that_it_was_trained_on(
+    checkpoint: Path, bundle: Path, packaged: Path, tmp_path: Path
+) -> None:
+    out = packaged / "compound"
+    state = load_checkpoint(checkpoint)
+    torch.save(
+        {**state, "ema": {k: v * 1.2 if "blocks" in k else v for k, v in state["ema"].items()}}, tmp_path / "a.pt"
+    )
+    with pytest.raises(ParityError, match="differs from the trained one"):
+        share(tmp_path / "a.pt", "basic", out, Wanted())
+    for source, name, wanted, words in (
+        (bundle, "basic", Wanted(), "takes the last layer of a checkpoint"),
+        (checkpoint, str(bundle), Wanted(), "wants the name of a packaged bundle"),
+        (checkpoint, "basic", Wanted(half=True), "writes no model file"),
+    ):
+        with pytest.raises(InputError, match=words):
+            share(source, name, out, wanted)
+    assert not out.exists()
+    share(checkpoint, "basic", out, Wanted(force=True))
+    np.savez(out / "head.npz", weight=np.zeros((4, 5)), bias=np.zeros(4), temperature=np.zeros(6))
+    own = read_card(out).files
+    with pytest.raises(ModelInvalid, match="was altered"):
+        Recognizer("compound", device="cpu", precision="fp32", threads=1)
+    rewrite(out, files={**own, "head.npz": sha256(out / "head.npz")})
+    with pytest.raises(ModelInvalid, match="does not fit its card"):
+        Recognizer("compound", device="cpu", precision="fp32", threads=1)
+    rewrite(packaged / "basic", files={**read_card(packaged / "basic").files, "model.onnx": "0" * 64})
+    with pytest.raises(ModelInvalid, match="made for another basic"):
+        Recognizer("compound", device="cpu", precision="fp32", threads=1)
+    rewrite(out, network={"bundle": "../basic", "sha256": ""})
+    with pytest.raises(ModelInvalid, match="network must name a packaged bundle"):
+        read_card(out)
+
+
+def rewrite(folder: Path, **values: object) -> None:
+    """Set values of a card, without the files that it names."""
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps(card | values))
