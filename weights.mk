@@ -3,14 +3,14 @@
 #   make weights FACES=...    teachers, their outputs and the student, in runs/: hours on a CPU
 #   make package FACES=...    the student as runtime/mien/models/student: INT8, exemplars, temporal encoder, model card
 #   make xs FACES=...         a smaller student, taught by the packaged one and distill-s, as runtime/mien/models/xs
-#   make compound FACES=...   the student with CFEE's compound expressions, INT8 alone, as runs/compound/bundle
+#   make compound FACES=...   CFEE's compound expressions on the packaged student's network, as runtime/mien/models/compound
 #   make figures FACES=...    the figures of README and model card that belong to it
 FACES ?= $(MIEN_DATA)
 RUNS ?= runs
 NAME ?= broad-distill-s
 STUDENT := runtime/mien/models/student
 XS := runtime/mien/models/xs
-COMPOUND = $(RUNS)/compound/bundle
+COMPOUND := runtime/mien/models/compound
 TRAIN = $(DEV)/bin/fer-train
 EXPORT = $(DEV)/bin/fer-export
 LABELED := ferplus/train rafdb/train affectnet-subset/train
@@ -89,10 +89,9 @@ $(RUNS)/compound/continual.pt: $(DEV)/installed
 $(RUNS)/compound-bundle/card.json: $(RUNS)/compound/continual.pt
 	$(EXPORT) $< -o $(@D) --int8 --faces 2500 --data $(patsubst %,'$(FACES)/%-*.parquet',$(TRAINED))
 
-# Not packaged: all packaged models together stay under 24 MB.
-compound: $(RUNS)/compound-bundle/card.json
-	$(EXPORT) $(RUNS)/compound-bundle -o $(COMPOUND) --int8-only --keep-ranges --faces 3000 \
-	    --data $(patsubst %,'$(FACES)/%-*.parquet',$(HELD_OUT)) \
+# A head on the packaged student's network: all packaged models together stay under 24 MB.
+compound: $(RUNS)/compound/continual.pt
+	$(EXPORT) $< -o $(COMPOUND) --share default --faces 3000 --data $(patsubst %,'$(FACES)/%-*.parquet',$(HELD_OUT)) \
 	    --exemplars $(patsubst %,'$(FACES)/%-*.parquet',ferplus/validation affectnet-subset/validation cfee/validation)
 
 figures: CARD := --card

@@ -26,6 +26,8 @@ from mien_export.parity import compare
 from mien_export.proof import outputs
 
 POSED = "cfee/test"
+PARITY = 500
+"""Faces of each set, at most."""
 FORMS = (("cpu", "fp32"), ("cpu", "int8"))
 
 
@@ -48,8 +50,9 @@ def main() -> None:
     exact = engines[FORMS[0]]
     parity = {}
     for name, part in faces.items():
-        ran = exact.run(part.crops)
-        gaps = compare(run_torch(model, part.crops), (ran["expression"], ran["affect"], ran["embedding"]))
+        crops = part.crops[:: -(-len(part) // PARITY)]
+        ran = exact.run(crops)
+        gaps = compare(run_torch(model, crops), (ran["expression"], ran["affect"], ran["embedding"]))
         parity[name] = {
             "faces": gaps.crops,
             "probability, largest": float(f"{gaps.expression:.1e}"),

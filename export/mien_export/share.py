@@ -26,6 +26,7 @@ def share(source: str | Path, name: str, out: Path, wanted: Wanted) -> tuple[lis
     """Write the bundle ``out``: the head of the finished checkpoint ``source``, for the packaged bundle ``name``.
 
     The head on that bundle's network is compared with torch, and its INT8 with fp32, on the faces of ``wanted.data``.
+    Valence and arousal, and their figures on the card, are the packaged bundle's own.
     ``wanted``: only ``data``, ``faces``, ``limits``, ``force`` and ``exemplars`` count. Raises InputError where the
     request does not fit, ModelNotFound or ModelInvalid; ParityError where the network is not the one that the head was
     trained on; ProofError where INT8 loses too much. Then nothing is written.
@@ -52,17 +53,24 @@ def share(source: str | Path, name: str, out: Path, wanted: Wanted) -> tuple[lis
     with aside(out) as folder:
         head_of(model).save(folder / HEAD)
         pinned = {"bundle": network.folder.name, "sha256": network.card.files[FILES["fp32"]]}
-        card = replace(card, network=pinned, files={HEAD: sha256(folder / HEAD)}, proofs={})
+        metrics = {name: values for name, values in card.metrics.items() if "accuracy" in values}
+        metrics |= {name: values for name, values in network.card.metrics.items() if "accuracy" not in values}
+        files = {HEAD: sha256(folder / HEAD)}
+        card = replace(card, network=pinned, metrics=metrics, files=files, proofs={})
         bundle = Bundle(folder, card)
         exact = open_backend(bundle, ("cpu", "fp32"), None)
         crops = faces.crops[:MOST]
         outputs = exact.run(crops)
-        parity = compare(run_torch(model, crops), (outputs["expression"], outputs["affect"], outputs["embedding"]))
+        expression, _, embedding = run_torch(model, crops)
+        parity = compare(
+            (expression, outputs["affect"], embedding),
+            (outputs["expression"], outputs["affect"], outputs["embedding"]),
+        )
         (folder / GOLDEN).write_text(golden_text(exact.run(golden_crops(card.crop.size))), encoding="utf-8")
         if wanted.exemplars:
             write_exemplars(folder, card, exact, wanted.exemplars)
         proofs = []
-        if "int8" in network.precisions:
+        if network.card.proofs.get("int8", {}).get("passed"):
 
             def engines(threads: int) -> tuple[Engine, Engine]:
                 return open_backend(bundle, ("cpu", "fp32"), threads), open_backend(bundle, ("cpu", "int8"), threads)

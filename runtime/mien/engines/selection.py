@@ -136,16 +136,15 @@ def open_backend(bundle: Bundle, backend: Backend, threads: int | None) -> Engin
     device, precision = backend
     file = bundle.network.model_file(precision, device)
     engine = load_engine(file, device=device, threads=threads, precision=precision)
-    if bundle.card.network:
-        head = read_head(bundle.verified(HEAD), len(bundle.card.labels), bundle.card.embedding)
-        engine = HeadedEngine(engine, head)
-    differences = check(engine, bundle) if precision == "int8" else None
+    differences = check(engine, bundle.network) if precision == "int8" else None
     if differences and differences["expression"] > INT8_WRONG:
         raise EngineUnavailable(
             f"{engine.name} is wrong in int8 on this processor: probabilities differ by up to "
             f"{differences['expression']:.2f}, as those of x86 without VNNI do; use precision='fp32'"
         )
-    return engine
+    if not bundle.card.network:
+        return engine
+    return HeadedEngine(engine, read_head(bundle.verified(HEAD), len(bundle.card.labels), bundle.card.embedding))
 
 
 def _measure(bundle: Bundle, possible: Sequence[Backend], threads: int | None) -> Selection:
@@ -213,5 +212,5 @@ def _cache_file(bundle: Bundle, possible: Sequence[Backend], threads: int | None
     gpus = [name for name in GPUS if Path(name).exists()], os.environ.get("CUDA_VISIBLE_DEVICES")
     # The first number rises when what is measured, or what is refused, changes.
     files = sorted({**bundle.network.card.files, **bundle.card.files}.items())
-    parts = (2, processor(), usable_cores(), gpus, versions, files, threads, list(possible))
+    parts = (3, processor(), usable_cores(), gpus, versions, files, threads, list(possible))
     return cache_folder() / "choices" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:20]}.json"

@@ -59,7 +59,7 @@ def pack_exemplars(
         probabilities=probabilities.astype(np.float16),
         places=places,
         mean=mean.astype(np.float32),
-        axes=axes.astype(np.float32),
+        axes=axes.astype(np.float16),  # rounds far less than the places
         origin=np.array(origin),
     )
     return data.getvalue()
@@ -82,7 +82,7 @@ def read_exemplars(bundle: Bundle) -> Exemplars:
                 stored["probabilities"].astype(np.float32),
                 stored["places"].astype(np.float32) * np.float32(QUANTIZATION_STEP),
                 stored["mean"],
-                stored["axes"],
+                stored["axes"].astype(np.float32),
                 str(stored["origin"]),
             )
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
