@@ -3,8 +3,8 @@
     make compound FACES=FACES
     python -m benchmarks.accuracy.compound runs/compound/continual.pt runs/compound-bundle --data FACES
 
-The people of ``cfee/test`` are in no training. All classes compete, on the other sets too, where a face that shows one
-expression may be called a compound. Writes ``benchmarks/results/compound.json``.
+The people of ``cfee/test`` are in no training, and all classes compete there. On the other sets ``accuracy`` is over
+the classes that occur there, while ``same label`` is over all. Writes ``benchmarks/results/compound.json``.
 """
 
 from __future__ import annotations
