@@ -24,7 +24,7 @@ PACKAGES = {
     "bundle": ["card"],
     "engines": [
         "cores", "providers", "ort_session", "ort", "ov", "memory_bindings", "memory_pycuda", "device_memory",
-        "trt_plan", "trt_execution", "trt", "golden", "selection", "graph", "shared",
+        "trt_plan", "trt_execution", "trt", "golden", "head", "selection", "graph", "shared",
     ],
     "enrollment": ["votes", "neutral", "reference_faces", "classes", "storage", "fitting", "judging", "learn"],
     "vision": ["frames", "orientation", "detector", "expression", "examples"],
@@ -113,7 +113,7 @@ def test_a_recognizer_loads_no_application() -> None:
 
 def test_an_engine_never_imports_its_parent() -> None:
     for path in (ROOT / "runtime/mien/engines").glob("*.py"):
-        if path.stem not in ("__init__", "golden", "selection", "shared"):
+        if path.stem not in ("__init__", "golden", "head", "selection", "shared"):
             assert "mien.engines" not in imports(path)
     at_once = imports(ROOT / "runtime/mien/engines/__init__.py", True)
     light = ("mien.engines.cores", "mien.engines.providers")  # which import no library

@@ -39,7 +39,7 @@ TRAINING = {
 }  # fmt: skip
 MODULES_OF_EXPORT = (
     "aside", "notes", "calibration_faces", "correction", "ranges", "parity", "proof", "quantize", "fp16", "openvino_ir",
-    "exemplars", "model_card", "checkpoint", "emonet", "temporal", "pack", "triton", "cli",
+    "exemplars", "model_card", "checkpoint", "emonet", "temporal", "pack", "share", "triton", "cli",
 )  # fmt: skip
 
 
