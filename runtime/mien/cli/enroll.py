@@ -126,7 +126,8 @@ def _learn(args: argparse.Namespace) -> str:
         say(str(report))
         _confirm(report.doubts)
     save_personal(recognizer.personal, path)
-    return f"written: {path.absolute()}; use it with: fer-run --personal {path}"
+    model = "" if args.model == "default" else f" --model {args.model}"  # the file fits no other
+    return f"written: {path.absolute()}; use it with: fer-run{model} --personal {path}"
 
 
 def _confirm(doubts: Sequence[str]) -> None:

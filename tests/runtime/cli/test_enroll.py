@@ -71,6 +71,13 @@ def test_learn_list_rename_use_and_remove(
     assert learned() == ()
 
 
+def test_what_another_model_learned_is_said_to_be_for_that_model(
+    shell: Callable[..., int], shots: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shell("wide grin", "--source", shots, "--device", "cpu", "--model", "xs") == 0
+    assert "use it with: fer-run --model xs --personal personal.npz" in capsys.readouterr().out
+
+
 def test_a_clip_gives_more_examples_to_a_known_label(
     shell: Callable[..., int], shots: Path, make_clip: Callable[..., Path], tmp_path: Path
 ) -> None:
