@@ -93,19 +93,22 @@ def pack(source: str | Path, out: Path, wanted: Wanted) -> tuple[list[Proof], Pa
                 + ". Try --data with more or other faces, or a looser limit; --force writes it anyway"
                 + (f". {OVERFLOW}" if openvino and int8_overflows() else "")
             )
-        all_proofs = {
-            **card.proofs,
-            **{proof.artefact: replace(proof, forced=not proof.passed).to_dict() for proof in proofs},
-        }
         if wanted.int8_only:
             _leave_int8(folder)
-            all_proofs = {"int8": all_proofs["int8"]}
-        files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name not in (CARD, FILE)}
-        card = replace(card, files=files, proofs=all_proofs)
-        (folder / CARD).write_text(card.to_json(), encoding="utf-8")
-        (folder / FILE).write_text(model_card(card), encoding="utf-8")
-        read_card(folder)
+            card = replace(card, proofs={})
+        write_card(folder, card, proofs)
     return proofs, parity
+
+
+def write_card(folder: Path, card: ModelCard, proofs: list[Proof]) -> None:
+    """Write the card of the bundle in ``folder``, as JSON and in words, with the files that are there and the proofs
+    that were made of them, beside those that the card has."""
+    files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name not in (CARD, FILE)}
+    made = {proof.artefact: replace(proof, forced=not proof.passed).to_dict() for proof in proofs}
+    card = replace(card, files=files, proofs={**card.proofs, **made})
+    (folder / CARD).write_text(card.to_json(), encoding="utf-8")
+    (folder / FILE).write_text(model_card(card), encoding="utf-8")
+    read_card(folder)
 
 
 def _from_checkpoint(path: Path, folder: Path, wanted: Wanted) -> tuple[ModelCard, FaceCrops, Parity]:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from mien.bundle import FILES, HEAD, MODELS, Bundle, find_bundle
-from mien.bundle.card import CARD
 from mien.engines import Engine
 from mien.engines.cores import processor
 from mien.engines.golden import GOLDEN, golden_crops, golden_text
@@ -16,8 +15,7 @@ from mien.files import sha256
 from mien_export.aside import aside
 from mien_export.calibration_faces import read_faces
 from mien_export.exemplars import write_exemplars
-from mien_export.model_card import FILE, model_card
-from mien_export.pack import MOST, Wanted
+from mien_export.pack import MOST, Wanted, write_card
 from mien_export.parity import Parity, compare
 from mien_export.proof import Proof, ProofError, prove
 
@@ -80,11 +78,5 @@ def share(source: str | Path, name: str, out: Path, wanted: Wanted) -> tuple[lis
         failed = [f"int8: {reason}" for proof in proofs for reason in proof.failures]
         if failed and not wanted.force:
             raise ProofError("; ".join(failed) + ". Give other faces or a looser limit; --force writes it anyway")
-        card = replace(
-            card,
-            files={path.name: sha256(path) for path in sorted(folder.iterdir())},
-            proofs={proof.artefact: replace(proof, forced=not proof.passed).to_dict() for proof in proofs},
-        )
-        (folder / CARD).write_text(card.to_json(), encoding="utf-8")
-        (folder / FILE).write_text(model_card(card), encoding="utf-8")
+        write_card(folder, card, proofs)
     return proofs, parity

@@ -14,7 +14,7 @@ from mien.errors import ModelInvalid
 from mien.types import Floats, Image
 
 MOST_LOG_TEMPERATURE = 1.6
-"""The logarithm of the temperature stays between minus and plus this, as in the exported graphs."""
+"""The logarithm of a temperature stays between minus and plus this, in exported graphs too."""
 
 
 @dataclass(frozen=True, eq=False)

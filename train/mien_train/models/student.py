@@ -9,6 +9,7 @@ import torch
 from timm.layers.adaptive_avgmax_pool import SelectAdaptivePool2d
 from torch import Tensor, nn
 
+from mien.engines.head import MOST_LOG_TEMPERATURE
 from mien.errors import InputError
 from mien.types import EXPRESSIONS
 from mien_train.models import dlib_resnet, short_mobilenet  # noqa: F401  they register their backbones
@@ -77,7 +78,7 @@ class Student(nn.Module):
 
     def temperature(self, embedding: Tensor) -> Tensor:
         """(N, D) -> (N, 1), from 0.2 to 5."""
-        return self.log_temperature(embedding).clamp(-1.6, 1.6).exp()
+        return self.log_temperature(embedding).clamp(-MOST_LOG_TEMPERATURE, MOST_LOG_TEMPERATURE).exp()
 
 
 def _first_blocks(backbone: nn.Module, count: int) -> list[nn.Module]:
