@@ -75,8 +75,8 @@ def _name(action: argparse.Action) -> str:
 
 
 def _help(action: argparse.Action, prog: str) -> str:
-    text = (action.help or "").replace("%(default)s", str(action.default)).replace("%(prog)s", prog)
-    text = text.replace("%%", "%").replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+    text = (action.help or "") % {**vars(action), "prog": prog}
+    text = text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
     choices = ", ".join(f"`{choice}`" for choice in action.choices or ())
     return f"{text}{'; ' if text else ''}one of {choices}" if choices else text
 

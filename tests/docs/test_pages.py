@@ -98,6 +98,7 @@ def test_tests_that_the_table_of_faults_names_are_there() -> None:
 
 def test_options_of_all_commands_are_in_the_reference() -> None:
     page = filled((DOCS / "reference/commands.md").read_text(encoding="utf-8"))
+    assert "%(" not in page, "argparse's words for defaults are filled in, whatever their format"
     assert "<!-- command" not in page
     for command, option in {
         "fer-run": "--exclude", "fer-enroll": "--max-loss", "fer-doctor": "--fresh", "fer-bench": "--plot",
