@@ -99,7 +99,10 @@ def _folder(folder: Path, spec: CropSpec, detector: Detector, limit: int, labels
         except SourceError:  # skip a damaged picture; the caller notices a folder without any face
             continue
         if patch is not None:
-            yield patch, _place(path.parent.name.lower(), labels), UNKNOWN
+            # As in training, a class's folder may hold others: one for each person, say.
+            names = (*path.relative_to(folder).parts[:-1], folder.name)
+            places = (_place(name.lower(), labels) for name in names)
+            yield patch, next((place for place in places if place >= 0), -1), UNKNOWN
 
 
 def _parquet(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mien.bundle.card import ModelCard, card_from_dict
 from mien.engines.head import Head
-from mien.errors import ModelInvalid
+from mien.errors import InputError, ModelInvalid
 from mien.types import EXPRESSIONS, Floats, Image
 from mien_export.notes import remove_notes
 from mien_train.continual.network import grown_of
@@ -89,9 +89,13 @@ def quiet_export(
     outputs: tuple[str, ...],
     opset: int,
 ) -> None:
-    """torch's exporter, with a variable first dimension of every input, and without its messages and notes."""
+    """torch's exporter, with a variable first dimension of every input, and without its messages and notes.
+
+    Raises InputError for an opset that torch cannot write.
+    """
     examples = (example,) if isinstance(example, Tensor) else example
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for library in ("torch.onnx", "onnxscript"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     rows = torch.export.Dim("N", min=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -108,6 +112,9 @@ def quiet_export(
             verbose=False,
         )
     graph = onnx.load(path)
+    (made,) = (one.version for one in graph.opset_import if one.domain == "")
+    if made != opset:  # where torch fails to convert the graph, it writes its own opset without a word
+        raise InputError(f"--opset {opset} is not possible; give one of {made} to {onnx.defs.onnx_opset_version()}")
     remove_notes(graph)
     onnx.save(graph, path)
 

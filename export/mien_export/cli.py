@@ -41,8 +41,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     make.add_argument("--openvino", action="store_true", help="OpenVINO IR of fp32, and of INT8 where there is one")
     make.add_argument("--tensorrt", action="store_true", help="build this machine's TensorRT plans, in its cache")
     make.add_argument(
-        "--device", choices=("tensorrt", "dla:0", "dla:1"), default="tensorrt", help="what --tensorrt builds for: the "
-        "GPU (default), or a Jetson's accelerator",
+        "--device", choices=("tensorrt", "dla:0", "dla:1"), help="what --tensorrt builds for: the GPU (default), or a "
+        "Jetson's accelerator",
     )  # fmt: skip
     make.add_argument("--temporal", type=Path, metavar="PT", help="add the encoder that fer-train temporal made")
     make.add_argument(
@@ -86,12 +86,16 @@ def run(args: argparse.Namespace) -> int:
             return _triton(args)
         if args.backend or args.precision:
             raise InputError("--backend and --precision belong to --triton DIR; add it, or leave them out")
+        if args.device and not args.tensorrt:
+            raise InputError("--device says what --tensorrt builds for; add --tensorrt, or leave it out")
+        if args.faces < 0:
+            raise InputError(f"--faces {args.faces}: give a number of faces, or 0 for all")
         wanted = Wanted(
             int8=args.int8 or args.int8_only,
             int8_only=args.int8_only,
             half=args.half,
             openvino=args.openvino,
-            tensorrt=args.device if args.tensorrt else "",
+            tensorrt=(args.device or "tensorrt") if args.tensorrt else "",
             data=tuple(args.data),
             faces=args.faces,
             keep_ranges=args.keep_ranges,
@@ -127,6 +131,8 @@ def run(args: argparse.Namespace) -> int:
 def _emonet(args: argparse.Namespace) -> int:
     from mien_export.emonet import export_emonet
 
+    if others := _given(args, "source", "out", "opset"):
+        raise InputError(f"EmoNet's .pth becomes one ONNX file: leave out {others}")
     out = args.out or Path(args.source).with_suffix(".onnx")
     gap = export_emonet(Path(args.source), out, args.opset)
     print(f"{out}: EmoNet. ONNX Runtime against torch: at most {gap:.1e} of the largest output")
@@ -137,12 +143,8 @@ def _triton(args: argparse.Namespace) -> int:
     from mien_export.triton.plans import SCRIPT
     from mien_export.triton.repository import write_repository
 
-    own = {"source", "triton", "backend", "precision"}
-    defaults = vars(parse_args([]))
-    others = [name for name, value in vars(args).items() if name not in own and value != defaults[name]]
-    if others:
-        named = ", ".join(f"--{name.replace('_', '-')}" for name in others)
-        raise InputError(f"--triton serves a bundle as it is: leave out {named}, or pack the bundle with them first")
+    if others := _given(args, "source", "triton", "backend", "precision"):
+        raise InputError(f"--triton serves a bundle as it is: leave out {others}, or pack the bundle with them first")
     if Path(args.source).suffix == ".pt":
         raise InputError(f"--triton serves a bundle: pack {args.source} first (fer-export {args.source} -o DIR)")
     backend: Backend = args.backend or "onnxruntime"
@@ -154,6 +156,13 @@ def _triton(args: argparse.Namespace) -> int:
             f"next, on the server's machine: {args.triton / SCRIPT} builds the plans, which Triton needs to load them"
         )
     return 0
+
+
+def _given(args: argparse.Namespace, *but: str) -> str:
+    """The options in ``args``, but for ``but``, that differ from their defaults: in words, empty for none."""
+    defaults = vars(parse_args([]))
+    others = [name for name, value in vars(args).items() if name not in but and value != defaults[name]]
+    return ", ".join(f"--{name.replace('_', '-')}" for name in others)
 
 
 def main() -> None:

@@ -68,6 +68,8 @@ def pack(source: str | Path, out: Path, wanted: Wanted) -> tuple[list[Proof], Pa
         raise InputError("--int8-only keeps nothing but INT8: add --int8")
     if wanted.int8_only and (wanted.half or wanted.openvino or wanted.tensorrt):
         raise InputError("--int8-only keeps nothing but INT8: leave out --half, --openvino and --tensorrt")
+    if wanted.opset != Wanted.opset and wanted.temporal is None and Path(source).suffix != ".pt":
+        raise InputError("--opset: a bundle keeps the opset that it has; leave it out, or export its checkpoint")
     with aside(out) as folder:
         parity = None
         if Path(source).suffix == ".pt":
@@ -141,7 +143,9 @@ def _from_bundle(bundle: Bundle, folder: Path, wanted: Wanted) -> ModelCard:
     for name in bundle.card.files:
         if name not in names:
             shutil.copyfile(bundle.verified(name), folder / name)
-    return replace(bundle.card, proofs={k: v for k, v in bundle.card.proofs.items() if k not in anew})
+    # "tensorrt int8" and "dla:0 int8" tell of the INT8 file too: of the old one.
+    kept = {k: v for k, v in bundle.card.proofs.items() if k not in anew and k.split()[-1] not in anew}
+    return replace(bundle.card, proofs=kept)
 
 
 def _files(artifact: str) -> list[str]:

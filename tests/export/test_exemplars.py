@@ -37,6 +37,10 @@ def shard(path: Path, portrait: Image, count: int, votes: list[list[int] | None]
         ([0, 0, 0, 6, 4, 0, 0, 0, 0, 0], True), ([5, 3, 1, 1, 0, 0, 0, 0, 0, 0], True), (None, False),
         ([0, 8, 2, 0, 0, 0, 0, 0, 0, 0], False), ([4, 3, 3, 0, 0, 0, 0, 0, 0, 0], False),
         ([0, 5, 0, 0, 0, 0, 0, 0, 5, 0], False),
+        # About a hundred votes for a face, as in Taiwan's set; and fewer than ten.
+        ([0, 45, 0, 5, 0, 0, 0, 0, 0, 0], False), ([0, 50, 0, 30, 0, 0, 20, 0, 0, 0], True),
+        ([0, 50, 0, 29, 0, 0, 21, 0, 0, 0], False), ([35, 21, 14, 0, 0, 0, 0, 0, 0, 0], True),
+        ([0, 3, 0, 3, 0, 0, 0, 0, 0, 0], False),
     ],
 )  # fmt: skip
 def test_a_blend_is_what_the_readme_of_the_data_says(votes: list[int] | None, blend: bool) -> None:

@@ -115,6 +115,22 @@ def test_bad_input(checkpoint: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "bundle").exists()
 
 
+@pytest.mark.parametrize("opset", [17, 99])
+def test_an_opset_that_torch_cannot_write_is_refused(opset: int, checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"--opset {opset} is not possible; give one of 18 to [1-9]"):
+        run(parse_args([str(checkpoint), "-o", str(tmp_path / "bundle"), "--opset", str(opset)]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_opset_is_written(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    assert run(parse_args([str(checkpoint), "-o", str(out), "--opset", "20"])) == 0
+    assert [one.version for one in onnx.load(out / "model.onnx").opset_import if not one.domain] == [20]
+    with pytest.raises(InputError, match="--opset: a bundle keeps the opset that it has"):
+        run(parse_args([str(out), "-o", str(tmp_path / "again"), "--opset", "20"]))
+    assert list(tmp_path.iterdir()) == [out]
+
+
 def test_exporter_starts_without_torch() -> None:
     """--help and bad usage should not wait for a framework."""
     assert "torch" not in vars(mien_export.cli)

@@ -64,6 +64,13 @@ def test_what_is_not_emonet_is_refused(tmp_path: Path) -> None:
         run(parse_args([str(path), "-o", str(tmp_path / "out.onnx")]))
 
 
+def test_what_is_not_for_emonet_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    given = [str(checkpoint), "-o", str(tmp_path / "out.onnx"), "--int8", "--half", "--triton", "D", "--data", "X"]
+    with pytest.raises(InputError, match=r"one ONNX file: leave out --int8, --half, --data, --triton$"):
+        run(parse_args(given))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_is_refused_before_the_export(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

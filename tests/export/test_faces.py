@@ -36,6 +36,15 @@ def test_a_folder_of_classes_has_labels(portrait: np.ndarray, tmp_path: Path) ->
     assert made.crops.shape == (6, 48, 48, 3)
 
 
+def test_folders_below_a_class_have_its_label(portrait: np.ndarray, tmp_path: Path) -> None:
+    for i, place in enumerate(("happiness/p1", "happiness/p2/anger", "test/Anger", "holiday/p1")):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "a.jpg").write_bytes(face_jpeg(portrait, 1, i))
+    assert sorted(read_faces([str(tmp_path)], SPEC).expression.tolist()) == [-1, 1, 1, 6]
+    assert read_faces([str(tmp_path / "happiness/p1")], SPEC).expression.tolist() == [-1]
+    assert read_faces([str(tmp_path / "test/Anger")], SPEC).expression.tolist() == [6]
+
+
 def test_parquet_rows_keep_their_labels_and_may_be_fewer(portrait: np.ndarray, tmp_path: Path) -> None:
     write_split(tmp_path / "set", "test", portrait, list(range(8)) * 2, 0, "affect")
     pattern = str(tmp_path / "set/test-*.parquet")

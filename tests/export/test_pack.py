@@ -102,6 +102,17 @@ def test_a_bundle_that_has_ranges_is_quantized_by_them_without_data(whole: Path,
     assert read_card(tmp_path / "out").proofs["int8"] == card.proofs["int8"]
 
 
+def test_proofs_of_a_file_that_is_made_anew_are_dropped(conv: Path, tmp_path: Path) -> None:
+    pack(conv, tmp_path / "first", Wanted(int8=True, half=True))
+    card = read_card(tmp_path / "first")
+    also = dict.fromkeys(("tensorrt int8", "dla:1 int8", "tensorrt fp16", "tensorrt fp32"), card.proofs["int8"])
+    (tmp_path / "first/card.json").write_text(replace(card, proofs=card.proofs | also).to_json())
+    pack(tmp_path / "first", tmp_path / "out", Wanted(int8=True))
+    assert set(read_card(tmp_path / "out").proofs) == {"int8", "fp16", "tensorrt fp16", "tensorrt fp32"}
+    pack(tmp_path / "first", tmp_path / "out", Wanted(half=True))
+    assert set(read_card(tmp_path / "out").proofs) == {"int8", "fp16", "tensorrt int8", "dla:1 int8", "tensorrt fp32"}
+
+
 def test_data_with_labels_calibrate_and_prove(conv: Path, portrait: np.ndarray, tmp_path: Path) -> None:
     write_split(tmp_path / "faces", "test", portrait, list(range(8)) * 3, 0, "affect")
     data = (str(tmp_path / "faces/test-*.parquet"),)
