@@ -3,6 +3,7 @@
 #   make benchmark-accuracy FACES=...       the packaged student on held-out, strange and damaged faces, and on a clip
 #   make benchmark-held-out FACES=...       every engine and precision; BUNDLES="default runs/distill-m/bundle" for more
 #   make benchmark-strangers FACES=...      faces of other kinds, and who is read worse
+#   make benchmark-contempt FACES=... MODELS="default runs/wild-s/student.pt"   which of them to package, on validation faces
 #   make benchmark-uncertain FACES=...      what a least confidence gives
 #   make benchmark-robustness FACES=...     blur, distance, light, cover
 #   make benchmark-clip FACES=...           a face that goes from crying to smiling
@@ -61,6 +62,9 @@ benchmark-held-out: $(DEV)/installed
 benchmark-strangers: $(DEV)/installed
 	$(BENCHMARK).accuracy.strangers default $(wildcard $(RUNS)/distill-s/bundle $(RUNS)/broad-s/student.pt) \
 	    --data $(FACES) $(CARD)
+
+benchmark-contempt: $(DEV)/installed
+	$(BENCHMARK).accuracy.contempt $(or $(MODELS),default) --data $(FACES)
 
 benchmark-robustness: $(DEV)/installed
 	$(BENCHMARK).accuracy.robustness --data $(FACES) $(CARD)

@@ -74,7 +74,7 @@ $(RUNS)/self-teacher.toml: $(RUNS)/distill-s/bundle/card.json $(RUNS)/broad-dist
 	$(TRAIN) cache $@ -o $(RUNS)/self-teacher --data $(FACES) $(TRAINED) diffusionfer/train expw/train unlabelled/train
 
 $(RUNS)/distill-xs/student.png: $(RUNS)/self-teacher.toml
-	$(TRAIN) distill --recipe distill-xs -o $(@D) --data $(FACES) --resume
+	$(TRAIN) distill --recipe distill-xs -o $(@D) --data $(FACES) --precision bf16 --resume
 
 xs: $(RUNS)/distill-xs/student.png
 	$(EXPORT) $(<D)/student.pt -o $(RUNS)/xs-bundle --int8 --faces 2500 --data $(patsubst %,'$(FACES)/%-*.parquet',$(TRAINED))
