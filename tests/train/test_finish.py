@@ -11,6 +11,7 @@ import torch
 from mien.errors import InputError
 from mien.types import EXPRESSIONS
 from mien_train.cli import parse_args, run
+from mien_train.data.sets import load_with_landmarks
 from mien_train.finish import finish
 from mien_train.models.checkpoints import load_checkpoint
 
@@ -42,6 +43,38 @@ def test_contempt_gets_a_prior_which_can_be_taken_back(
 def test_what_cannot_be_chosen_any_more_is_refused(teacher: Path, data: Path, change: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
         finish(teacher, data, (change,))
+
+
+def test_the_temperature_is_not_fitted_on_faces_that_were_trained_on(
+    teacher: Path, data: Path, tmp_path: Path, few_resamples: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what was trained on stays what it was, also when it is finished once more."""
+    path = Path(shutil.copy(teacher, tmp_path / "student.pt"))
+    with pytest.raises(InputError, match="pictures of ferplus/train were trained on"):
+        finish(path, data, ('data.calibration=["ferplus/train"]',))
+    before = load_checkpoint(path)["card"]["training"]
+    whole, held = (len(load_with_landmarks(f"rafdb/{split}", data).faces) for split in ("train", "holdout"))
+    for changes in (('data.calibration=["rafdb/train"]',), ()):
+        finish(path, data, changes)
+        assert load_checkpoint(path)["card"]["training"] == before
+        assert f"{whole - held} of the {whole} pictures of rafdb/train were trained on" in capsys.readouterr().err
+
+
+def test_a_test_set_with_faces_that_were_trained_on_is_judged_on_the_others(
+    teacher: Path, data: Path, tmp_path: Path, few_resamples: None
+) -> None:
+    state = load_checkpoint(teacher)
+    state["recipe"]["data"]["test"] = ["rafdb/train"]
+    path = tmp_path / "student.pt"
+    torch.save(state, path)
+    made = finish(path, data, ('data.calibration=["rafdb/train"]',))
+    held = len(load_with_landmarks("rafdb/holdout", data).faces)
+    assert len(made.tests["rafdb/train"].expression) == len(made.tests["rafdb/train"].temperature) == held
+
+
+def test_anchors_that_were_not_trained_on_are_refused(teacher: Path, data: Path) -> None:
+    with pytest.raises(InputError, match=r"must all be among data\.train"):
+        finish(teacher, data, ('data.anchors=["rafdb/test"]',))
 
 
 def test_a_set_that_the_temperature_was_fitted_on_is_judged_by_folds(

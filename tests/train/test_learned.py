@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +21,13 @@ from mien.cli import parse_args, run
 from mien.errors import InputError
 from mien.types import EXPRESSIONS
 from mien_export.pack import Wanted, pack
-from mien_train.data.sets import load_sets
+from mien_train.data.sets import learned_labels, load_sets
 from mien_train.evaluation.kept_affect import keep_affect
-from mien_train.finish import finish, learned_labels
+from mien_train.finish import finish
 from mien_train.models.from_onnx import bundle_state, load_trained
-from mien_train.recipe import Recipe
+from mien_train.recipe import DistillRecipe, Recipe
 from mien_train.supervised.trainer import train
+from mien_train.teachers import load_teacher
 
 SHOWN = ("neutral", "happiness", "sadness")
 
@@ -142,12 +144,33 @@ def test_affect_is_dropped_where_it_says_something_else(folder: Path, recipe: Re
     assert keep_affect(student, own(recipe, folder), faces) is None  # began from nothing that knew any
 
 
-def test_one_expression_is_refused(
-    folder: Path, recipe: Recipe, make_one: Callable[[Path], Path], tmp_path: Path
+def test_one_expression_is_refused_before_the_first_step(
+    recipe: Recipe, make_one: Callable[[Path], Path], tmp_path: Path
 ) -> None:
-    faces = load_sets(own(recipe, make_one(tmp_path)), None)[0]
-    with pytest.raises(InputError, match="two expressions"):
-        learned_labels(recipe, faces)
+    changed = own(recipe, make_one(tmp_path))
+    with pytest.raises(InputError, match="show happiness; a model needs at least two expressions"):
+        train(changed, None, tmp_path / "run", threads=1)
+    assert not list((tmp_path / "run").glob("*.pt"))
+    assert learned_labels(load_sets(changed, None)[0], ("fear",)) == ("happiness", "fear")
+
+
+def test_a_student_tells_what_its_teacher_knew_and_what_it_was_shown(
+    bundle: Path, recipe: Recipe, make_one: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    """As the checkpoint remembers, without the teacher."""
+    known = tmp_path / "teacher"
+    shutil.copytree(bundle, known)
+    surprised = make_one(tmp_path)
+    (surprised / "happiness").rename(surprised / "surprise")
+    taught = replace(own(recipe, surprised, steps=1), distill=DistillRecipe(str(known)))
+    path = train(taught, None, tmp_path / "run", threads=1)
+    shutil.rmtree(known)
+    finish(path, None)
+    labels = ("neutral", "happiness", "sadness", "surprise")
+    assert torch.load(path, weights_only=True)["card"]["labels"] == list(labels)
+    teacher = load_teacher(path)
+    said = teacher(torch.zeros((1, 32, 32, 3), dtype=torch.uint8), teacher.crop).logits
+    assert (~said[0].isnan()).tolist() == [name in labels for name in EXPRESSIONS]
 
 
 @pytest.fixture

@@ -38,8 +38,8 @@ TRAINING = {
     "cli": [],
 }  # fmt: skip
 MODULES_OF_EXPORT = (
-    "aside", "notes", "calibration_faces", "correction", "ranges", "parity", "proof", "quantize", "fp16", "openvino_ir",
-    "exemplars", "model_card", "checkpoint", "emonet", "temporal", "pack", "share", "triton", "cli",
+    "model_card", "aside", "notes", "calibration_faces", "correction", "ranges", "parity", "proof", "quantize", "fp16",
+    "openvino_ir", "exemplars", "checkpoint", "emonet", "temporal", "pack", "share", "triton", "cli",
 )  # fmt: skip
 
 

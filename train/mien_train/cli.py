@@ -7,7 +7,6 @@ import json
 import os
 import sys
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
 def _recipe(args: argparse.Namespace) -> Recipe:
     from mien_train.recipe import load_recipe, recipes_folder
 
+    own = _own(faces := getattr(args, "faces", None))
     changes = [
         f"{key}={json.dumps(value)}"
         for key, value in (
@@ -111,7 +111,20 @@ def _recipe(args: argparse.Namespace) -> Recipe:
         if value is not None
     ]
     packaged = recipes_folder() / f"{args.recipe}.toml"
-    return load_recipe(packaged if packaged.is_file() else Path(args.recipe), (*args.set, *changes))
+    recipe = load_recipe(packaged if packaged.is_file() else Path(args.recipe), (*own, *args.set, *changes))
+    if faces and recipe.data.train != (str(faces),):
+        raise InputError("--faces is what is trained on: leave out --set data.train, or --faces")
+    return recipe
+
+
+def _own(faces: Path | None) -> list[str]:
+    """What a folder of one's own changes in a recipe, before --set. Without a folder, nothing."""
+    if faces is None:
+        return []
+    if not faces.is_dir():
+        raise InputError(f"--faces {faces}: there is no such folder; it must hold {WANTED}")
+    none = [f"data.{key}=[]" for key in ("validation", "test", "anchors", "raters")]
+    return [f"data.train={json.dumps([str(faces)], ensure_ascii=False)}", *none, 'data.affect=""', "data.holdout=0.15"]
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -120,11 +133,6 @@ def _train(args: argparse.Namespace) -> int:
     from mien_train.supervised.trainer import train
 
     recipe = _recipe(args)
-    if args.faces:
-        if not args.faces.is_dir():
-            raise InputError(f"--faces {args.faces}: there is no such folder; it must hold {WANTED}")
-        own = replace(recipe.data, train=(str(args.faces),), validation=(), test=(), affect="", holdout=0.15)
-        recipe = replace(recipe, data=own)
     if not recipe.data.train:
         raise InputError(f"{args.recipe} has no training set: give --faces FOLDER, or sets in data.train")
     if args.command == "distill" and not recipe.distill.teacher:
@@ -144,8 +152,8 @@ def _finish(args: argparse.Namespace) -> int:
     evaluation = finish(args.checkpoint, args.data, tuple(args.set) if args.command == "finish" else ())
     print("\n".join(lines(evaluation.figures)))
     picture = args.checkpoint.with_suffix(".png")
-    plot_evaluation(evaluation, picture, load_checkpoint(args.checkpoint).get("history"))
-    print(f"wrote {picture}")
+    if plot_evaluation(evaluation, picture, load_checkpoint(args.checkpoint).get("history")):
+        print(f"wrote {picture}")
     print(f"{args.checkpoint} is ready; pack it with: fer-export {args.checkpoint} -o DIR")
     return 0
 
@@ -194,8 +202,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
         _write(args.out / "evaluation.json", evaluation.figures)
-        plot_evaluation(evaluation, args.out / "evaluation.png")
-        print(f"wrote {args.out / 'evaluation.png'}")
+        if plot_evaluation(evaluation, args.out / "evaluation.png"):
+            print(f"wrote {args.out / 'evaluation.png'}")
     return 0
 
 

@@ -15,14 +15,14 @@ import torch
 from mien.bundle.card import Calibration, ModelCard, TrainingSet
 from mien.errors import InputError
 from mien.types import EXPRESSIONS
-from mien_train.data.batches import Faces
 from mien_train.data.datasets import TERMS
-from mien_train.data.sets import load_sets, load_with_landmarks
+from mien_train.data.sets import check_anchors, learned_labels, load_sets, load_with_landmarks, without_training
 from mien_train.evaluation.calibrate import fit_temperature, held_out_temperature
 from mien_train.evaluation.evaluate import Evaluation, count_macs, fit_affect_head, test_predictions
 from mien_train.evaluation.kept_affect import keep_affect
 from mien_train.evaluation.metrics import calibration_error, expression_metrics, kept_at
 from mien_train.evaluation.predict import Predictions, predict
+from mien_train.loop.run_folder import TAUGHT
 from mien_train.models.checkpoints import load_student, save_checkpoint
 from mien_train.models.student import Student
 from mien_train.recipe import Recipe
@@ -36,6 +36,8 @@ LIMITS = (
     "about people such as hiring, policing, insurance, medical diagnosis or emotion inference at work or in schools."
 )
 FINISHING = ("data.anchors", "data.anchor_weight", "data.calibration", "data.calibration_weight", "data.contempt")
+LEFT_OUT = "left_out"
+"""Key in a checkpoint's state: ``data.calibration`` of the training, which trained on no face that is in these sets."""
 NO_AFFECT = " Valence and arousal were not learned, so it tells none."
 ONLY = " It tells only the expressions that it was shown: {labels}."
 
@@ -47,16 +49,21 @@ def finish(path: Path, root: Path | None, changes: tuple[str, ...] = ()) -> Eval
     ``key.sub=value`` pairs that override the recipe of the training; only what ``FINISHING`` names can change now.
     """
     student, recipe, state = load_student(path)
+    left_out = tuple(state.setdefault(LEFT_OUT, list(recipe.data.calibration)))
+    trained = replace(recipe, data=replace(recipe.data, calibration=left_out))
     recipe = _changed(recipe, changes)
+    check_anchors(recipe.data)
     _set_prior(student, recipe, state)
     # A student of fer-train semi was trained on the unlabeled sets too.
     load = load_sets_of if recipe.semi.pseudo and state.get("quality") else load_sets
-    training, validation = load(recipe, root)
+    training, validation = load(trained, root)
     held_out = {f"{item.faces.name}, validation": predict(student, item, recipe.crop).labeled() for item in validation}
-    strangers = {
-        name: predict(student, load_with_landmarks(name, root), recipe.crop).labeled()
-        for name in recipe.data.calibration
-    }
+    strangers: dict[str, Predictions] = {}
+    for name in recipe.data.calibration:
+        item = load_with_landmarks(name, root)
+        if name not in left_out:
+            item = without_training(item, training, recipe.data.near_duplicates)
+        strangers[Path(name).as_posix()] = predict(student, item, recipe.crop).labeled()
     judged = {**held_out, **strangers}
     weights = [1.0] * len(held_out) + [recipe.data.calibration_weight] * len(strangers)
     temperature = fit_temperature(student, list(judged.values()), weights)
@@ -79,14 +86,15 @@ def finish(path: Path, root: Path | None, changes: tuple[str, ...] = ()) -> Eval
     else:
         torch.nn.init.zeros_(student.affect.weight)
         torch.nn.init.zeros_(student.affect.bias)
-    labels = learned_labels(recipe, training)
+    # Checkpoints of before the key was there: their teachers knew all.
+    labels = learned_labels(training, state.get(TAUGHT, EXPRESSIONS if recipe.distill.teacher else ()))
     # Without a test set the temperature, but nothing else, was fitted on the images that it is judged on.
     tests = test_predictions(student, recipe, root) or {
         f"{item.faces.name}, validation": predict(student, item, recipe.crop).labeled() for item in validation
     }
     for name in strangers.keys() & tests.keys():  # judged by temperatures that were fitted without these faces
         fair = held_out_temperature(list(judged.values()), list(judged).index(name), weights)
-        tests[name] = replace(tests[name], temperature=fair)
+        tests[name] = replace(strangers[name], temperature=fair)
     tests = {name: _deployed(predictions, labels) for name, predictions in tests.items()}
     for name, predictions in tests.items():
         figures[name] = expression_metrics(predictions.probabilities(), predictions.expression)
@@ -132,21 +140,6 @@ def _set_prior(student: Student, recipe: Recipe, state: dict[str, Any]) -> None:
     factor = recipe.data.contempt / state.get("contempt", 1.0)
     student.expression.bias.data[EXPRESSIONS.index("contempt")] += math.log(factor)
     state["contempt"] = recipe.data.contempt
-
-
-def learned_labels(recipe: Recipe, training: list[Faces]) -> tuple[str, ...]:
-    """The classes of the training images, in canonical order; all classes if there was a teacher, which knows them.
-
-    Other classes keep their outputs in the network, but these were never trained, or were trained never to occur.
-    Raises InputError where there are fewer than two classes.
-    """
-    if recipe.distill.teacher:
-        return EXPRESSIONS
-    shown = np.unique(np.concatenate([item.faces.expression for item in training]))
-    labels = tuple(EXPRESSIONS[index] for index in shown if index >= 0)
-    if len(labels) < 2:
-        raise InputError(f"the training faces show {labels or 'no expression'}; a model needs at least two expressions")
-    return labels
 
 
 def _deployed(predictions: Predictions, labels: tuple[str, ...]) -> Predictions:

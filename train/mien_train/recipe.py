@@ -48,10 +48,12 @@ class DataRecipe:
 
     @property
     def shares(self) -> dict[str, float]:
-        """Each training set, and how often it is drawn as a multiple of its size. Sets named twice add up."""
+        """Each training set, and how often it is drawn as a multiple of its size. Sets named twice add up, and a folder
+        has the same name with ``./`` and a slash at the end as without."""
         shares: dict[str, float] = {}
         for entry in self.train:
-            name, share = _share(entry)
+            written, share = _share(entry)
+            name = Path(written).as_posix()
             shares[name] = shares.get(name, 0.0) + share
         return shares
 

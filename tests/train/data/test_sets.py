@@ -10,7 +10,7 @@ import pytest
 from mien.errors import InputError
 from mien_train.data.batches import Faces
 from mien_train.data.datasets import load_faces
-from mien_train.data.sets import load_sets, load_with_landmarks
+from mien_train.data.sets import check_anchors, load_sets, load_with_landmarks
 from mien_train.recipe import DataRecipe, Recipe
 from mien_train.supervised.trainer import train
 
@@ -38,6 +38,12 @@ def test_a_set_that_is_named_twice_is_drawn_twice_as_often(data: Path, recipe: R
     assert [item.faces.name for item in training] == ["rafdb/train", "ferplus/train"]
     assert wanted.shares == {"rafdb/train": 2.0, "ferplus/train": 1.0}
     assert [item.faces.name for item in validation].count("rafdb/train") == 1
+
+
+def test_a_folder_has_one_name_however_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "faces").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert DataRecipe(train=("./faces", "faces/", "faces*2")).shares == {"faces": 4.0}
 
 
 def test_limit_draws_by_the_seed(data: Path, recipe: Recipe) -> None:
@@ -70,6 +76,13 @@ def test_images_of_the_test_sets_are_not_trained_on(
     unchecked = replace(recipe, data=replace(both, near_duplicates=-1))
     assert [len(item.faces) for item in load_sets(unchecked, data)[0]] == [64, 24]
     assert len(load_with_landmarks("ferplus/test", data).faces) == 24
+
+
+def test_anchors_are_training_sets(data: Path, recipe: Recipe, tmp_path: Path) -> None:
+    wrong = replace(recipe, data=replace(recipe.data, anchors=("rafdb/trian",)))
+    with pytest.raises(InputError, match=r"data.anchors has .*rafdb/trian.* must all be among data.train"):
+        train(wrong, data, tmp_path / "run", threads=1)
+    check_anchors(replace(recipe.data, anchors=("rafdb/train/",)))
 
 
 def test_the_held_out_part_of_a_training_set_has_a_name(data: Path, recipe: Recipe) -> None:

@@ -57,8 +57,15 @@ def test_temperature_follows_the_face_where_sets_differ() -> None:
         assert calibration_error(mended.probabilities(calibrated=False), mended.expression) > 0.1
 
 
-def test_without_validation_images_the_temperature_stays_one() -> None:
-    assert fit_temperature(small_student(predictions(8, 1)), []) == 1
+@pytest.mark.parametrize("count", [0, 1, 9])
+def test_with_too_few_validation_images_every_temperature_is_one(count: int) -> None:
+    """Whatever the temperatures of the student that it went on from."""
+    made = predictions(max(count, 1), 1)
+    student, sets = small_student(made), [made] * bool(count)
+    assert fit_temperature(student, sets) == 1
+    assert (tempered(made, student).temperature == 1).all()
+    for place in range(len(sets)):
+        assert (held_out_temperature(sets, place) == 1).all()
 
 
 def small_student(made: Predictions) -> Student:

@@ -34,6 +34,13 @@ def encoded(sets: list[object]) -> list[bytes]:
     return [item.faces.encoded(i) for item in sets for i in range(len(item.faces))]  # type: ignore[attr-defined]
 
 
+def test_a_set_keeps_its_labels_however_often_it_is_drawn(semi: Recipe, data: Path) -> None:
+    often = replace(semi, data=replace(semi.data, train=("ferplus/train*3", "rafdb/train")))
+    one, three = pools_of(semi, data), pools_of(often, data)
+    assert encoded(three.labeled) == encoded(one.labeled)  # type: ignore[arg-type]
+    assert encoded(three.judged) == encoded(one.judged)  # type: ignore[arg-type]
+
+
 def test_a_quarter_keeps_its_labels_and_the_rest_is_judged(semi: Recipe, data: Path) -> None:
     pools = pools_of(semi, data)
     assert [len(item.faces) for item in pools.labeled] == [16, round(0.25 * len(encoded(whole_rafdb(semi, data))))]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from mien.errors import InputError
+from mien.types import EXPRESSIONS
 from mien_train.data.batches import Faces
 from mien_train.data.datasets import FaceSet, data_root, holdout, load_faces
 from mien_train.data.duplicates import difference_hashes, repeats
@@ -39,15 +41,57 @@ def load_sets(recipe: Recipe, root: Path | None) -> tuple[list[Faces], list[Face
             training[name] = item.subset(~held)
         if recipe.data.limit:
             training[name] = training[name].sample(recipe.data.limit, recipe.seed)
+    if not validation:
+        advice = "add pictures, or raise data.holdout" if recipe.data.holdout > 0 else "set data.holdout above 0"
+        print(f"no picture is left to validate on, so nothing tells how good the student is: {advice}", file=sys.stderr)
     near = recipe.data.near_duplicates
-    if near >= 0:
-        kept_out = [item.faces for item in validation] + [
-            load_faces(name, root) for name in (*recipe.data.test, *recipe.data.calibration)
-        ]
+    kept_out = [item.faces for item in validation] + [
+        load_faces(name, root) for name in (*recipe.data.test, *recipe.data.calibration)
+    ]
+    if near >= 0 and kept_out:
         excluded = np.concatenate([difference_hashes(faces) for faces in kept_out])
         for name, item in training.items():
             training[name] = item.subset(~repeats(difference_hashes(item.faces), excluded, near))
     return list(training.values()), validation
+
+
+def without_training(item: Faces, training: list[Faces], near: int) -> Faces:
+    """``item`` without the pictures that repeat one of ``training``, of which it tells on stderr. ``near``: as
+    ``data.near_duplicates``, but the very same pictures are always left out.
+
+    Raises InputError where no picture is left.
+    """
+    trained = np.concatenate([difference_hashes(part.faces) for part in training])
+    seen = repeats(difference_hashes(item.faces), trained, max(near, 0))
+    told = f"{seen.sum()} of the {len(seen)} pictures of {item.faces.name} were trained on"
+    if seen.all():
+        raise InputError(f"{told}: choose other faces for data.calibration")
+    if seen.any():
+        print(f"{told}, and are left out of the calibration", file=sys.stderr)
+    return item.subset(~seen)
+
+
+def check_anchors(data: DataRecipe) -> None:
+    """Raises InputError where a set of ``data.anchors`` is not trained on: it would be ignored."""
+    if not {Path(name).as_posix() for name in data.anchors} <= data.shares.keys():
+        raise InputError(f"recipe: data.anchors has {data.anchors}, which must all be among data.train")
+
+
+def learned_labels(training: list[Faces], taught: Iterable[str] = ()) -> tuple[str, ...]:
+    """The classes of the training images and of the teacher, ``taught``, in canonical order.
+
+    Other classes keep their outputs in the network, but these were never trained, or were trained never to occur.
+    Raises InputError where there are fewer than two classes.
+    """
+    shown = np.unique(np.concatenate([item.faces.expression for item in training]))
+    names = {EXPRESSIONS[index] for index in shown if index >= 0} | set(taught)
+    labels = tuple(name for name in EXPRESSIONS if name in names)
+    if len(labels) < 2:
+        raise InputError(
+            f"the training faces show {', '.join(labels) or 'no expression'}; a model needs at least two expressions: "
+            "add faces with another, or a teacher (distill.teacher)"
+        )
+    return labels
 
 
 def load_with_landmarks(name: str, root: Path | None) -> Faces:

@@ -23,6 +23,10 @@ PENALTIES = (0.01, 0.1, 1.0, 10.0, 1e4)
 FOLDS = 3
 LIMIT = 1.6
 """Of the absolute log-temperature, which keeps temperatures between 0.2 and 5."""
+FEW = 10
+"""Images below which nothing is fitted: one of them, right or wrong, would drive the temperature to its limit."""
+NEXT_TO_ZERO = 1e-9
+"""A log-temperature of which the exponential is 1. A bundle's graph keeps no bias of 0, and could not be read back."""
 ENOUGH = 300
 """Validation images below which all faces get one temperature."""
 
@@ -51,12 +55,16 @@ class _Rows(NamedTuple):
 
 
 def fit_temperature(student: Student, sets: list[Predictions], weights: list[float] | None = None) -> float:
-    """Set the student's temperature head. Returns the geometric mean of the temperatures (1 if there are no images).
+    """Set the student's temperature head. Returns the geometric mean of the temperatures, which all are 1 where there
+    are fewer than ``FEW`` images.
 
     Minimizes the mean negative log-likelihood of each of ``sets``, weighted equally or by ``weights``. A large set of
     faces like those trained on would otherwise outweigh the sets of other faces.
     """
-    if not sets:
+    # It may have gone on from a student with a temperature, which was fitted to other weights.
+    torch.nn.init.zeros_(student.log_temperature.weight)
+    torch.nn.init.constant_(student.log_temperature.bias, NEXT_TO_ZERO)
+    if sum(len(part.expression) for part in sets) < FEW:
         return 1.0
     rows = _stack(sets, weights)
     head = _fit(rows, _best_penalty(rows))
@@ -113,6 +121,8 @@ def _best_penalty(rows: _Rows) -> float:
 
 
 def _fit(rows: _Rows, penalty: float) -> Head:
+    if len(rows.label) < FEW:
+        return Head(rows.embedding.new_zeros(rows.embedding.shape[1]), torch.zeros((), dtype=torch.float64))
     mean, scale = rows.embedding.mean(0), rows.embedding.std(0) + 1e-6
     x = (rows.embedding - mean) / scale / rows.embedding.shape[1] ** 0.5
     w = torch.zeros(x.shape[1], dtype=torch.float64, requires_grad=True)

@@ -38,7 +38,15 @@ class Evaluation:
 
 def test_predictions(student: Student, recipe: Recipe, root: Path | None) -> dict[str, Predictions]:
     """Predictions on the labeled images of every test set, by its name."""
-    return {name: predict(student, load_with_landmarks(name, root), recipe.crop).labeled() for name in recipe.data.test}
+    return {
+        name: predict(student, load_with_landmarks(name, root), recipe.crop).labeled()
+        for name in as_named(recipe.data.test)
+    }
+
+
+def as_named(sets: tuple[str, ...]) -> tuple[str, ...]:
+    """Names as a set itself has them and a card: a folder without ``./`` and without a slash at the end."""
+    return tuple(Path(name).as_posix() for name in sets)
 
 
 def affect_faces(name: str, root: Path | None) -> Faces:
@@ -56,7 +64,8 @@ def fit_affect_head(
     """
     item = affect_faces(recipe.data.affect, root)
     plain, mirrored = both_ways(student, item, recipe)
-    posed = [both_ways(student, part, recipe) for part in training if part.faces.name in recipe.data.anchors]
+    names = as_named(recipe.data.anchors)
+    posed = [both_ways(student, part, recipe) for part in training if part.faces.name in names]
     anchors = None
     if posed:
         one, other = (joined(list(parts)) for parts in zip(*posed, strict=True))
@@ -76,6 +85,7 @@ def evaluate(source: str | Path, root: Path | None, sets: tuple[str, ...] = ()) 
     from their own head, on the last fold only, since that head may have been fitted on the rest. The recipes of our
     teachers leave that fold out.
     """
+    sets = as_named(sets)
     if Path(source).suffix == ".pt":
         return _evaluate_checkpoint(Path(source), root, sets)
     teacher, usual = load_teacher(source), DataRecipe()
@@ -96,7 +106,7 @@ def evaluate(source: str | Path, root: Path | None, sets: tuple[str, ...] = ()) 
 
 def _evaluate_checkpoint(path: Path, root: Path | None, sets: tuple[str, ...]) -> Evaluation:
     student, recipe, _ = load_student(path)
-    names = sets or recipe.data.test
+    names = sets or as_named(recipe.data.test)
     tests = {name: _labeled(predict(student, load_with_landmarks(name, root), recipe.crop)) for name in names}
     figures: dict[str, Any] = {
         name + (", TRAINED ON" if name in recipe.data.shares else ""): expression_metrics(
@@ -118,7 +128,7 @@ def compare(first: str | Path, second: str | Path, root: Path | None, sets: tupl
 
     ``trained_on``, where at least one of them was trained on the set: which of the two.
     """
-    sets = sets or DataRecipe().test
+    sets = as_named(sets) or DataRecipe().test
     teachers = [load_teacher(source) for source in (first, second)]
     learned = [trained_on(source) for source in (first, second)]
     figures: dict[str, Any] = {}

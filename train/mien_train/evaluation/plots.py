@@ -21,11 +21,16 @@ SMOOTH = 10
 """Training losses are shown as means over about so many values."""
 
 
-def plot_evaluation(evaluation: Evaluation, path: Path, history: list[dict[str, float]] | None = None) -> None:
-    """One picture: the course of the training, a confusion matrix per test set, and valence and arousal."""
+def plot_evaluation(evaluation: Evaluation, path: Path, history: list[dict[str, float]] | None = None) -> bool:
+    """One picture: the course of the training, a confusion matrix per test set, and valence and arousal.
+
+    False where there is none of these, and so no picture.
+    """
     top = 2 * bool(history) + 2 * (evaluation.affect is not None)
     columns = max(len(evaluation.tests), top, 1)
     rows = bool(top) + bool(evaluation.tests)
+    if not rows:
+        return False
     figure, axes = plt.subplots(rows, columns, figsize=(5.2 * columns, 5.0 * rows), squeeze=False, layout="constrained")
     spare = list(axes[0]) if top else []
     if history:
@@ -41,6 +46,7 @@ def plot_evaluation(evaluation: Evaluation, path: Path, history: list[dict[str, 
         axis.set_axis_off()
     figure.savefig(path, dpi=90)
     plt.close(figure)
+    return True
 
 
 def _losses(axis: Axes, history: list[dict[str, float]]) -> None:

@@ -15,6 +15,8 @@ from mien_train.models.student import Student
 from mien_train.recipe import Recipe
 
 SAVE_EVERY_S = 180.0
+TAUGHT = "taught"
+"""Key in a checkpoint's state: the classes that the teacher knew, so that finishing needs no teacher."""
 
 
 def open_folder(out: Path, *, resume: bool) -> Path:
@@ -39,6 +41,8 @@ class StudentRun:
     def __init__(self, out: Path, recipe: Recipe, *, resume: bool):
         """Raises InputError where ``out`` holds a run and ``resume`` is false."""
         self.last, self.final = open_folder(out, resume=resume), out / "student.pt"
+        if self.final.exists() and not resume:
+            raise InputError(f"{self.final} exists, and this run would replace it: choose another --out")
         self.recipe = recipe
         self.step, self.history = 0, History()
 

@@ -43,7 +43,7 @@ def split_pools(training: list[Faces], validation: list[Faces], recipe: Recipe) 
     for item in training:
         known = ~np.isnan(soft_targets(item.faces, 0.0)[:, 0])
         keeps = np.zeros(len(known), bool)
-        if item.faces.name in recipe.data.train:
+        if item.faces.name in recipe.data.shares:
             rows = np.random.default_rng(recipe.seed).permutation(np.flatnonzero(known))
             keeps[rows[: round(share * len(rows))]] = True
         all_labeled = all_labeled and bool(keeps.all())

@@ -12,13 +12,14 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from mien.errors import InputError
+from mien.types import EXPRESSIONS
 from mien_train.data.batches import Faces, TrainingFaces
 from mien_train.data.mixing import mixed
-from mien_train.data.sets import load_sets
+from mien_train.data.sets import check_anchors, learned_labels, load_sets
 from mien_train.evaluation.predict import predict
 from mien_train.loop.loader import seeded_loader
 from mien_train.loop.precision import warn_of_emulation
-from mien_train.loop.run_folder import StudentRun
+from mien_train.loop.run_folder import TAUGHT, StudentRun
 from mien_train.loop.schedule import parameter_groups, rate_factor
 from mien_train.loop.threads import use_threads
 from mien_train.models.start import start_student
@@ -26,7 +27,7 @@ from mien_train.recipe import Recipe
 from mien_train.supervised.objective import Objective
 from mien_train.supervised.opinions import with_opinions
 from mien_train.teachers import load_teacher
-from mien_train.teachers.base import Teacher
+from mien_train.teachers.base import Teacher, TeacherOutput
 from mien_train.teachers.cache import read_cache
 
 NOTE_EVERY = 20
@@ -47,6 +48,7 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
     if main:
         warn_of_emulation(recipe.optim.precision, accelerator.device.type)
     set_seed(recipe.seed)
+    check_anchors(recipe.data)
     run = StudentRun(out, recipe, resume=resume)
 
     training, validation = load_sets(recipe, root)
@@ -54,6 +56,8 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
         raise InputError("no training image is left: the sets are empty, or repeat their test images (near_duplicates)")
     optim, distill = recipe.optim, recipe.distill
     teacher = load_teacher(distill.teacher) if distill.teacher else None
+    known = _classes(teacher, recipe) if teacher else []
+    learned_labels(training, known)  # raises before the first step rather than after the last
     cached = bool(teacher and distill.cache)
     taught = [read_cache(teacher, item.faces, Path(distill.cache)) for item in training] if teacher and cached else None
     student, origin = start_student(recipe, training)
@@ -127,7 +131,7 @@ def train(recipe: Recipe, root: Path | None, out: Path, *, resume: bool = False,
     bar.close()
     save()
     if writer:
-        run.finish()
+        run.finish(**({TAUGHT: known} if teacher else {}))
         writer.close()
     accelerator.wait_for_everyone()
     return run.final
@@ -141,7 +145,18 @@ def _validate(run: StudentRun, validation: list[Faces], writer: SummaryWriter, b
         bar.write(f"step {run.step}: {item.faces.name} accuracy {score:.4f}")
 
 
+def _classes(teacher: Teacher, recipe: Recipe) -> list[str]:
+    """Those that the teacher knows."""
+    known = ~_blank_output(teacher, recipe).logits.isnan().all(0)
+    return [name for name, knows in zip(EXPRESSIONS, known.tolist(), strict=True) if knows]
+
+
 def _embedding_width(teacher: Teacher, recipe: Recipe) -> int:
-    size = recipe.crop.size
-    embedding = teacher(torch.zeros((1, size, size, 3), dtype=torch.uint8), recipe.crop).embedding
+    embedding = _blank_output(teacher, recipe).embedding
     return 0 if embedding is None else embedding.shape[1]
+
+
+def _blank_output(teacher: Teacher, recipe: Recipe) -> TeacherOutput:
+    """What it says of one black crop, for its form."""
+    size = recipe.crop.size
+    return teacher(torch.zeros((1, size, size, 3), dtype=torch.uint8), recipe.crop)

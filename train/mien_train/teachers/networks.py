@@ -12,17 +12,21 @@ from torch import Tensor
 from mien.align import CropSpec
 from mien.errors import InputError
 from mien.files import sha256
+from mien.types import EXPRESSIONS
 from mien_train.models.checkpoints import load_student
 from mien_train.models.emonet import EMONET_8, EMONET_SIZE, load_emonet
 from mien_train.teachers.base import TeacherOutput, check_classes, recrop, to_canonical
 
 
 class CheckpointTeacher:
-    """A checkpoint of ``fer-train run`` or ``distill``, with its calibrated logits."""
+    """A checkpoint of ``fer-train run`` or ``distill``, with its calibrated logits for the classes of its card."""
 
     def __init__(self, path: Path):
-        self.student, recipe, _ = load_student(path)
-        self.name, self.crop, self.identity = str(path), recipe.crop, identity_of(path)
+        self.student, recipe, state = load_student(path)
+        labels = state["card"]["labels"] if "card" in state else EXPRESSIONS
+        unknown = tuple(name for name in EXPRESSIONS if name not in labels)
+        self.unknown = torch.tensor([name in unknown for name in EXPRESSIONS])
+        self.name, self.crop, self.identity = str(path), recipe.crop, identity_of(path, *unknown)
         self.has_affect = bool(recipe.data.affect)
 
     @torch.inference_mode()
@@ -34,7 +38,8 @@ class CheckpointTeacher:
         affect = output.affect.clamp(-1, 1)
         if not self.has_affect:
             affect = torch.full_like(affect, float("nan"))
-        return TeacherOutput(output.logits / output.temperature, affect, output.embedding)
+        logits = (output.logits / output.temperature).masked_fill(self.unknown.to(crops.device), float("nan"))
+        return TeacherOutput(logits, affect, output.embedding)
 
 
 @dataclass(frozen=True)
