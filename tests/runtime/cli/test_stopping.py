@@ -102,7 +102,7 @@ def test_a_stop_while_a_server_says_nothing(tiny_bundle: Path) -> None:
             seconds, err = stop(process)
             connection.close()
     assert seconds < 3
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert err == "fer-run: stopped before the first frame; nothing was written\n"
 
 
