@@ -90,6 +90,10 @@ def test_ablate_writes_its_table(written: Path, teacher: Path, data: Path, tmp_p
         ("run RECIPE -o OUT --faces none", "--faces none: there is no such folder; it must hold one folder per class"),
         ("run finetune -o OUT", "finetune has no training set: give --faces FOLDER"),
         ("run RECIPE -o OUT --set data.train=['unlabelled/x'] --data DATA", "no data set 'unlabelled/x'"),
+        ("run RECIPE -o RECIPE --data DATA", "recipe.toml: File exists"),
+        ("compare CHECKPOINT CHECKPOINT --sets ferplus/test -o no/c.json --data DATA", "no/c.json: No such file or"),
+        ("run RECIPE -o OUT --set model.weights=./out/Bundle --data DATA", "is neither a checkpoint (.pt), nor a"),
+        ("run RECIPE -o OUT --set model.weights=recipe.toml --data DATA", "is neither a checkpoint (.pt), nor a"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(

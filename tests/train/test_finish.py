@@ -38,7 +38,7 @@ def test_contempt_gets_a_prior_which_can_be_taken_back(
 
 
 @pytest.mark.parametrize(
-    ("change", "says"), [("optim.steps=3", "training is over"), ("data.contempt=0", "a factor above 0")]
+    ("change", "says"), [("optim.steps=3", "training is over"), ("data.contempt=0", "data.contempt is 0.0; it must be")]
 )
 def test_what_cannot_be_chosen_any_more_is_refused(teacher: Path, data: Path, change: str, says: str) -> None:
     with pytest.raises(InputError, match=says):

@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from mien.align import CropSpec
 from mien.errors import InputError
+from mien_train.ranges import RANGES
 from mien_train.recipe import Recipe, load_recipe, packaged_recipes, recipes_folder
 from mien_train.settings import build
 
@@ -47,6 +49,37 @@ def test_changes_on_the_command_line(tmp_path: Path) -> None:
         load_recipe(tmp_path / "none.toml")
 
 
-def test_a_share_that_is_none_is_refused() -> None:
-    with pytest.raises(InputError, match=r"optim\.mix is 50"):
-        build(Recipe, {"crop": {"size": 112}, "optim": {"mix": 50.0}})
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("seed=-1", r"seed is -1; it must be from 0"),
+        ("workers=-1", "workers is -1; it must be 0 or more"),
+        ("optim.mix=50", "optim.mix is 50.0; it must be from 0 to 1"),
+        ("optim.batch=0", "optim.batch is 0; it must be 1 or more"),
+        ("optim.rate=-1", "optim.rate"),
+        ("optim.rate=nan", "optim.rate"),
+        ("optim.steps=-5", "optim.steps"),
+        ("optim.ema=2", "optim.ema"),
+        ("optim.precision=fp8", "optim.precision is 'fp8'; use no, bf16, fp16"),
+        ("model.dropout=2", "model.dropout"),
+        ("distill.alpha=7", "distill.alpha"),
+        ("data.holdout=2", "data.holdout"),
+        ("data.contempt=inf", "data.contempt"),
+        ("data.calibration_weight=-3", "data.calibration_weight"),
+        ("augment.occlude=3", "augment.occlude"),
+        ("semi.weak.rotate=inf", "semi.weak.rotate"),
+    ],
+)
+def test_values_that_would_spoil_a_run_are_refused(tmp_path: Path, change: str, message: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text("crop = {size = 64}")
+    with pytest.raises(InputError, match=message):
+        load_recipe(path, (change,))
+
+
+def test_every_number_of_a_recipe_has_a_range() -> None:
+    recipe = Recipe(CropSpec(64))
+    for table, ranges in RANGES.items():
+        values = vars(getattr(recipe, table))
+        numbers = {name for name, value in values.items() if type(value) in (int, float)}
+        assert set(ranges) == numbers - ({"labels", "teacher_size", "threshold"} if table == "semi" else set())

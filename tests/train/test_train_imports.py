@@ -7,6 +7,7 @@ from import_order import check_order
 ROOT = Path(__file__).parents[2]
 TRAINING = {
     "settings": [],
+    "ranges": [],
     "recipe": [],
     "data": [
         "class_folders", "compounds", "datasets", "landmarks", "pixels", "augment", "batches", "duplicates", "mixing",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import InputError, MienError
+from mien.terminal import open_streams
 from mien_train.continual.cli import add_continual, finish_compounds, run_explain, run_learning
 from mien_train.data.class_folders import WANTED
 from mien_train.semi.cli import add_semi, compare, pretrain
@@ -228,22 +229,21 @@ def _command() -> str:
 
 
 def main() -> None:
-    # Before torch is loaded. By default, threads that wait for each other spin, on a core that another process needs.
-    # On two cores beside a busy process, training was six to eight times slower than with threads that sleep.
+    # Before torch is loaded. Threads that spin while they wait made training six times slower beside a busy process.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Libraries call what PyTorch deprecates, and users can do nothing about it.
-    warnings.filterwarnings("ignore", r"`torch\.jit\.", FutureWarning)
+    warnings.filterwarnings("ignore", r"`torch\.jit\.", FutureWarning)  # of libraries: users can do nothing about it
+    open_streams()
+    code = 2
     try:
         sys.exit(run(parse_args()))
-    except MienError as error:
-        print(f"fer-train: {error}", file=sys.stderr)
-        sys.exit(2)
+    except (MienError, OSError) as error:
+        text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
     except ImportError as error:
-        print(f'fer-train: {error.name} is missing; run: pip install "mien[cpu,train]"', file=sys.stderr)
-        sys.exit(2)
+        text = f'{error.name} is missing; run: pip install "mien[cpu,train]"'
     except KeyboardInterrupt:
-        print("fer-train: stopped; go on with --resume", file=sys.stderr)
-        sys.exit(130)
+        text, code = "stopped; go on with --resume", 130
+    print(f"fer-train: {text}", file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 
 from mien.align import CropSpec
 from mien.errors import InputError
+from mien_train.ranges import check_recipe
 from mien_train.settings import apply_changes, build, plain, read_toml
 
 
@@ -115,10 +116,6 @@ class OptimRecipe:
     precision: str = "no"
     """Mixed precision, as accelerate names it: no, bf16 or fp16."""
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.mix <= 1:
-            raise InputError(f"optim.mix is {self.mix}; it is a share of the images, from 0 to 1")
-
 
 @dataclass(frozen=True)
 class DistillRecipe:
@@ -185,6 +182,9 @@ class Recipe:
     optim: OptimRecipe = field(default_factory=OptimRecipe)
     distill: DistillRecipe = field(default_factory=DistillRecipe)
     semi: SemiRecipe = field(default_factory=SemiRecipe)
+
+    def __post_init__(self) -> None:
+        check_recipe(self)
 
     def to_dict(self) -> dict[str, Any]:
         """As ``build`` reads it: tuples as lists, like TOML."""

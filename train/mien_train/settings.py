@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -54,6 +55,16 @@ class _Complaints:
         else:
             wanted = getattr(hint, "__name__", str(hint))
         return InputError(f"recipe: {key} must be {wanted}, not {value!r}")
+
+
+def check_ranges(table: str, values: object, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Raises InputError, which names the key, unless the numbers of a dataclass are finite and from the first to the
+    second of their range. ``table``: its place in the recipe, with a dot at its end."""
+    for name, (least, most) in ranges.items():
+        value = getattr(values, name)
+        if not (math.isfinite(value) and least <= value <= most):
+            wanted = f"{least:g} or more" if most == math.inf else f"from {least:g} to {most:g}"
+            raise InputError(f"recipe: {table}{name} is {value}; it must be {wanted}")
 
 
 def plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tiny_compounds import COMPOUNDS, NAMES
+from tiny_compounds import COMPOUNDS, NAMES, write_ferplus
 from tiny_teacher import write_checkpoint
 from train_refusals import refusal
 
@@ -163,3 +163,16 @@ def test_a_folder_of_another_recipe_is_left_alone(
     prepare(checkpoint, load_continual(str(written)), setup_data, tmp_path)
     with pytest.raises(InputError, match="another recipe or checkpoint; choose another --out"):
         prepare(checkpoint, load_continual(str(written), ("learn.steps=9",)), setup_data, tmp_path)
+
+
+def test_runs_of_other_faces_are_not_reused(
+    checkpoint: Path, written: Path, setup_data: Path, portrait: np.ndarray, tmp_path: Path
+) -> None:
+    recipe, out = load_continual(str(written)), tmp_path / "out"
+    prepare(checkpoint, recipe, setup_data, out)
+    prepare(checkpoint, recipe, setup_data, out)
+    data = tmp_path / "data"
+    write_ferplus(data, "train", portrait, 8, 0)
+    write_ferplus(data, "test", portrait, 3, 9001)
+    with pytest.raises(InputError, match="holds runs of other faces; choose another --out"):
+        prepare(checkpoint, recipe, data, out)

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from mien_train.data.augment import augmented_crop
 from mien_train.data.batches import SeededDraws, Taught, TrainingFaces
 from mien_train.data.datasets import data_root, holdout, load_faces
 from mien_train.data.duplicates import difference_hashes, repeats
-from mien_train.data.landmarks import find_landmarks
+from mien_train.data.landmarks import cache_file, file_stem, find_landmarks
 from mien_train.data.sets import prepare
 from mien_train.recipe import AugmentRecipe, DataRecipe
 
@@ -81,6 +82,30 @@ def test_missing_data_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyP
     pq.write_table(pa.table({"picture": [1]}), tmp_path / "odd/train-00000-of-00001.parquet")
     with pytest.raises(InputError, match="has no column"):
         load_faces("odd/train", tmp_path)
+
+
+@pytest.mark.parametrize("value", [None, 8, -2])
+def test_an_expression_that_is_none_is_named(value: int | None, tmp_path: Path) -> None:
+    (tmp_path / "odd").mkdir()
+    columns = {"image": [{"bytes": b"", "path": None}] * 2, "expression": pa.array([3, value], pa.int8())}
+    pq.write_table(pa.table(columns), tmp_path / "odd/train-00000-of-00001.parquet")
+    with pytest.raises(InputError, match=f"row 1 of odd/train has the expression {value}; it must be a number from 0"):
+        load_faces("odd/train", tmp_path)
+
+
+def test_a_name_that_is_not_utf8_is_named(tmp_path: Path, portrait: np.ndarray) -> None:
+    put(tmp_path / "anger" / "a.jpg", portrait)
+    (tmp_path / "anger" / "a.jpg").rename(tmp_path / "anger" / os.fsdecode(b"caf\xe9.jpg"))
+    with pytest.raises(InputError, match=r"caf\\xe9\.jpg: this name is not UTF-8; rename it"):
+        load_faces(str(tmp_path))
+
+
+def test_a_long_path_has_a_cache_file(tmp_path: Path, portrait: np.ndarray) -> None:
+    folder = tmp_path / ("\u00e9" * 60) / ("b" * 120)
+    put(folder / "anger" / "a.jpg", portrait)
+    find_landmarks(faces := load_faces(str(folder)), progress=False)
+    assert cache_file(faces, "v1", ".npz").is_file()
+    assert file_stem("/home/me/rafdb") == "home-me-rafdb"
 
 
 def test_landmarks_are_found_and_cached(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

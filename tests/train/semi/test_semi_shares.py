@@ -53,6 +53,12 @@ def test_shares_of_both_halves() -> None:
     assert np.allclose(seen_shares(natural, nothing, uniform=False), natural)
 
 
+def test_uniform_draws_are_of_the_classes_that_occur() -> None:
+    natural = np.array([0.5, 0.3, 0.2, 0, 0, 0, 0, 0])
+    nothing = {"kept": 0.0, "classes": dict.fromkeys(EXPRESSIONS)}
+    assert np.allclose(seen_shares(natural, nothing, uniform=True), [1 / 3, 1 / 3, 1 / 3, 0, 0, 0, 0, 0])
+
+
 def test_labeled_shares_are_those_of_the_labels(tmp_path: Path, portrait: Image) -> None:
     write_split(tmp_path / "rafdb", "train", portrait, [0, 1, 1, 1, 6, 0, 1, 1], 0)
     item = load_with_landmarks("rafdb/train", tmp_path)

@@ -240,6 +240,8 @@ def test_packaged_teachers_read_and_ask_for_their_weights_beside_them(path: Path
         ("none", None, "no model"),
         ("a.toml", "weights = 'x.pth'", "kind must be one of emonet, onnx, ensemble; not None"),
         ("a.toml", "kind = 'keras'", "not 'keras'"),
+        ("a.toml", "kind = ['emonet']", r"not \['emonet'\]"),
+        ("a.toml", "kind = 'ensemble'\nmembers = ['a.toml']", "which it is a part of; remove that member"),
         ("a.toml", "kind = ", "cannot read teacher"),
         ("a.toml", "kind = 'emonet'\nweights = 'x.pth'\ncolor = 1", "a.toml: .*unknown key color"),
         ("a.toml", "kind = 'emonet'", "incomplete"),

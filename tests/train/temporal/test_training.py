@@ -64,6 +64,17 @@ def test_a_run_that_was_stopped_resumes_to_the_same_weights(tmp_path: Path, monk
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), load_temporal(again)[0].parameters(), strict=True))
 
 
+@pytest.mark.parametrize("steps", [1, 2, 20, 21])
+def test_a_run_of_few_steps_has_a_schedule(steps: int, tmp_path: Path) -> None:
+    scenes = tiny_scenes(2)
+
+    def draw(rng: np.random.Generator, count: int) -> Sequences:
+        return realize(scenes, rng.integers(len(scenes), size=min(count, 2)), rng)
+
+    recipe = TemporalRecipe(steps=steps, sequences=2, asked=4)
+    assert train_temporal(draw, sequences(2, 5), SHAPE, recipe, tmp_path).is_file()
+
+
 def test_what_is_no_encoder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="fer-train temporal"):
         load_temporal(tmp_path / "none.pt")

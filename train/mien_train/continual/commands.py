@@ -17,7 +17,7 @@ from mien_train.continual import compare, fewshot
 from mien_train.continual.by_class import by_class
 from mien_train.continual.classes import class_names
 from mien_train.continual.compare import OURS
-from mien_train.continual.features import Bank, make_bank
+from mien_train.continual.features import Bank, faces_digest, make_bank
 from mien_train.continual.finish import LEARNED
 from mien_train.continual.learner import METHODS, Learner
 from mien_train.continual.network import Tail, cut, grown_state
@@ -47,7 +47,7 @@ def prepare(model: str, recipe: ContinualRecipe, root: Path | None, out: Path) -
     """Load the student, and compute the output of its lower blocks for every face once, into ``out/features``.
 
     ``model``: a checkpoint (.pt), or a bundle by its folder or packaged name. Raises InputError where ``out`` holds
-    runs of another recipe or student.
+    runs of another recipe, student or faces.
     """
     student, made_by, state = load_trained(model)
     warn_of_emulation(recipe.learn.precision)
@@ -55,8 +55,9 @@ def prepare(model: str, recipe: ContinualRecipe, root: Path | None, out: Path) -
     out.mkdir(parents=True, exist_ok=True)
     weights = find_bundle(model).model_file() if is_bundle(model) else Path(model)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
-    compare.guard(out / "recipe.json", {"checkpoint": digest, **recipe.to_dict()})
     parts, tests = load_learning(recipe.classes, recipe.seed, root)
+    faces = faces_digest(parts, tests)
+    compare.guard(out / "recipe.json", {"checkpoint": digest, "faces": faces, **recipe.to_dict()})
     folder, precision = out / "features", recipe.learn.precision
     bank = make_bank(cutter, parts, made_by.crop, precision, views=recipe.learn.views, folder=folder)
     test = make_bank(cutter, tests, made_by.crop, precision, views=1, folder=folder)

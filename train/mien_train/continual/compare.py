@@ -116,8 +116,10 @@ def guard(path: Path, recipe: dict[str, Any]) -> None:
     """Write down how the runs beside ``path`` are made. Raises InputError where they were made otherwise."""
     if not path.is_file():
         path.write_text(json.dumps(recipe, indent=2) + "\n")
-    if json.loads(path.read_text()) != recipe:
-        raise InputError(f"{path.parent} holds runs of another recipe or checkpoint; choose another --out")
+    stored = json.loads(path.read_text())
+    if stored != recipe:
+        what = "other faces" if {**stored, "faces": recipe.get("faces")} == recipe else "another recipe or checkpoint"
+        raise InputError(f"{path.parent} holds runs of {what}; choose another --out")
 
 
 def table_of(runs: dict[str, list[Run]], label: NDArray[np.int64]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from mien.types import EXPRESSIONS
 from mien_train.continual.network import Tail, Trunk
 from mien_train.continual.sets import Labeled
 from mien_train.data.batches import EvaluationFaces, TrainingFaces
+from mien_train.data.landmarks import file_stem
 from mien_train.recipe import AugmentRecipe
 
 BATCH = 128
@@ -71,8 +72,7 @@ def make_bank(
 
 def _features(trunk: Trunk, part: Labeled, spec: CropSpec, precision: str, views: int, folder: Path) -> Tensor:
     """(V, n, C, h, w) of a set. Its file is named after weights, crop and images."""
-    name = part.item.faces.name.replace("/", "-").strip("-")
-    path = folder / f"{name}-{_digest(trunk, part, spec, precision, views)}.pt"
+    path = folder / f"{file_stem(part.item.faces.name)}-{_digest(trunk, part, spec, precision, views)}.pt"
     features = _read(path)
     if features is None:
         features = torch.stack([_compute(trunk, part, spec, precision, view) for view in range(views)])
@@ -134,6 +134,20 @@ def _digest(trunk: Trunk, part: Labeled, spec: CropSpec, precision: str, views: 
     digest = hashlib.sha256(f"{spec} {precision} {views} v2".encode())
     for value in trunk.state_dict().values():
         digest.update(value.contiguous().numpy().tobytes())
-    for i in range(len(part.label)):
-        digest.update(hashlib.sha1(part.item.faces.encoded(i)).digest())
+    digest.update(_images(part))
     return digest.hexdigest()[:16]
+
+
+def faces_digest(*sides: list[Labeled]) -> str:
+    """Hash of the labels and images of all faces, side by side and set by set."""
+    digest = hashlib.sha256()
+    for parts in sides:
+        digest.update(f"{len(parts)} sets".encode())
+        for part in parts:
+            digest.update(f"{len(part.label)} faces".encode() + part.label.tobytes() + _images(part))
+    return digest.hexdigest()[:16]
+
+
+def _images(part: Labeled) -> bytes:
+    """The hash of each image of a set, one after another."""
+    return b"".join(hashlib.sha1(part.item.faces.encoded(i)).digest() for i in range(len(part.label)))

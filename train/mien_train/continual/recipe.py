@@ -86,6 +86,7 @@ class ContinualRecipe:
         too_low = min(learn.blocks + 1, learn.epochs, learn.steps, learn.batch - 1, self.classes.basic) < 1
         for wrong, what in (
             (too_low, "learn.epochs, learn.steps and classes.basic must be 1 or more, learn.blocks 0, learn.batch 2"),
+            (self.seed < 0, "seed must be 0 or more"),
             (learn.views < 2, "learn.views must be 2 or more: the crop and its mirror image"),
             (self.classes.split not in ("sets", "images"), "classes.split must be sets or images"),
             (not 0 < learn.share < 1, "learn.share must lie between 0 and 1"),

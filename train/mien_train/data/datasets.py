@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import InputError
+from mien.paths import readable
 from mien.types import EXPRESSIONS
 from mien_train.data.class_folders import pictures_by_class
 from mien_train.data.compounds import blend_of
@@ -87,7 +89,8 @@ def data_root(given: Path | None) -> Path:
 def load_faces(name: str, root: Path | None = None) -> FaceSet:
     """A split such as ``rafdb/train`` (parquet shards under ``root``), or a folder of ``<class>/*.jpg``.
 
-    Raises InputError where neither exists, a folder is not as class_folders.py wants it, or columns are missing.
+    Raises InputError where neither exists, a folder is not as class_folders.py wants it, columns are missing, or an
+    expression is none.
     """
     if Path(name).is_dir():
         return _load_folder(Path(name))
@@ -101,12 +104,26 @@ def load_faces(name: str, root: Path | None = None) -> FaceSet:
         raise InputError(f"{shards[0]} has no column {sorted(missing)[0]}; see docs/reference/formats.md")
     rows = rows.cast_column("image", datasets.Image(decode=False))
     count = len(rows)
-    expression = np.array(rows["expression"], dtype=np.int64)
+    expression = _expressions(name, rows["expression"])
     return FaceSet(name, rows, np.arange(count), expression, _soft(rows, expression), _affect(rows))
+
+
+def _expressions(name: str, values: Sequence[Any]) -> NDArray[np.int64]:
+    known = range(-1, len(EXPRESSIONS))
+    for row, value in enumerate(values):
+        if value not in known:
+            raise InputError(
+                f"row {row} of {name} has the expression {value}; it must be a number from 0 to {known[-1]}, "
+                "or -1 for none (docs/reference/formats.md)"
+            )
+    return np.array(values, dtype=np.int64)
 
 
 def _load_folder(folder: Path) -> FaceSet:
     paths, labels = pictures_by_class(folder)
+    for path in paths:
+        if readable(path) != str(path):  # Arrow takes UTF-8 only
+            raise InputError(f"{readable(path)}: this name is not UTF-8; rename it")
     count = len(paths)
     return FaceSet(
         str(folder),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +19,9 @@ from mien.files import cache_folder, replacing
 from mien.types import Floats, Image
 from mien.vision.detector import CROP_BORDER, CROP_SIDE_PX, find_in_crop, load_detector
 from mien_train.data.datasets import FaceSet
+
+LONGEST = 200
+"""Bytes of a set's name in the name of a file. The rest is for a hash, a suffix and the number of the process."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,5 +84,9 @@ def cache_file(faces: FaceSet, rule: str, suffix: str) -> Path:
     digest.update((files("mien") / "models" / "yunet" / "yunet.onnx").read_bytes())
     for i in range(len(faces)):
         digest.update(hashlib.sha1(faces.encoded(i)).digest())
-    stem = f"{faces.name.replace('/', '-').strip('-')}-{digest.hexdigest()[:16]}"
-    return cache_folder() / "landmarks" / f"{stem}{suffix}"
+    return cache_folder() / "landmarks" / f"{file_stem(faces.name)}-{digest.hexdigest()[:16]}{suffix}"
+
+
+def file_stem(name: str) -> str:
+    """A set's name as the start of a file's name; of a long path only the end, since systems allow 255 bytes."""
+    return os.fsencode(name.replace("/", "-").strip("-"))[-LONGEST:].decode("utf-8", "ignore")

