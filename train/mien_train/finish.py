@@ -135,8 +135,6 @@ def _changed(recipe: Recipe, changes: tuple[str, ...]) -> Recipe:
 def _set_prior(student: Student, recipe: Recipe, state: dict[str, Any]) -> None:
     """Multiply the odds of contempt by ``data.contempt``. ``state`` keeps the factor, so that another call replaces
     it."""
-    if not recipe.data.contempt > 0:
-        raise InputError(f"data.contempt is {recipe.data.contempt}; use a factor above 0, such as 0.3")
     factor = recipe.data.contempt / state.get("contempt", 1.0)
     student.expression.bias.data[EXPRESSIONS.index("contempt")] += math.log(factor)
     state["contempt"] = recipe.data.contempt

@@ -21,6 +21,7 @@ from mien.errors import InputError
 from mien.files import replacing
 from mien_train.data.batches import Faces, Taught
 from mien_train.data.datasets import FaceSet
+from mien_train.data.landmarks import file_stem
 from mien_train.loop.precision import warn_of_emulation
 from mien_train.teachers.base import Teacher
 from mien_train.teachers.outputs import teacher_outputs
@@ -63,7 +64,7 @@ def read_cache(teacher: Teacher, faces: FaceSet, folder: Path) -> Taught:
     path = cache_file(folder, faces.name, teacher)
     again = f"run: fer-train cache TEACHER {faces.name} -o {folder}"
     if not path.is_file():
-        others = sorted(p.name for p in folder.glob(f"{_stem(faces.name)}-*.parquet"))
+        others = sorted(p.name for p in folder.glob(f"{file_stem(faces.name)}-*.parquet"))
         found = f"only of other teachers or crops ({', '.join(others)})" if others else "no outputs"
         raise InputError(
             f"{folder} holds {found} for {faces.name}, not those of {teacher.name} ({teacher.identity}); {again}"
@@ -82,12 +83,8 @@ def read_cache(teacher: Teacher, faces: FaceSet, folder: Path) -> Taught:
 
 
 def cache_file(folder: Path, name: str, teacher: Teacher) -> Path:
-    return folder / f"{_stem(name)}-{teacher.identity}.parquet"
+    return folder / f"{file_stem(name)}-{teacher.identity}.parquet"
 
 
 def image_key(faces: FaceSet, i: int) -> str:
     return hashlib.sha256(faces.encoded(i)).hexdigest()[:32]
-
-
-def _stem(name: str) -> str:
-    return name.strip("/").replace("/", "-")
